@@ -1,1 +1,71 @@
-//! Under construction.
+//! The contracts that every drystone allocator keeps, and the vocabulary they share.
+//!
+//! This crate holds no allocator. It holds what allocators promise each other: one trait for
+//! each promise, and no impl where the promise is not kept. A type that can be reset implements
+//! [`Reset`]; one that cannot does not have the method at all.
+//!
+//! | promise | trait |
+//! |---|---|
+//! | takes blocks back | [`Deallocator`] |
+//! | hands out blocks | [`Allocator`] |
+//! | is one exclusive range of bytes | [`FixedRange`] |
+//! | its addresses survive a move of the value | [`StableAddress`] |
+//! | knows its own blocks | [`Owns`] |
+//! | frees every block at once | [`Reset`] |
+//! | can talk to the operating system about its pages | [`OsBacked`] |
+//! | supplies ranges on demand | [`SegmentSource`] |
+//! | lets its bookkeeping be examined | [`Inspect`] |
+//!
+//! The words *block*, *fits*, *live*, *owner*, *moved* and *equivalent* are defined once, in
+//! `docs/CONTRACT.md`; every safety section here uses them in that sense.
+//!
+//! # Features
+//!
+//! None by default: no_std, no `alloc`, no atomics, no dependency. `alloc` adds [`HeapSource`]
+//! and forwarding for `Box`, `Rc` and `Arc`; `std` adds the operating system's words to
+//! [`OsError`]; `serde` makes [`Stats`] serialisable.
+#![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(feature = "alloc")]
+extern crate alloc as alloc_crate;
+#[cfg(feature = "std")]
+extern crate std;
+
+mod alloc;
+mod allocated_region;
+pub mod arith;
+mod cache_padded;
+mod error;
+mod fault;
+mod forward;
+#[cfg(feature = "alloc")]
+mod heap;
+mod inspect;
+mod nonzero_layout;
+mod os;
+mod promise;
+mod protection;
+mod range;
+mod region;
+mod size_class;
+mod source;
+mod stats;
+
+pub use alloc::{Allocator, Deallocator};
+pub use allocated_region::AllocatedRegion;
+pub use cache_padded::{CACHE_LINE, CachePadded};
+pub use error::{AllocError, LayoutError};
+pub use fault::AllocFaultPolicy;
+#[cfg(feature = "alloc")]
+pub use heap::{HeapSegment, HeapSource};
+pub use inspect::{BlockInfo, Corruption, Inspect, Misuse, MisusePolicy, Report};
+pub use nonzero_layout::NonZeroLayout;
+pub use os::{Advice, OsBacked, OsError, Protection};
+pub use promise::{Owns, Reset, StableAddress};
+pub use protection::{FreeLink, FreelistProtection, NoProtection};
+pub use range::FixedRange;
+pub use region::Region;
+pub use size_class::SizeClass;
+pub use source::{SegmentSource, SourceFrom};
+pub use stats::Stats;

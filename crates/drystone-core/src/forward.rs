@@ -1,0 +1,117 @@
+//! Every handle that reaches an allocator by address is an allocator itself, equivalent to it.
+
+use core::ptr::NonNull;
+
+use crate::{AllocError, Allocator, Deallocator, NonZeroLayout, Owns, StableAddress};
+
+macro_rules! forward {
+    ($handle:ty) => {
+        // SAFETY: every call goes to the same allocator, which keeps the contract.
+        unsafe impl<A: Deallocator + ?Sized> Deallocator for $handle {
+            #[inline]
+            unsafe fn deallocate(&self, ptr: NonNull<u8>, layout: NonZeroLayout) {
+                // SAFETY: the caller's requirements are those of the same allocator.
+                unsafe { (**self).deallocate(ptr, layout) }
+            }
+        }
+
+        // SAFETY: every call goes to the same allocator, which keeps the contract.
+        unsafe impl<A: Allocator + ?Sized> Allocator for $handle {
+            #[inline]
+            fn allocate(&self, layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
+                (**self).allocate(layout)
+            }
+
+            #[inline]
+            fn allocate_zeroed(&self, layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
+                (**self).allocate_zeroed(layout)
+            }
+
+            #[inline]
+            unsafe fn grow(
+                &self,
+                ptr: NonNull<u8>,
+                old: NonZeroLayout,
+                new: NonZeroLayout,
+            ) -> Result<NonNull<[u8]>, AllocError> {
+                // SAFETY: the caller's requirements are those of the same allocator.
+                unsafe { (**self).grow(ptr, old, new) }
+            }
+
+            #[inline]
+            unsafe fn grow_zeroed(
+                &self,
+                ptr: NonNull<u8>,
+                old: NonZeroLayout,
+                new: NonZeroLayout,
+            ) -> Result<NonNull<[u8]>, AllocError> {
+                // SAFETY: the caller's requirements are those of the same allocator.
+                unsafe { (**self).grow_zeroed(ptr, old, new) }
+            }
+
+            #[inline]
+            unsafe fn shrink(
+                &self,
+                ptr: NonNull<u8>,
+                old: NonZeroLayout,
+                new: NonZeroLayout,
+            ) -> Result<NonNull<[u8]>, AllocError> {
+                // SAFETY: the caller's requirements are those of the same allocator.
+                unsafe { (**self).shrink(ptr, old, new) }
+            }
+
+            #[inline]
+            unsafe fn usable_size(&self, ptr: NonNull<u8>, layout: NonZeroLayout) -> Option<usize> {
+                // SAFETY: the caller's requirements are those of the same allocator.
+                unsafe { (**self).usable_size(ptr, layout) }
+            }
+
+            #[inline]
+            fn capacity_bytes(&self) -> Option<usize> {
+                (**self).capacity_bytes()
+            }
+
+            #[inline]
+            fn corruption_events(&self) -> u64 {
+                (**self).corruption_events()
+            }
+        }
+
+        // SAFETY: the answer is that of the same allocator.
+        unsafe impl<A: Owns + ?Sized> Owns for $handle {
+            #[inline]
+            fn owns(&self, ptr: NonNull<u8>) -> bool {
+                (**self).owns(ptr)
+            }
+        }
+    };
+}
+
+forward!(&A);
+
+// SAFETY: moving a reference does not move the allocator.
+unsafe impl<A: ?Sized> StableAddress for &A {}
+
+/// The owning handles.
+#[cfg(feature = "alloc")]
+mod owning {
+    use super::*;
+    use crate::alloc_crate::boxed::Box;
+    use crate::alloc_crate::rc::Rc;
+    use crate::alloc_crate::sync::Arc;
+
+    forward!(Box<A>);
+    forward!(Rc<A>);
+    forward!(Arc<A>);
+
+    // SAFETY: moving a box does not move the allocator, but under the aliasing models it may end
+    // pointers into the box's content, so the content has to survive moves by itself.
+    unsafe impl<A: StableAddress + ?Sized> StableAddress for Box<A> {}
+
+    // SAFETY: moving a handle does not move the shared allocator, and no handle gives `&mut` to
+    // it while another lives.
+    unsafe impl<A: ?Sized> StableAddress for Rc<A> {}
+
+    // SAFETY: as for `Rc`.
+    unsafe impl<A: ?Sized> StableAddress for Arc<A> {}
+}

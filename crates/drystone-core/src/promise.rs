@@ -1,0 +1,37 @@
+//! The small promises: [`StableAddress`], [`Owns`] and [`Reset`].
+
+use core::ptr::NonNull;
+
+/// Blocks (or, for a [`FixedRange`](crate::FixedRange), the range) survive a move of the value.
+///
+/// Every safe face that keeps blocks without borrowing the allocator (boxes, handles, collections)
+/// demands this promise. Storage held by value does not keep it: an
+/// `InlineBacked` moves with its owner, and its blocks die.
+///
+/// # Safety
+///
+/// The implementor promises that moving the value, and calling through `&` after the move, leaves
+/// every live block valid at its address: both its bytes and the pointers to it.
+pub unsafe trait StableAddress {}
+
+/// An allocator that knows its own blocks.
+///
+/// # Safety
+///
+/// The implementor promises that [`owns`](Owns::owns) answers `true` for the start of every live
+/// block that this allocator (or an equivalent one) handed out, and `false` for every address that
+/// is not in memory of its own. For other addresses inside its own memory either answer is right.
+/// An allocator without [`StableAddress`](crate::StableAddress) owes this only until it moves.
+pub unsafe trait Owns {
+    /// Whether `ptr` lies in memory that this allocator hands out. Uses the address only.
+    fn owns(&self, ptr: NonNull<u8>) -> bool;
+}
+
+/// Frees every block at once.
+pub trait Reset {
+    /// Ends every live block and makes its memory available again.
+    ///
+    /// The exclusive borrow proves that no safe face still uses a block; a raw pointer to one is
+    /// dead afterwards. Values are not dropped.
+    fn reset(&mut self);
+}
