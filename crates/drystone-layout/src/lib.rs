@@ -1,1 +1,10 @@
-//! Under construction.
+//! How a range of bytes is cut into blocks.
+//!
+//! A layout takes a backing by value, any [`FixedRange`](drystone_core::FixedRange), and hands
+//! out blocks of it. It keeps its own bookkeeping as offsets from the base of the range, so that
+//! a range which moves with its owner leaves the bookkeeping right.
+//!
+//! No layout here uses the heap, takes a lock or needs `std`; none is `Sync`. Each module states
+//! its cost and its invariants, and executes the invariants in `debug_assert_invariants`.
+#![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
