@@ -44,6 +44,8 @@ mod heap;
 mod inspect;
 mod nonzero_layout;
 mod os;
+#[cfg(doctest)]
+mod pins;
 mod promise;
 mod protection;
 mod range;
