@@ -1,1 +1,46 @@
-//! Under construction.
+//! The atomics seam of the workspace, and the locks built on it.
+//!
+//! Every atomic of a drystone crate comes from here. In a normal build the modules [`atomic`],
+//! [`cell`] and [`hint`] are those of `core`; under `--cfg loom` they are loom's, so that the
+//! production types themselves, not copies of them, run under the model checker.
+//!
+//! | module or type | what it is |
+//! |---|---|
+//! | [`atomic`] | the atomic types |
+//! | [`cell::UnsafeCell`] | a cell reached through closures, which loom can watch |
+//! | [`hint::spin_loop`] | one turn of a wait loop |
+//! | `thread::yield_now` | gives the processor away; needs `std` or loom |
+//! | [`Backoff`] | a wait loop: spins with doubling length, then yields |
+//! | [`RawLock`] | what a lock is to an allocator; [`RawGuard`] unlocks on drop |
+//! | [`NoLock`] | the lock of a single thread |
+//! | [`SpinLock`] | one word, waits by [`Backoff`]; absent where the target has no compare-and-swap |
+//! | [`CachePadded`] | a value on cache lines of its own |
+//!
+//! # Features
+//!
+//! None by default: no_std, no `alloc`. `std` lets waiters yield to the operating system.
+#![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(any(feature = "std", loom, test))]
+extern crate std;
+
+pub mod atomic;
+mod backoff;
+pub mod cell;
+mod guard;
+pub mod hint;
+mod no_lock;
+mod raw_lock;
+#[cfg(target_has_atomic = "32")]
+mod spin_lock;
+#[cfg(any(feature = "std", loom))]
+pub mod thread;
+
+pub use backoff::Backoff;
+pub use drystone_core::{CACHE_LINE, CachePadded};
+pub use guard::RawGuard;
+pub use no_lock::NoLock;
+pub use raw_lock::RawLock;
+#[cfg(target_has_atomic = "32")]
+pub use spin_lock::SpinLock;
