@@ -1,0 +1,164 @@
+//! Tests under Miri: the aliasing models, provenance and alignment rules as code.
+
+use crate::args::Args;
+use crate::exec::{Cmd, run_in_pairs, tests_passed};
+use crate::failure::Failure;
+use crate::tools::{self, NIGHTLY};
+use crate::workspace::{Package, Workspace};
+
+/// Pointers come from pointers, and an allocator may not profit from a lucky address.
+const FLAGS: &str = "-Zmiri-strict-provenance -Zmiri-symbolic-alignment-check";
+const TREE: &str = "-Zmiri-tree-borrows";
+
+/// Tests with threads carry this word in their path; only they depend on the schedule.
+const THREADED_TESTS: &str = "concurrent";
+
+/// Two ways to vary the schedule. Reusing addresses across threads adds synchronisation that
+/// hides races, so one way forbids it and the other asks for it.
+const SCHEDULES: &[&str] = &[
+    "-Zmiri-many-seeds=0..64 -Zmiri-preemption-rate=0.05 \
+     -Zmiri-address-reuse-cross-thread-rate=0.0",
+    "-Zmiri-many-seeds=0..64 -Zmiri-compare-exchange-weak-failure-rate=0.9 \
+     -Zmiri-address-reuse-cross-thread-rate=0.9",
+];
+
+pub(crate) fn command(mut args: Args) -> Result<(), Failure> {
+    let model = if args.flag("--tree") {
+        vec![FLAGS, TREE]
+    } else {
+        vec![FLAGS]
+    };
+    let many_seeds = args.flag("--many-seeds");
+    let target = args.value("--target")?;
+    let wanted = args.values("-p")?;
+    let filter = args.trailing();
+    args.finish()?;
+    let workspace = Workspace::load()?;
+    let packages = workspace.select(&wanted, |package| package.keys.miri)?;
+    match (many_seeds, filter.is_empty()) {
+        (true, true) => seeds(&packages, &model, target.as_deref()),
+        (true, false) => Err(Failure::usage("--many-seeds chooses its tests by itself")),
+        (false, _) => whole(&packages, &model, target.as_deref(), &filter),
+    }
+}
+
+/// Every crate under Stacked Borrows.
+pub(crate) fn stacked(workspace: &Workspace) -> Result<(), Failure> {
+    whole(&marked(workspace), &[FLAGS], None, &[])
+}
+
+/// The crates that cut and hand out memory, under Tree Borrows.
+pub(crate) fn tree_on_stones(workspace: &Workspace) -> Result<(), Failure> {
+    whole(&stones(workspace), &[FLAGS, TREE], None, &[])
+}
+
+/// Every crate under Tree Borrows.
+pub(crate) fn tree(workspace: &Workspace) -> Result<(), Failure> {
+    whole(&marked(workspace), &[FLAGS, TREE], None, &[])
+}
+
+/// Variants that reject code which both models accept.
+pub(crate) fn strict_variants(workspace: &Workspace) -> Result<(), Failure> {
+    let crates = stones(workspace);
+    whole(
+        &crates,
+        &[FLAGS, TREE, "-Zmiri-tree-borrows-implicit-writes"],
+        None,
+        &[],
+    )?;
+    whole(&crates, &[FLAGS, "-Zmiri-recursive-validation"], None, &[])
+}
+
+/// 32-bit words.
+pub(crate) fn i686(workspace: &Workspace) -> Result<(), Failure> {
+    whole(
+        &stones(workspace),
+        &[FLAGS],
+        Some("i686-unknown-linux-gnu"),
+        &[],
+    )
+}
+
+/// Bytes in the other order.
+pub(crate) fn s390x(workspace: &Workspace) -> Result<(), Failure> {
+    whole(
+        &stones(workspace),
+        &[FLAGS],
+        Some("s390x-unknown-linux-gnu"),
+        &[],
+    )
+}
+
+/// Tests with threads under many schedules and both models.
+pub(crate) fn many_seeds(workspace: &Workspace) -> Result<(), Failure> {
+    let packages = marked(workspace);
+    seeds(&packages, &[FLAGS], None)?;
+    seeds(&packages, &[FLAGS, TREE], None)
+}
+
+fn marked(workspace: &Workspace) -> Vec<&Package> {
+    workspace
+        .packages
+        .iter()
+        .filter(|package| package.keys.miri)
+        .collect()
+}
+
+fn stones(workspace: &Workspace) -> Vec<&Package> {
+    workspace
+        .stones()
+        .filter(|package| package.keys.miri)
+        .collect()
+}
+
+/// Two crates at a time: one test program uses one core.
+fn whole(
+    packages: &[&Package],
+    flags: &[&str],
+    target: Option<&str>,
+    filter: &[String],
+) -> Result<(), Failure> {
+    prepare(target)?;
+    let jobs: Vec<Cmd> = packages
+        .iter()
+        .map(|package| test(&[*package], flags, target).args(filter))
+        .collect();
+    run_in_pairs(&jobs)
+}
+
+/// One schedule family at a time: Miri runs the seeds on all cores by itself.
+fn seeds(packages: &[&Package], flags: &[&str], target: Option<&str>) -> Result<(), Failure> {
+    prepare(target)?;
+    for schedule in SCHEDULES {
+        let flags = [flags, &[*schedule]].concat();
+        let output = test(packages, &flags, target)
+            .args(["--tests", THREADED_TESTS])
+            .run_and_read()?;
+        if tests_passed(&output) == 0 {
+            let reason = format!("no test has `{THREADED_TESTS}` in its path: nothing was checked");
+            return Err(Failure::failed(reason));
+        }
+    }
+    Ok(())
+}
+
+fn prepare(target: Option<&str>) -> Result<(), Failure> {
+    tools::nightly_with(&["miri", "rust-src"])?;
+    let setup = Cmd::cargo_of(NIGHTLY, "miri").arg("setup");
+    match target {
+        Some(target) => setup.args(["--target", target]),
+        None => setup,
+    }
+    .run()
+}
+
+fn test(packages: &[&Package], flags: &[&str], target: Option<&str>) -> Cmd {
+    let command = Cmd::cargo_of(NIGHTLY, "miri")
+        .env("MIRIFLAGS", flags.join(" "))
+        .arg("test")
+        .packages(packages.iter().map(|package| package.name.as_str()));
+    match target {
+        Some(target) => command.args(["--target", target]),
+        None => command,
+    }
+}
