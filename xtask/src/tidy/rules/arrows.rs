@@ -43,6 +43,15 @@ const TABLE: &[(&str, Uses)] = &[
     ("xtask", Only(&[])),
 ];
 
+/// Layouts and wrappers only for the fuzz targets, which drive the real ones.
+const TESTKIT: &[&str] = &[
+    "drystone-core",
+    "drystone-sync",
+    "drystone-backing",
+    "drystone-layout",
+    "drystone-wrap",
+];
+
 const REASON: &str = "a new arrow is a design decision: record it with its reason in \
                       docs/ARCHITECTURE.md and in xtask/src/tidy/rules/arrows.rs";
 

@@ -1,0 +1,7 @@
+//! Operations on a bump arena, against the oracle.
+#![no_main]
+
+use drystone_testkit::targets::target_bump;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| target_bump(data));
