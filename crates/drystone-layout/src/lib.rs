@@ -8,3 +8,9 @@
 //! its cost and its invariants, and executes the invariants in `debug_assert_invariants`.
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod alloc_value_error;
+pub mod bump;
+
+pub use alloc_value_error::AllocValueError;
+pub use bump::{BumpArena, Scope};
