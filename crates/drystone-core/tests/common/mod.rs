@@ -1,13 +1,13 @@
 //! Two small allocators for tests: one that records its calls, one range that commits on demand.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
-use std::alloc::{Layout, alloc, dealloc};
+use std::alloc::{GlobalAlloc, System};
 use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
 
 use drystone_core::{AllocError, Allocator, Deallocator, FixedRange, NonZeroLayout, Owns};
 
-/// Serves from the global heap, counts what is outstanding, and records which method was called.
+/// Serves from the system heap, counts what is outstanding, and records which method was called.
 #[derive(Default)]
 pub(crate) struct Recording {
     pub(crate) calls: RefCell<Vec<&'static str>>,
@@ -29,7 +29,7 @@ impl Recording {
             return Err(AllocError);
         }
         // SAFETY: the layout is not zero-sized.
-        let block = unsafe { alloc(layout.to_layout()) };
+        let block = unsafe { System.alloc(layout.to_layout()) };
         let block = NonNull::new(block).ok_or(AllocError)?;
         self.outstanding.set(self.outstanding.get() + 1);
         Ok(NonNull::slice_from_raw_parts(block, layout.size().get()))
@@ -42,13 +42,13 @@ impl Drop for Recording {
     }
 }
 
-// SAFETY: blocks come from the global heap and go back with the layout given.
+// SAFETY: blocks come from the system heap and go back with the layout given.
 unsafe impl Deallocator for Recording {
     unsafe fn deallocate(&self, ptr: NonNull<u8>, layout: NonZeroLayout) {
         self.note("deallocate");
         self.outstanding.set(self.outstanding.get() - 1);
-        // SAFETY: the block came from `alloc` with this layout (lengths are exact).
-        unsafe { dealloc(ptr.as_ptr(), Layout::from(layout)) };
+        // SAFETY: the block came from `System` with this layout (lengths are exact).
+        unsafe { System.dealloc(ptr.as_ptr(), layout.to_layout()) };
     }
 }
 
@@ -93,7 +93,9 @@ unsafe impl Owns for Recording {
 
 /// A range of 4 KiB that must be committed before use; `fail` makes commits fail.
 pub(crate) struct OnDemand {
-    bytes: Box<[u8]>,
+    /// Owned: made from a box and given back on drop. A raw pointer, because a pointer taken from
+    /// `&self` could not be written through.
+    bytes: NonNull<[u8]>,
     pub(crate) committed: Cell<usize>,
     pub(crate) fail: Cell<bool>,
 }
@@ -101,10 +103,17 @@ pub(crate) struct OnDemand {
 impl OnDemand {
     pub(crate) fn new() -> Self {
         Self {
-            bytes: vec![0; 4096].into_boxed_slice(),
+            bytes: NonNull::from(Box::leak(vec![0; 4096].into_boxed_slice())),
             committed: Cell::new(0),
             fail: Cell::new(false),
         }
+    }
+}
+
+impl Drop for OnDemand {
+    fn drop(&mut self) {
+        // SAFETY: the pointer came from a box, and the range ends with its owner.
+        drop(unsafe { Box::from_raw(self.bytes.as_ptr()) });
     }
 }
 
@@ -112,7 +121,7 @@ impl OnDemand {
 // `commit` is called from one thread only in these tests.
 unsafe impl FixedRange for OnDemand {
     fn base(&self) -> NonNull<u8> {
-        NonNull::from(&*self.bytes).cast()
+        self.bytes.cast()
     }
 
     fn size(&self) -> usize {
