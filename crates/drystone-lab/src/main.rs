@@ -1,2 +1,5 @@
-//! Under construction.
-fn main() {}
+//! The program `drystone`.
+
+fn main() -> std::process::ExitCode {
+    drystone_lab::Lab::new().run()
+}

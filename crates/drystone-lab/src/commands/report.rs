@@ -1,0 +1,27 @@
+//! `drystone report`: the report again, from a result file.
+
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use super::print;
+use crate::cli::ReportArgs;
+use crate::error::Failure;
+use crate::report;
+use crate::results::{Results, SCHEMA, json_text};
+
+pub(crate) fn run(args: &ReportArgs) -> Result<ExitCode, Failure> {
+    let results = Results::read(&args.results)?;
+    let page = report::write(&results, &args.output, false)?;
+    if args.json {
+        print(&json_text(&json!({
+            "schema": SCHEMA,
+            "kind": "report",
+            "html": page.display().to_string(),
+            "markdown": page.with_file_name("report.md").display().to_string(),
+        }))?)?;
+    } else {
+        print(&format!("{}\n", page.display()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

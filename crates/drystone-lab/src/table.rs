@@ -1,0 +1,220 @@
+//! Tables for the terminal and for pipes: plain text, 80 columns.
+
+use std::io::IsTerminal;
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+
+use crate::results::{Results, Row, TraceResult};
+use crate::stats::Verdict;
+use crate::text::{bytes, grouped, interval, nanoseconds, percent, sparkline, three_digits};
+
+/// Columns of the memory curve.
+const CURVE_COLUMNS: usize = 6;
+
+/// How tables are drawn.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Style {
+    bold: bool,
+}
+
+impl Style {
+    /// Bold on a terminal that wants it; never in a pipe.
+    pub(crate) fn of_stdout() -> Self {
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self {
+            bold: std::io::stdout().is_terminal() && !no_color,
+        }
+    }
+
+    fn strong(self, text: &str) -> String {
+        if self.bold {
+            format!("\u{1b}[1m{text}\u{1b}[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+}
+
+/// Rows in the order of tables: the fastest first, failures last.
+pub(crate) fn sorted(trace: &TraceResult) -> Vec<&Row> {
+    let mut rows: Vec<&Row> = trace.rows.iter().collect();
+    let speed = |row: &Row| row.throughput.as_ref().map_or(-1.0, |t| t.ops_per_s);
+    rows.sort_by(|a, b| speed(b).total_cmp(&speed(a)));
+    rows
+}
+
+/// Marks after a target's name, explained in [`legend`].
+pub(crate) fn marks(results: &Results, row: &Row) -> String {
+    let name = row.target.split('#').next().unwrap_or(&row.target);
+    let role = results
+        .targets
+        .iter()
+        .find(|t| t.name == name)
+        .map_or("", |t| t.role.as_str());
+    let mut marks = String::new();
+    if role == "ceiling" {
+        marks.push('*');
+    }
+    if row.refusals.is_some_and(|refusals| refusals.total() > 0) {
+        marks.push('!');
+    }
+    marks
+}
+
+/// The comparison of one trace.
+pub(crate) fn of_trace(results: &Results, trace: &TraceResult, style: Style) -> String {
+    let rows = sorted(trace);
+    let best = rows
+        .iter()
+        .position(|row| row.throughput.is_some() && marks(results, row).is_empty());
+    let top = trace
+        .rows
+        .iter()
+        .filter_map(|row| row.memory.as_ref().map(|memory| memory.peak_bytes))
+        .max()
+        .unwrap_or(0);
+    let mut table = plain_table();
+    let versus = format!("vs {}", trace.baseline);
+    table.set_header([
+        "target", "Mop/s", "net", &versus, "95 %", "p50", "p99", "p99.9", "MiB", "memory",
+    ]);
+    for row in &rows {
+        table.add_row(cells(results, trace, row, top));
+    }
+    align_right(&mut table, 1..9);
+    let mut text = format!("{}: {}\n", style.strong(&trace.name), headline(trace));
+    for (at, line) in trimmed(&table).lines().enumerate() {
+        // The first line is the head.
+        let is_best = best.is_some_and(|best| best + 1 == at);
+        text += &if is_best {
+            style.strong(line)
+        } else {
+            line.to_owned()
+        };
+        text.push('\n');
+    }
+    for row in rows.iter().filter(|row| !row.status.is_ok()) {
+        text += &format!("{}: {}\n", row.target, row.status.sentence());
+    }
+    text
+}
+
+fn cells(results: &Results, trace: &TraceResult, row: &Row, top: u64) -> [String; 10] {
+    let dash = || "-".to_owned();
+    let rate = |ops: f64| three_digits(ops / 1e6);
+    let (difference, range) = match &row.versus {
+        Some(versus) => {
+            let ratio = &versus.ratio;
+            let word = match versus.verdict {
+                Verdict::Same => "same".to_owned(),
+                Verdict::Faster | Verdict::Slower => percent(ratio.median),
+            };
+            (word, interval(ratio.low, ratio.high))
+        }
+        None if row.target == trace.baseline => ("baseline".to_owned(), String::new()),
+        None => (dash(), String::new()),
+    };
+    let latency = |pick: fn(&crate::results::Latency) -> u64| {
+        row.latency
+            .as_ref()
+            .map_or_else(dash, |latency| nanoseconds(pick(latency)))
+    };
+    [
+        row.target.clone() + &marks(results, row),
+        match &row.throughput {
+            Some(throughput) => rate(throughput.ops_per_s),
+            None => row.status.word().to_owned(),
+        },
+        row.throughput
+            .as_ref()
+            .and_then(|t| t.net_ops_per_s)
+            .map_or_else(dash, rate),
+        difference,
+        range,
+        latency(|l| l.p50_ns),
+        latency(|l| l.p99_ns),
+        latency(|l| l.p999_ns),
+        row.memory.as_ref().map_or_else(dash, |m| {
+            three_digits(m.peak_bytes as f64 / f64::from(1 << 20))
+        }),
+        row.memory.as_ref().map_or_else(String::new, |memory| {
+            let curve: Vec<u64> = memory
+                .samples
+                .iter()
+                .map(|sample| sample.held_bytes)
+                .collect();
+            sparkline(&curve, CURVE_COLUMNS, top)
+        }),
+    ]
+}
+
+/// What stands beside a trace's name.
+pub(crate) fn headline(trace: &TraceResult) -> String {
+    let threads = trace.threads_replayed;
+    format!(
+        "{} records, {threads} thread{}, peak live {}; {} round{}, noise {:.1}%, harness {} ns",
+        grouped(trace.figure("records")),
+        if threads == 1 { "" } else { "s" },
+        bytes(trace.figure("peak_live_bytes")),
+        trace.rounds,
+        if trace.rounds == 1 { "" } else { "s" },
+        trace.noise.floor_ratio * 100.0,
+        three_digits(trace.harness_ns_per_op),
+    )
+}
+
+/// What the columns and marks of [`of_trace`] mean.
+pub(crate) fn legend(results: &Results) -> String {
+    let mut lines = vec![
+        "Mop/s gross; net: without the replay's own cost (an upper bound of the speed).".to_owned(),
+        "\"same\": within the noise of the baseline against itself. p50, p99, p99.9: ns,"
+            .to_owned(),
+        format!(
+            "1 in {} operations, clock included. MiB: peak resident less lazily freed and harness.",
+            results.settings.latency_sampled_one_in
+        ),
+    ];
+    let rows = || results.traces.iter().flat_map(|trace| &trace.rows);
+    if rows().any(|row| marks(results, row).contains('*')) {
+        lines.push("* never gives memory back: a ceiling for speed, not a choice.".to_owned());
+    }
+    if rows().any(|row| marks(results, row).contains('!')) {
+        lines.push(
+            "! refused some requests (see the report): its figures are not comparable.".to_owned(),
+        );
+    }
+    if rows().any(|row| row.throughput.is_some() && row.memory.is_none()) {
+        lines.push(
+            "Memory is not measured: this system has no summary of resident pages.".to_owned(),
+        );
+    }
+    lines.join("\n")
+}
+
+/// A table without rules whose columns stand one space apart.
+pub(crate) fn plain_table() -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled);
+    table
+}
+
+/// Aligns columns of numbers.
+pub(crate) fn align_right(table: &mut Table, columns: core::ops::Range<usize>) {
+    for (at, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 1));
+        if columns.contains(&at) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+}
+
+/// The table's text without spaces at the ends of lines.
+pub(crate) fn trimmed(table: &Table) -> String {
+    table
+        .lines()
+        .map(|line| line.trim_end().to_owned())
+        .collect::<Vec<_>>()
+        .join("\n")
+}

@@ -1,0 +1,115 @@
+//! Numbers as people read them.
+
+/// With thin groups of three digits: `1 234 567`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Bytes in the unit that fits: `14.9 MiB`.
+pub(crate) fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 {
+        format!("{bytes} B")
+    } else {
+        format!("{value:.1} {}", UNITS[unit])
+    }
+}
+
+/// Three significant digits, no exponent.
+pub(crate) fn three_digits(value: f64) -> String {
+    match value.abs() {
+        v if v >= 99.95 => format!("{value:.0}"),
+        v if v >= 9.995 => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
+}
+
+/// Nanoseconds in at most five characters: `87`, `9999`, `12.3k`, `4.56M`.
+pub(crate) fn nanoseconds(ns: u64) -> String {
+    match ns {
+        0..10_000 => ns.to_string(),
+        10_000..1_000_000 => three_digits(ns as f64 / 1e3) + "k",
+        1_000_000..1_000_000_000 => three_digits(ns as f64 / 1e6) + "M",
+        _ => three_digits(ns as f64 / 1e9) + "G",
+    }
+}
+
+/// A ratio as a signed difference in percent: `+12.3%`.
+pub(crate) fn percent(ratio: f64) -> String {
+    let difference = (ratio - 1.0) * 100.0;
+    if difference.abs() >= 9.95 {
+        format!("{difference:+.0}%")
+    } else {
+        format!("{difference:+.1}%")
+    }
+}
+
+/// Two ratios as signed differences in percent: `-3.1..+2.0`.
+pub(crate) fn interval(low: f64, high: f64) -> String {
+    let side = |ratio: f64| percent(ratio).trim_end_matches('%').to_owned();
+    format!("{}..{}", side(low), side(high))
+}
+
+/// Values as a row of `width` bars, scaled to `top`.
+pub(crate) fn sparkline(values: &[u64], width: usize, top: u64) -> String {
+    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    if values.is_empty() || top == 0 {
+        return String::new();
+    }
+    (0..width)
+        .map(|column| {
+            let from = column * values.len() / width;
+            let to = ((column + 1) * values.len() / width)
+                .max(from + 1)
+                .min(values.len());
+            let highest = values[from.min(values.len() - 1)..to].iter().max().copied();
+            let share = highest.unwrap_or(0) as f64 / top as f64;
+            BARS[((share * 8.0) as usize).min(7)]
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(1_234_567), "1 234 567");
+        assert_eq!(bytes(512), "512 B");
+        assert_eq!(bytes(15_571_996), "14.9 MiB");
+        assert_eq!(
+            [9.5, 12.34, 456.7].map(three_digits),
+            ["9.50", "12.3", "457"]
+        );
+        assert_eq!(
+            [87, 12_345, 4_560_000].map(nanoseconds),
+            ["87", "12.3k", "4.56M"]
+        );
+        assert_eq!([1.0, 1.123, 0.5].map(percent), ["+0.0%", "+12%", "-50%"]);
+        assert_eq!(interval(0.969, 1.02), "-3.1..+2.0");
+    }
+
+    #[test]
+    fn sparklines_follow_their_values() {
+        assert_eq!(sparkline(&[0, 4, 8], 3, 8), "▁▅█");
+        assert_eq!(sparkline(&[1, 1, 1, 8], 2, 8), "▂█");
+        assert_eq!(sparkline(&[5], 3, 5), "███");
+        assert_eq!(sparkline(&[], 3, 5), "");
+    }
+}
