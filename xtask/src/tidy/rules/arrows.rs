@@ -35,11 +35,8 @@ const TABLE: &[(&str, Uses)] = &[
         "drystone-arena",
         Only(&["drystone-core", "drystone-sync", "drystone-backing"]),
     ),
-    ("drystone-trace", Only(&["drystone-core", "drystone-sync"])),
-    (
-        "drystone-testkit",
-        Only(&["drystone-core", "drystone-sync"]),
-    ),
+    ("drystone-trace", Only(&[])),
+    ("drystone-testkit", Only(TESTKIT)),
     ("xtask", Only(&[])),
 ];
 
