@@ -189,38 +189,49 @@ mod models {
         }
     }
 
-    /// `threads` threads, the model's own among them, add one `rounds` times each.
-    fn all_adds_are_seen(threads: usize, rounds: usize) {
-        loom::model(move || {
+    #[test]
+    fn loom2_two_threads_exclude_each_other() {
+        loom::model(|| {
             let guarded = Guarded::new();
-            let others: std::vec::Vec<_> = (1..threads)
-                .map(|_| {
-                    let guarded = Arc::clone(&guarded);
-                    thread::spawn(move || {
-                        for _ in 0..rounds {
-                            guarded.add_one();
-                        }
-                    })
+            let other = {
+                let guarded = Arc::clone(&guarded);
+                thread::spawn(move || {
+                    guarded.add_one();
+                    guarded.add_one();
                 })
-                .collect();
-            for _ in 0..rounds {
-                guarded.add_one();
-            }
-            for other in others {
-                other.join().expect("joins");
-            }
-            assert_eq!(guarded.add_one(), threads * rounds + 1);
+            };
+            guarded.add_one();
+            guarded.add_one();
+            other.join().expect("joins");
+            assert_eq!(guarded.add_one(), 5);
         });
     }
 
+    /// One thread waits while two come by and do not. Two waiters are not modelled together: they
+    /// can yield to each other for ever while the holder is stopped, which loom explores for ever.
     #[test]
-    fn loom2_two_threads_exclude_each_other() {
-        all_adds_are_seen(2, 2);
-    }
-
-    #[test]
-    fn loom3_three_threads_exclude_each_other() {
-        all_adds_are_seen(3, 1);
+    fn loom3_two_passers_by_do_not_break_in() {
+        loom::model(|| {
+            let guarded = Guarded::new();
+            let waiter = {
+                let guarded = Arc::clone(&guarded);
+                thread::spawn(move || {
+                    guarded.add_one();
+                })
+            };
+            let passer = {
+                let guarded = Arc::clone(&guarded);
+                thread::spawn(move || try_add_one(&guarded))
+            };
+            let here = try_add_one(&guarded);
+            let there = passer.join().expect("joins");
+            waiter.join().expect("joins");
+            guarded.value.with(|value| {
+                // SAFETY: both other threads have ended; the pointer is the cell's.
+                let value = unsafe { *value };
+                assert_eq!(value, 1 + usize::from(here) + usize::from(there));
+            });
+        });
     }
 
     /// What the first holder wrote is ordered before the second holder, by the lock alone: the
