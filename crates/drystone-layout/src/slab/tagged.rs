@@ -1,0 +1,130 @@
+//! The free list under a [`FreelistProtection`] with tags.
+//!
+//! The protection is a safe trait, so its answers decide about detection only. Three rules keep
+//! the slab sound whatever it does: a link is checked against the carved slots as well; the list
+//! is taken away while the protection runs, so a call back into the slab finds it empty; and a
+//! panic of the protection ends the process.
+
+use drystone_core::{FixedRange, FreeLink, FreelistProtection};
+
+use super::Slab;
+use super::slot_list::{NONE, is_none, load, store};
+
+/// What a free slot holds under a protection with tags.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct TaggedLink {
+    /// The index of the next free slot, or [`END`].
+    next: u32,
+    tag: u32,
+}
+
+/// The end of the list. No slot has this index: a capacity is at most `u32::MAX - 1`.
+const END: u32 = u32::MAX;
+
+/// Ends the process when it is dropped by a panic.
+struct AbortOnUnwind;
+
+impl Drop for AbortOnUnwind {
+    fn drop(&mut self) {
+        // A panic while unwinding aborts; there is no other way without `std`.
+        panic!("a free-list protection panicked inside an allocator");
+    }
+}
+
+/// Runs `f`, and ends the process if it panics.
+#[inline]
+fn no_unwind<R>(f: impl FnOnce() -> R) -> R {
+    let guard = AbortOnUnwind;
+    let result = f();
+    core::mem::forget(guard);
+    result
+}
+
+impl<T, B: FixedRange, M: FreelistProtection> Slab<T, B, M> {
+    /// The index of the slot at `offset`. A division by a constant.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "the capacity fits a u32")]
+    fn index_of(&self, offset: usize) -> u32 {
+        ((offset - self.start) / Self::STRIDE) as u32
+    }
+
+    /// The offset of the slot with this index.
+    #[inline]
+    fn offset_at(&self, index: u32) -> usize {
+        self.start + index as usize * Self::STRIDE
+    }
+
+    /// Takes the slot that was freed last. A link that does not verify ends the list: `None`.
+    #[inline]
+    pub(super) fn pop_tagged(&self) -> Option<usize> {
+        let head = self.slots.take_head();
+        if is_none(head) {
+            return None;
+        }
+        match self.verified_next(head) {
+            Some(next) => {
+                self.slots.set_head(next);
+                Some(head)
+            }
+            None => {
+                self.count_corruption();
+                None
+            }
+        }
+    }
+
+    /// Puts the slot at `offset` on the list.
+    ///
+    /// # Safety
+    ///
+    /// The slot belongs to this slab and to nobody else, and is not on the list.
+    #[inline]
+    pub(super) unsafe fn push_tagged(&self, offset: usize) {
+        let head = self.slots.take_head();
+        debug_assert_ne!(head, offset, "double free");
+        let next = (!is_none(head)).then(|| self.index_of(head));
+        let link = FreeLink {
+            slot: self.index_of(offset),
+            next,
+        };
+        let stored = TaggedLink {
+            next: next.unwrap_or(END),
+            tag: no_unwind(|| self.protection.tag(link)),
+        };
+        // SAFETY: the slot is free by the caller's promise, a stride holds a `TaggedLink`, and the
+        // slot is aligned by I1.
+        unsafe { store(self.slot(offset), Self::SLOT_ALIGN, stored) };
+        self.slots.set_head(offset);
+    }
+
+    /// The offset after `offset` on the list, [`NONE`] at its end; `None` if the link there names
+    /// a slot that is not carved or does not verify.
+    #[inline]
+    pub(super) fn verified_next(&self, offset: usize) -> Option<usize> {
+        // SAFETY: the slot is on the list, so it holds a link or what somebody wrote over it; it
+        // is aligned by I1.
+        let stored: TaggedLink = unsafe { load(self.slot(offset), Self::SLOT_ALIGN) };
+        let next = (stored.next != END).then_some(stored.next);
+        let link = FreeLink {
+            slot: self.index_of(offset),
+            next,
+        };
+        let carved = (self.slots.carved() - self.start) / Self::STRIDE;
+        let inside = next.is_none_or(|index| (index as usize) < carved);
+        if inside && no_unwind(|| self.protection.verify(link, stored.tag)) {
+            Some(next.map_or(NONE, |index| self.offset_at(index)))
+        } else {
+            None
+        }
+    }
+
+    /// Counts a damaged list; the caller has already let go of it. Its slots are lost until the
+    /// next reset.
+    #[cold]
+    #[inline(never)]
+    fn count_corruption(&self) {
+        let events = self.corruption_events.get();
+        self.corruption_events.set(events.saturating_add(1));
+    }
+}
