@@ -20,7 +20,8 @@ pub(crate) struct Package {
     pub(crate) name: String,
     pub(crate) dir: PathBuf,
     pub(crate) published: bool,
-    pub(crate) has_lib: bool,
+    /// Has a library and no program.
+    pub(crate) is_library: bool,
     pub(crate) rust_version: Option<String>,
     /// Declared features, in the order of their names, `default` among them.
     pub(crate) features: Vec<String>,
@@ -71,9 +72,9 @@ impl Workspace {
         self.packages.iter().filter(|package| package.published)
     }
 
-    /// The crates that programs use: published, with a library.
+    /// The crates that programs use.
     pub(crate) fn libraries(&self) -> impl Iterator<Item = &Package> {
-        self.published().filter(|package| package.has_lib)
+        self.published().filter(|package| package.is_library)
     }
 
     /// The crates that hold allocator code: libraries that are not tools.
@@ -145,11 +146,13 @@ impl Package {
             .map(|(name, _)| name.clone())
             .collect();
         features.sort();
+        let has_target = |wanted: &str| {
+            array(value, "targets").any(|target| array(target, "kind").any(|kind| kind == wanted))
+        };
         Ok(Self {
             dir,
             published: value["publish"].is_null(),
-            has_lib: array(value, "targets")
-                .any(|target| array(target, "kind").any(|kind| kind == "lib")),
+            is_library: has_target("lib") && !has_target("bin"),
             rust_version: value["rust_version"].as_str().map(str::to_owned),
             features,
             dependencies: array(value, "dependencies")
@@ -209,7 +212,7 @@ mod tests {
             "workspace_root": "/r", "target_directory": "/r/target",
             "packages": [
                 { "name": "tool", "manifest_path": "/r/tool/Cargo.toml", "publish": [],
-                  "targets": [{ "kind": ["bin"] }], "features": {}, "dependencies": [],
+                  "targets": [{ "kind": ["bin"] }, { "kind": ["lib"] }], "features": {}, "dependencies": [],
                   "metadata": null, "rust_version": null },
                 { "name": "stone", "manifest_path": "/r/stone/Cargo.toml", "publish": null,
                   "targets": [{ "kind": ["lib"] }, { "kind": ["test"] }],
@@ -236,7 +239,8 @@ mod tests {
         );
         assert_eq!(stone.features, ["default", "std"]);
         assert_eq!(stone.rust_version.as_deref(), Some("1.87"));
-        assert!(stone.published && stone.has_lib);
+        assert!(stone.published && stone.is_library);
+        assert!(!workspace.package("tool").unwrap().is_library);
         assert!(!stone.dependencies[0].dev && !stone.dependencies[0].default_features);
         assert!(stone.dependencies[1].dev);
         let names: Vec<_> = workspace
