@@ -86,9 +86,9 @@ pub(crate) fn read(source: &mut impl Read, source_bytes: u64) -> Result<Contents
 
 impl Contents {
     fn read_records(&mut self, source: &mut impl Read) -> Result<(), TraceError> {
-        let mut chunk = vec![0; CHUNK_RECORDS * RECORD_LEN];
         let mut byte = HEADER_BYTES;
         let mut left = self.header.records;
+        let mut chunk = vec![0; left.min(CHUNK_RECORDS as u64) as usize * RECORD_LEN];
         while left > 0 {
             let records = left.min(CHUNK_RECORDS as u64);
             let wanted = records as usize * RECORD_LEN;

@@ -9,9 +9,13 @@ use drystone_trace::synth::Scenario;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
+// The interpreter takes seconds for what takes a millisecond otherwise.
+const BYTES: usize = if cfg!(miri) { 64 } else { 600 };
+const RECORDS: usize = if cfg!(miri) { 12 } else { 48 };
+
 fn config() -> ProptestConfig {
     ProptestConfig {
-        cases: if cfg!(miri) { 4 } else { 512 },
+        cases: if cfg!(miri) { 2 } else { 512 },
         // Its regression files need a file system that the interpreter has not.
         failure_persistence: if cfg!(miri) {
             None
@@ -34,7 +38,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn arbitrary_bytes(data in proptest::collection::vec(any::<u8>(), 0..600)) {
+    fn arbitrary_bytes(data in proptest::collection::vec(any::<u8>(), 0..BYTES)) {
         target_trace(&data);
     }
 
@@ -42,7 +46,7 @@ proptest! {
     fn damaged_traces(
         scenario in select(&Scenario::ALL[..]),
         seed in any::<u64>(),
-        records in 1_usize..40,
+        records in 1_usize..RECORDS,
         edits in proptest::collection::vec((any::<Index>(), any::<u8>()), 0..4),
     ) {
         let raw = scenario.generate(seed, records).to_bytes();
@@ -57,7 +61,7 @@ proptest! {
         edits in proptest::collection::vec((any::<Index>(), select(&b"0129 \n#aez"[..])), 0..4),
     ) {
         let mut dump = Vec::new();
-        scenario.generate(seed, 12).write_dump(&mut dump).expect("writing to memory succeeds");
+        scenario.generate(seed, RECORDS / 4).write_dump(&mut dump).expect("writing to memory succeeds");
         target_trace(&damage(dump, &edits));
     }
 
@@ -65,7 +69,7 @@ proptest! {
     fn every_length_of_every_scenario_is_valid(
         scenario in select(&Scenario::ALL[..]),
         seed in any::<u64>(),
-        records in 0_usize..if cfg!(miri) { 50 } else { 3000 },
+        records in 0_usize..if cfg!(miri) { 40 } else { 3000 },
     ) {
         let trace = scenario.generate(seed, records);
         prop_assert_eq!(trace.records().len(), records);
