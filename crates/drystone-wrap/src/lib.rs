@@ -1,1 +1,55 @@
-//! Under construction.
+//! One behaviour over any allocator.
+//!
+//! A wrapper owns its inner allocator, is an allocator itself, and adds one thing. Wrappers stack
+//! by type: `Statistics<Locked<Slab<..>>>` is a slab, behind a lock, counted. Nothing is between
+//! them at run time.
+//!
+//! | wrapper | what it adds |
+//! |---|---|
+//! | [`WithFallback<P, S>`](WithFallback) | what the primary cannot serve, the secondary does |
+//! | [`Locked<A, L>`](Locked) | any thread may call; one at a time is inside |
+//! | [`Statistics<A>`](Statistics) | counts of blocks and bytes, and their peak |
+//! | [`Faulty<A, P>`](Faulty) | refuses the requests that a policy names |
+//!
+//! Which promises of the inner allocator a wrapper keeps is part of its contract: the table in
+//! `docs/COMPOSING.md` says so, and a test compares the table with the types.
+//!
+//! # Features
+//!
+//! None by default: no_std, no `alloc`. `std` gives [`Statistics`] its path without atomic
+//! operations; `parking_lot` adds a lock whose waiters sleep.
+#![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(any(feature = "std", loom, test))]
+extern crate std;
+
+#[macro_use]
+mod macros;
+
+mod fallback;
+mod faults;
+mod faulty;
+mod locked;
+#[cfg(feature = "parking_lot")]
+mod parking_lot_lock;
+#[cfg(target_has_atomic = "32")]
+mod statistics;
+#[cfg(target_has_atomic = "32")]
+mod switch;
+
+#[cfg(target_has_atomic = "32")]
+pub use drystone_sync::SpinLock;
+pub use drystone_sync::{NoLock, RawLock};
+pub use fallback::WithFallback;
+pub use faults::{AlwaysFail, FailOnSize, NeverFail};
+#[cfg(target_has_atomic = "ptr")]
+pub use faults::{FailAfter, FailEveryNth};
+pub use faulty::Faulty;
+pub use locked::Locked;
+#[cfg(feature = "parking_lot")]
+pub use parking_lot_lock::ParkingLotLock;
+#[cfg(target_has_atomic = "32")]
+pub use statistics::Statistics;
+#[cfg(target_has_atomic = "32")]
+pub use switch::{Off, On, Switch};

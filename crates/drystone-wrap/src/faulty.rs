@@ -1,0 +1,158 @@
+//! [`Faulty`]: refuses the requests that a policy names.
+//!
+//! # What
+//!
+//! Asks a policy before each request that may need memory: `allocate`, `allocate_zeroed`, `grow`,
+//! `grow_zeroed` and `shrink`. A refused request never reaches the inner allocator. For tests of
+//! what happens when memory runs out, at the place and time of the test's choice.
+//!
+//! # Memory picture
+//!
+//! ```text
+//! +--------+-------+
+//! | policy | inner |
+//! +--------+-------+
+//! ```
+//!
+//! # Invariants
+//!
+//! None of its own.
+//!
+//! # Threads
+//!
+//! As the inner allocator and the policy.
+//!
+//! # Cost
+//!
+//! One question to the policy for each request. Frees and queries go straight through.
+
+use core::ptr::NonNull;
+
+use drystone_core::{AllocError, AllocFaultPolicy, Allocator, Deallocator, NonZeroLayout};
+
+/// `A`, with the requests failing that `P` says.
+///
+/// Resizes are judged by the new layout.
+///
+/// ```
+/// # use drystone_core::{AllocError, Allocator, Deallocator, NonZeroLayout};
+/// # use drystone_wrap::{FailAfter, Faulty};
+/// fn third_request_fails<A: Allocator>(allocator: A, layout: NonZeroLayout) {
+///     let faulty = Faulty::new(allocator, FailAfter::new(2));
+///     for _ in 0..2 {
+///         let block = faulty.allocate(layout).expect("allowed");
+///         unsafe { faulty.deallocate(block.cast(), layout) };
+///     }
+///     assert!(faulty.allocate(layout).is_err());
+/// }
+/// # #[path = "../tests/common/slots.rs"]
+/// # mod slots;
+/// # third_request_fails(slots::Slots::new(4), NonZeroLayout::from_size_align(8, 8).unwrap());
+/// ```
+#[derive(Debug)]
+pub struct Faulty<A, P> {
+    policy: P,
+    inner: A,
+}
+
+impl<A, P: AllocFaultPolicy> Faulty<A, P> {
+    /// `inner`, asked only for what `policy` lets pass.
+    #[inline]
+    pub const fn new(inner: A, policy: P) -> Self {
+        Self { policy, inner }
+    }
+
+    /// The inner allocator.
+    #[inline]
+    pub const fn inner(&self) -> &A {
+        &self.inner
+    }
+
+    /// The policy, to ask how far it has counted.
+    #[inline]
+    pub const fn policy(&self) -> &P {
+        &self.policy
+    }
+
+    /// The inner allocator.
+    ///
+    /// # Safety
+    ///
+    /// No block is live, or the caller frees each with the allocator returned.
+    #[inline]
+    pub unsafe fn into_inner(self) -> A {
+        self.inner
+    }
+
+    #[inline]
+    fn pass(&self, layout: NonZeroLayout) -> Result<(), AllocError> {
+        if self.policy.should_fail(layout) {
+            return Err(AllocError);
+        }
+        Ok(())
+    }
+}
+
+// SAFETY: the inner allocator keeps the contract.
+unsafe impl<A: Deallocator, P> Deallocator for Faulty<A, P> {
+    #[inline]
+    unsafe fn deallocate(&self, ptr: NonNull<u8>, layout: NonZeroLayout) {
+        // SAFETY: the block is the inner allocator's; same requirements.
+        unsafe { self.inner.deallocate(ptr, layout) }
+    }
+}
+
+// SAFETY: every block is the inner allocator's; a request that is refused changes nothing.
+unsafe impl<A: Allocator, P: AllocFaultPolicy> Allocator for Faulty<A, P> {
+    #[inline]
+    fn allocate(&self, layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
+        self.pass(layout)?;
+        self.inner.allocate(layout)
+    }
+
+    #[inline]
+    fn allocate_zeroed(&self, layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
+        self.pass(layout)?;
+        self.inner.allocate_zeroed(layout)
+    }
+
+    #[inline]
+    unsafe fn grow(
+        &self,
+        ptr: NonNull<u8>,
+        old: NonZeroLayout,
+        new: NonZeroLayout,
+    ) -> Result<NonNull<[u8]>, AllocError> {
+        self.pass(new)?;
+        // SAFETY: the block is the inner allocator's; same requirements.
+        unsafe { self.inner.grow(ptr, old, new) }
+    }
+
+    #[inline]
+    unsafe fn grow_zeroed(
+        &self,
+        ptr: NonNull<u8>,
+        old: NonZeroLayout,
+        new: NonZeroLayout,
+    ) -> Result<NonNull<[u8]>, AllocError> {
+        self.pass(new)?;
+        // SAFETY: the block is the inner allocator's; same requirements.
+        unsafe { self.inner.grow_zeroed(ptr, old, new) }
+    }
+
+    #[inline]
+    unsafe fn shrink(
+        &self,
+        ptr: NonNull<u8>,
+        old: NonZeroLayout,
+        new: NonZeroLayout,
+    ) -> Result<NonNull<[u8]>, AllocError> {
+        self.pass(new)?;
+        // SAFETY: the block is the inner allocator's; same requirements.
+        unsafe { self.inner.shrink(ptr, old, new) }
+    }
+
+    forward_queries!(inner);
+}
+
+forward_promises!([A, P] Faulty<A, P>, inner: Owns, Reset, StableAddress);

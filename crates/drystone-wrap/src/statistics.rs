@@ -1,0 +1,366 @@
+//! [`Statistics`]: counts of blocks and bytes, and their peak.
+//!
+//! # What
+//!
+//! Counts every request that passes through, in the caller's sizes, and gives the figures as a
+//! [`Stats`]. Most allocators serve one thread, so the counters belong to one thread at first and
+//! are plain memory; when a second thread counts, they become atomic, for everybody and for good
+//! (until the exclusive borrow of [`reset`](Reset::reset) or [`rebind`](Statistics::rebind)).
+//!
+//! # Memory picture
+//!
+//! ```text
+//! +-------+-------+-------------+ . . . . . . . . +---------------+
+//! | inner | owner | solo counts |   to the line   | shared counts |
+//! +-------+-------+-------------+ . . . . . . . . +---------------+
+//!         0: nobody has counted yet
+//!         1: several threads have
+//!         else the mark of the one that has: the address of one of its thread-locals
+//! ```
+//!
+//! A figure is the sum of its solo and its shared count.
+//!
+//! # Invariants
+//!
+//! - I1: the solo counts are written only by the thread whose mark is in `owner`.
+//! - I2: once `owner` is 1 it stays 1, and the solo counts stay as they are, except for calls of
+//!   the owner that overlap the change.
+//! - I3: a block is counted as live from after it was handed out until before it is taken back, so
+//!   at each moment the bytes counted as live are bytes that are live.
+//! - I4: the shared `live` is the shared allocated bytes minus the shared deallocated ones, and
+//!   becomes so in one step for each request.
+//!
+//! Two threads with the same mark do not exist at the same time. A thread that is given the
+//! thread-local memory of a dead one takes over its mark, and with it the solo counts: the memory
+//! could not be given to it without ordering the dead thread's last access first.
+//!
+//! # Threads
+//!
+//! Sync if the inner allocator is. Nothing waits (where the target lacks 64-bit atomics, each count
+//! takes a spin lock). The counts are exact: no thread's request is lost or counted twice. The
+//! peak is exact too, in the order in which the counts were made, with two limits: while the
+//! first request of a second thread overlaps requests of the first, their bytes may be missing
+//! from it or be in it twice; and a block that another thread shrinks counts at its old size until
+//! the call returns. Figures read while other threads count are each right at some moment.
+//!
+//! # Cost
+//!
+//! One thread (feature `std`): an allocation loads the owner, reads one thread-local address, loads
+//! and stores two counts, loads two more figures for the peak, and stores the peak if it rose. A
+//! free does the same with two counts and no peak. No locked instruction. Several threads, or no
+//! `std`: three atomic additions for each. Capacity and corruption are asked of the inner
+//! allocator by [`stats`](Statistics::stats) only. At [`Off`](crate::Off) nothing of this is there:
+//! no field, no instruction.
+
+use core::fmt;
+use core::ptr::NonNull;
+
+use drystone_core::{AllocError, Allocator, Deallocator, NonZeroLayout, Reset, Stats};
+
+use crate::{On, Switch};
+
+#[cfg(target_has_atomic = "64")]
+mod counters;
+#[cfg(not(target_has_atomic = "64"))]
+#[path = "statistics/counters_locked.rs"]
+mod counters;
+#[cfg(all(test, loom))]
+mod models;
+#[cfg(target_has_atomic = "64")]
+mod thread_mark;
+
+pub(crate) use counters::Counters;
+
+/// New counters; under loom there is no constant.
+macro_rules! fresh {
+    ($counters:ty) => {{
+        #[cfg(not(loom))]
+        {
+            <$counters as Record>::NEW
+        }
+        #[cfg(loom)]
+        {
+            <$counters as Record>::fresh()
+        }
+    }};
+}
+
+/// `A`, counted.
+///
+/// ```
+/// # use drystone_core::{Allocator, Deallocator, NonZeroLayout};
+/// # use drystone_wrap::Statistics;
+/// fn leak_check<A: Allocator>(allocator: A, layout: NonZeroLayout) {
+///     let counted = Statistics::new(allocator);
+///     let block = counted.allocate(layout).expect("there is room");
+///     unsafe { counted.deallocate(block.cast(), layout) };
+///     let stats = counted.stats();
+///     assert_eq!((stats.live_blocks(), stats.peak_live_bytes), (0, layout.size().get() as u64));
+/// }
+/// # #[path = "../tests/common/slots.rs"]
+/// # mod slots;
+/// # leak_check(slots::Slots::new(4), NonZeroLayout::from_size_align(8, 8).unwrap());
+/// ```
+///
+/// Sizes are those that callers name. A caller may free a block with any size that fits it, up to
+/// the length it was given, which may exceed the size it asked for; such a free lowers the live
+/// bytes by more than the allocation raised them. [`Stats::live_bytes`] stops at 0 then.
+///
+/// `Statistics<A, Off>` counts nothing, and has no figures to give:
+///
+/// ```compile_fail,E0599
+/// # use drystone_wrap::{Off, Statistics};
+/// Statistics::with_switch((), Off).stats();
+/// ```
+pub struct Statistics<A, S: Switch = On> {
+    inner: A,
+    counters: S::Counters,
+}
+
+impl<A> Statistics<A> {
+    const_unless_loom! {
+        /// `inner`, counted from here on.
+        #[inline]
+        pub const fn new(inner: A) -> Self {
+            Self {
+                inner,
+                counters: Counters::new(),
+            }
+        }
+    }
+
+    /// Gives the path without atomic operations to the thread that counts next, and keeps every
+    /// figure. For an allocator that was used on one thread and is now given to another.
+    #[inline]
+    pub fn rebind(&mut self) {
+        self.counters.rebind();
+    }
+
+    /// The inner allocator, if as many blocks were taken back as were handed out.
+    ///
+    /// # Errors
+    ///
+    /// The wrapper itself, if blocks are outstanding.
+    #[allow(
+        clippy::result_large_err,
+        reason = "the wrapper goes back to whoever gave it, and this is no hot path"
+    )]
+    #[inline]
+    pub fn into_inner(self) -> Result<A, Self> {
+        let mut stats = Stats::default();
+        self.counters.read(&mut stats);
+        if stats.allocations == stats.deallocations {
+            Ok(self.inner)
+        } else {
+            Err(self)
+        }
+    }
+}
+
+impl<A: Allocator> Statistics<A> {
+    /// The figures so far, with the capacity and the corruption events of the inner allocator.
+    pub fn stats(&self) -> Stats {
+        let mut stats = Stats::default();
+        self.counters.read(&mut stats);
+        stats.corruption_events = self.inner.corruption_events();
+        stats.capacity_bytes = self.inner.capacity_bytes().map(|bytes| bytes as u64);
+        stats
+    }
+}
+
+impl<A, S: Switch> Statistics<A, S> {
+    const_unless_loom! {
+        /// `inner`, counted or not as `switch` says.
+        #[inline]
+        pub const fn with_switch(inner: A, switch: S) -> Self {
+            let _ = switch;
+            Self {
+                inner,
+                counters: fresh!(S::Counters),
+            }
+        }
+    }
+
+    /// The inner allocator. What is done through it is not counted.
+    #[inline]
+    pub const fn inner(&self) -> &A {
+        &self.inner
+    }
+
+    /// The inner allocator, whatever the counts say.
+    ///
+    /// # Safety
+    ///
+    /// No block is live, or the caller frees each with the allocator returned.
+    #[inline]
+    pub unsafe fn into_inner_unchecked(self) -> A {
+        self.inner
+    }
+}
+
+/// What `Statistics` tells its counters. Each call is one request; sizes in bytes.
+pub trait Record {
+    /// All zero. Under loom, whose atomics cannot be made in a `const`, a function.
+    #[cfg(not(loom))]
+    const NEW: Self;
+
+    /// All zero.
+    #[cfg(loom)]
+    fn fresh() -> Self;
+
+    /// A block was handed out.
+    fn allocated(&self, bytes: usize);
+
+    /// A block is about to be taken back.
+    fn deallocated(&self, bytes: usize);
+
+    /// A block has grown.
+    fn grown(&self, bytes: usize);
+
+    /// A block has shrunk.
+    fn shrunk(&self, bytes: usize);
+
+    /// A request was refused.
+    fn failed(&self);
+
+    /// Every live block has ended.
+    fn all_deallocated(&mut self);
+}
+
+/// The counters of a wrapper that is switched off.
+impl Record for () {
+    #[cfg(not(loom))]
+    const NEW: Self = ();
+
+    #[cfg(loom)]
+    fn fresh() -> Self {}
+
+    #[inline(always)]
+    fn allocated(&self, _bytes: usize) {}
+
+    #[inline(always)]
+    fn deallocated(&self, _bytes: usize) {}
+
+    #[inline(always)]
+    fn grown(&self, _bytes: usize) {}
+
+    #[inline(always)]
+    fn shrunk(&self, _bytes: usize) {}
+
+    #[inline(always)]
+    fn failed(&self) {}
+
+    #[inline(always)]
+    fn all_deallocated(&mut self) {}
+}
+
+// SAFETY: the inner allocator keeps the contract; counting touches no block.
+unsafe impl<A: Deallocator, S: Switch> Deallocator for Statistics<A, S> {
+    #[inline]
+    unsafe fn deallocate(&self, ptr: NonNull<u8>, layout: NonZeroLayout) {
+        self.counters.deallocated(layout.size().get());
+        // SAFETY: the block is the inner allocator's; same requirements.
+        unsafe { self.inner.deallocate(ptr, layout) }
+    }
+}
+
+impl<A, S: Switch> Statistics<A, S> {
+    /// Counts a request by its outcome, and passes it on.
+    #[inline]
+    fn count(
+        &self,
+        outcome: Result<NonNull<[u8]>, AllocError>,
+        success: impl FnOnce(&S::Counters),
+    ) -> Result<NonNull<[u8]>, AllocError> {
+        match outcome {
+            Ok(_) => success(&self.counters),
+            Err(AllocError) => self.counters.failed(),
+        }
+        outcome
+    }
+}
+
+// SAFETY: every block is the inner allocator's; counting touches no block.
+unsafe impl<A: Allocator, S: Switch> Allocator for Statistics<A, S> {
+    #[inline]
+    fn allocate(&self, layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
+        let outcome = self.inner.allocate(layout);
+        self.count(outcome, |counters| counters.allocated(layout.size().get()))
+    }
+
+    #[inline]
+    fn allocate_zeroed(&self, layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
+        let outcome = self.inner.allocate_zeroed(layout);
+        self.count(outcome, |counters| counters.allocated(layout.size().get()))
+    }
+
+    #[inline]
+    unsafe fn grow(
+        &self,
+        ptr: NonNull<u8>,
+        old: NonZeroLayout,
+        new: NonZeroLayout,
+    ) -> Result<NonNull<[u8]>, AllocError> {
+        // SAFETY: the block is the inner allocator's; same requirements.
+        let outcome = unsafe { self.inner.grow(ptr, old, new) };
+        self.count(outcome, |counters| counters.grown(difference(new, old)))
+    }
+
+    #[inline]
+    unsafe fn grow_zeroed(
+        &self,
+        ptr: NonNull<u8>,
+        old: NonZeroLayout,
+        new: NonZeroLayout,
+    ) -> Result<NonNull<[u8]>, AllocError> {
+        // SAFETY: the block is the inner allocator's; same requirements.
+        let outcome = unsafe { self.inner.grow_zeroed(ptr, old, new) };
+        self.count(outcome, |counters| counters.grown(difference(new, old)))
+    }
+
+    #[inline]
+    unsafe fn shrink(
+        &self,
+        ptr: NonNull<u8>,
+        old: NonZeroLayout,
+        new: NonZeroLayout,
+    ) -> Result<NonNull<[u8]>, AllocError> {
+        // SAFETY: the block is the inner allocator's; same requirements.
+        let outcome = unsafe { self.inner.shrink(ptr, old, new) };
+        self.count(outcome, |counters| counters.shrunk(difference(old, new)))
+    }
+
+    forward_queries!(inner);
+}
+
+/// Counts every live block as taken back. Counts do not fall, so where more was given back than
+/// handed out (by larger sizes that fit) nothing changes.
+fn end_all(stats: &mut Stats) {
+    stats.deallocations = stats.deallocations.max(stats.allocations);
+    stats.deallocated_bytes = stats.deallocated_bytes.max(stats.allocated_bytes);
+}
+
+/// How much larger `large` is. Saturating, because a caller's breach must not make a panic here.
+#[inline]
+fn difference(large: NonZeroLayout, small: NonZeroLayout) -> usize {
+    large.size().get().saturating_sub(small.size().get())
+}
+
+forward_promises!([A, S: Switch] Statistics<A, S>, inner: Owns, StableAddress);
+
+impl<A: Reset, S: Switch> Reset for Statistics<A, S> {
+    /// Counts every live block as taken back.
+    #[inline]
+    fn reset(&mut self) {
+        self.inner.reset();
+        self.counters.all_deallocated();
+    }
+}
+
+impl<A: fmt::Debug, S: Switch> fmt::Debug for Statistics<A, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Statistics")
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,121 @@
+//! loom models: the counters under every interleaving of two threads.
+
+use drystone_core::Stats;
+use loom::sync::Arc;
+use loom::thread;
+
+use super::{Counters, Record};
+
+fn read(counters: &Counters) -> Stats {
+    let mut stats = Stats::default();
+    counters.read(&mut stats);
+    stats
+}
+
+/// Runs `here` on the model's own thread beside `there` on another, then reads the counts.
+fn beside(
+    here: impl Fn(&Counters) + Sync + Send + Copy + 'static,
+    there: impl Fn(&Counters) + Sync + Send + Copy + 'static,
+    check: impl Fn(Stats) + Sync + Send + 'static,
+) {
+    loom::model(move || {
+        let counters = Arc::new(Counters::new());
+        let other = thread::spawn({
+            let counters = Arc::clone(&counters);
+            move || there(&counters)
+        });
+        here(&counters);
+        other.join().expect("no panic");
+        check(read(&counters));
+    });
+}
+
+#[test]
+fn loom2_blocks_held_by_two_threads_are_counted_once_each_and_make_the_peak() {
+    beside(
+        |counters| counters.allocated(8),
+        |counters| counters.allocated(16),
+        |stats| {
+            assert_eq!((stats.allocations, stats.allocated_bytes), (2, 24));
+            assert_eq!((stats.live_bytes(), stats.peak_live_bytes), (24, 24));
+        },
+    );
+}
+
+#[test]
+fn loom2_no_count_is_lost_when_two_threads_allocate_and_free() {
+    let pair = |counters: &Counters| {
+        counters.allocated(8);
+        counters.deallocated(8);
+    };
+    beside(pair, pair, |stats| {
+        assert_eq!((stats.allocations, stats.deallocations), (2, 2));
+        assert_eq!((stats.allocated_bytes, stats.deallocated_bytes), (16, 16));
+        assert!((8..=16).contains(&stats.peak_live_bytes), "{stats:?}");
+    });
+}
+
+#[test]
+fn loom2_refusals_and_resizes_are_counted_by_both_kinds_of_thread() {
+    let mixed = |counters: &Counters| {
+        counters.failed();
+        counters.grown(3);
+    };
+    beside(mixed, mixed, |stats| {
+        assert_eq!((stats.failures, stats.reallocations), (2, 2));
+        assert_eq!((stats.live_bytes(), stats.peak_live_bytes), (6, 6));
+    });
+}
+
+#[test]
+fn loom2_a_block_that_changes_threads_leaves_an_exact_peak() {
+    loom::model(|| {
+        let counters = Arc::new(Counters::new());
+        counters.allocated(8);
+        let other = thread::spawn({
+            let counters = Arc::clone(&counters);
+            move || {
+                counters.deallocated(8);
+                counters.allocated(5);
+            }
+        });
+        other.join().expect("no panic");
+        assert_eq!(read(&counters).peak_live_bytes, 8);
+        counters.allocated(4);
+        let stats = read(&counters);
+        assert_eq!((stats.live_bytes(), stats.peak_live_bytes), (9, 9));
+    });
+}
+
+#[test]
+fn loom2_a_thread_that_comes_back_after_another_counts_with_it() {
+    beside(
+        |counters| {
+            counters.allocated(1);
+            counters.allocated(2);
+        },
+        |counters| counters.shrunk(0),
+        |stats| {
+            assert_eq!((stats.allocations, stats.reallocations), (2, 1));
+            assert_eq!((stats.live_bytes(), stats.peak_live_bytes), (3, 3));
+        },
+    );
+}
+
+#[test]
+fn loom3_no_count_of_three_threads_is_lost() {
+    loom::model(|| {
+        let counters = Arc::new(Counters::new());
+        let others = [2, 4].map(|bytes| {
+            let counters = Arc::clone(&counters);
+            thread::spawn(move || counters.allocated(bytes))
+        });
+        counters.allocated(1);
+        for other in others {
+            other.join().expect("no panic");
+        }
+        let stats = read(&counters);
+        assert_eq!((stats.allocations, stats.allocated_bytes), (3, 7));
+        assert_eq!(stats.peak_live_bytes, 7);
+    });
+}

@@ -1,0 +1,143 @@
+//! `Slots`: a small allocator that keeps every promise a layout can keep, for testing wrappers.
+
+use core::cell::Cell;
+use core::ptr::NonNull;
+
+use drystone_core::{
+    AllocError, Allocator, Deallocator, FixedRange, HeapSegment, NonZeroLayout, Owns, Reset,
+    StableAddress,
+};
+
+/// The size and alignment in bytes of a slot.
+pub(crate) const SLOT: usize = 64;
+
+/// Up to 64 slots of 64 bytes, the lowest free one first. Blocks are whole slots, so they grow
+/// and shrink in place up to 64 bytes.
+#[derive(Debug)]
+pub(crate) struct Slots {
+    range: HeapSegment,
+    count: u32,
+    /// Bit `i`: slot `i` is live.
+    live: Cell<u64>,
+    corruption: Cell<u64>,
+}
+
+impl Slots {
+    pub(crate) fn new(count: u32) -> Self {
+        assert!((1..=64).contains(&count));
+        let layout = NonZeroLayout::from_size_align(count as usize * SLOT, SLOT).expect("small");
+        Self {
+            range: HeapSegment::new(layout).expect("memory for a test"),
+            count,
+            live: Cell::new(0),
+            corruption: Cell::new(0),
+        }
+    }
+
+    /// What `corruption_events` answers from now on.
+    pub(crate) fn set_corruption(&self, events: u64) {
+        self.corruption.set(events);
+    }
+
+    /// Live slots.
+    pub(crate) fn live(&self) -> u32 {
+        self.live.get().count_ones()
+    }
+
+    fn fits(layout: NonZeroLayout) -> bool {
+        layout.size().get() <= SLOT && layout.align().get() <= SLOT
+    }
+
+    fn slot(&self, index: u32) -> NonNull<[u8]> {
+        // SAFETY: `index < count`, so the offset is inside the range.
+        let start = unsafe { self.range.base().add(index as usize * SLOT) };
+        NonNull::slice_from_raw_parts(start, SLOT)
+    }
+
+    fn index(&self, ptr: NonNull<u8>) -> u32 {
+        let offset = ptr.addr().get() - self.range.base().addr().get();
+        assert_eq!(offset % SLOT, 0, "not the start of a slot");
+        let index = u32::try_from(offset / SLOT).expect("small");
+        assert!(
+            self.live.get() & 1 << index != 0,
+            "slot {index} is not live"
+        );
+        index
+    }
+
+    fn resize(&self, ptr: NonNull<u8>, new: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
+        let index = self.index(ptr);
+        if !Self::fits(new) {
+            return Err(AllocError);
+        }
+        Ok(self.slot(index))
+    }
+}
+
+// SAFETY: the slot's bit is cleared; the block is not touched.
+unsafe impl Deallocator for Slots {
+    unsafe fn deallocate(&self, ptr: NonNull<u8>, layout: NonZeroLayout) {
+        assert!(Self::fits(layout));
+        self.live.set(self.live.get() & !(1 << self.index(ptr)));
+    }
+}
+
+// SAFETY: slots are disjoint, 64 bytes long, at multiples of 64, and handed out while their bit
+// is clear.
+unsafe impl Allocator for Slots {
+    fn allocate(&self, layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
+        let index = self.live.get().trailing_ones();
+        if !Self::fits(layout) || index >= self.count {
+            return Err(AllocError);
+        }
+        self.live.set(self.live.get() | 1 << index);
+        Ok(self.slot(index))
+    }
+
+    unsafe fn grow(
+        &self,
+        ptr: NonNull<u8>,
+        _old: NonZeroLayout,
+        new: NonZeroLayout,
+    ) -> Result<NonNull<[u8]>, AllocError> {
+        self.resize(ptr, new)
+    }
+
+    unsafe fn shrink(
+        &self,
+        ptr: NonNull<u8>,
+        _old: NonZeroLayout,
+        new: NonZeroLayout,
+    ) -> Result<NonNull<[u8]>, AllocError> {
+        self.resize(ptr, new)
+    }
+
+    unsafe fn usable_size(&self, ptr: NonNull<u8>, _layout: NonZeroLayout) -> Option<usize> {
+        self.index(ptr);
+        Some(SLOT)
+    }
+
+    fn capacity_bytes(&self) -> Option<usize> {
+        Some(self.count as usize * SLOT)
+    }
+
+    fn corruption_events(&self) -> u64 {
+        self.corruption.get()
+    }
+}
+
+// SAFETY: every slot is in the range, and the range is this allocator's alone.
+unsafe impl Owns for Slots {
+    fn owns(&self, ptr: NonNull<u8>) -> bool {
+        self.range.contains(ptr)
+    }
+}
+
+// SAFETY: the range is on the heap.
+unsafe impl StableAddress for Slots {}
+
+impl Reset for Slots {
+    fn reset(&mut self) {
+        self.live.set(0);
+    }
+}
