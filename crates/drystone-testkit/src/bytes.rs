@@ -1,13 +1,37 @@
 //! Stamps: byte patterns that tell one block from another and one offset from the next.
+//!
+//! Written and compared in chunks, because an interpreter walks single bytes slowly.
 
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
+use core::slice;
 
-/// The byte at `offset` of the stamp `seed`. Neighbouring seeds and offsets differ; the period in
-/// `offset` is a prime above 256, so that a shift by any power of two shows.
-#[inline]
-pub(crate) fn stamp_byte(seed: usize, offset: usize) -> u8 {
-    let mixed = seed.wrapping_mul(167).wrapping_add(offset % 257 * 31);
-    (mixed ^ (mixed >> 8)) as u8
+/// The period of a stamp: a prime above 256, so that a shift by any power of two shows.
+const PERIOD: usize = 257;
+
+/// Bytes copied and compared at once: a multiple of the period.
+const CHUNK: usize = PERIOD * 16;
+
+/// A period of bytes, repeated so that a chunk can start at any phase.
+static PATTERN: [u8; CHUNK + PERIOD] = pattern();
+
+static ZEROS: [u8; CHUNK] = [0; CHUNK];
+
+const fn pattern() -> [u8; CHUNK + PERIOD] {
+    let mut bytes = [0; CHUNK + PERIOD];
+    let mut offset = 0;
+    while offset < bytes.len() {
+        let phase = offset % PERIOD;
+        // Odd, so that no byte is zero: a zeroed block never looks stamped.
+        bytes[offset] = ((phase * 59 + phase / 128 * 17) % 256) as u8 | 1;
+        offset += 1;
+    }
+    bytes
+}
+
+/// The chunk that the stamp `seed` repeats. Neighbouring seeds are far apart in phase.
+fn chunk_of(seed: usize) -> &'static [u8] {
+    let phase = seed % PERIOD * 101 % PERIOD;
+    &PATTERN[phase..phase + CHUNK]
 }
 
 /// Writes the stamp `seed` over `block`.
@@ -16,11 +40,14 @@ pub(crate) fn stamp_byte(seed: usize, offset: usize) -> u8 {
 ///
 /// `block` is valid for writes.
 pub(crate) unsafe fn stamp(block: NonNull<[u8]>, seed: usize) {
-    for offset in 0..block.len() {
+    let chunk = chunk_of(seed);
+    for start in (0..block.len()).step_by(CHUNK) {
+        let len = CHUNK.min(block.len() - start);
         // SAFETY: the offset is below the length of a block that is valid for writes.
-        let byte = unsafe { block.cast::<u8>().add(offset) };
-        // SAFETY: as above.
-        unsafe { byte.write(stamp_byte(seed, offset)) };
+        let to = unsafe { block.cast::<u8>().add(start) };
+        // SAFETY: `len` bytes from `start` lie in the block, and a chunk holds as many. The
+        // pattern is a static, apart from every block.
+        unsafe { ptr::copy_nonoverlapping(chunk.as_ptr(), to.as_ptr(), len) };
     }
 }
 
@@ -28,37 +55,86 @@ pub(crate) unsafe fn stamp(block: NonNull<[u8]>, seed: usize) {
 ///
 /// # Safety
 ///
-/// `block` is valid for reads and initialised.
+/// `block` is valid for reads, initialised, and not written to meanwhile.
 pub(crate) unsafe fn first_difference(block: NonNull<[u8]>, seed: usize) -> Option<usize> {
     // SAFETY: by the caller's promise.
-    unsafe { position(block, 0, |offset, byte| byte != stamp_byte(seed, offset)) }
+    unsafe { differs_from(block, 0, chunk_of(seed)) }
 }
 
 /// The first offset at or after `from` at which `block` is not zero.
 ///
 /// # Safety
 ///
-/// `block` is valid for reads and initialised.
+/// `block` is valid for reads and not written to meanwhile, and initialised from `from` on.
 pub(crate) unsafe fn first_nonzero(block: NonNull<[u8]>, from: usize) -> Option<usize> {
     // SAFETY: by the caller's promise.
-    unsafe { position(block, from, |_, byte| byte != 0) }
+    unsafe { differs_from(block, from, &ZEROS) }
 }
 
-/// The first offset from `from` on whose byte satisfies `wanted`. Raw reads: no reference to a
-/// block is ever formed.
+/// The first offset from `from` on at which `block` differs from `chunk`, which starts at `from`
+/// and repeats.
 ///
 /// # Safety
 ///
-/// `block` is valid for reads and initialised from `from` on.
-unsafe fn position(
-    block: NonNull<[u8]>,
-    from: usize,
-    wanted: impl Fn(usize, u8) -> bool,
-) -> Option<usize> {
-    (from..block.len()).find(|&offset| {
+/// `block` is valid for reads and not written to meanwhile, and initialised from `from` on.
+unsafe fn differs_from(block: NonNull<[u8]>, from: usize, chunk: &[u8]) -> Option<usize> {
+    for start in (from..block.len()).step_by(CHUNK) {
+        let len = CHUNK.min(block.len() - start);
         // SAFETY: the offset is below the length of a block that is valid for reads.
-        let byte = unsafe { block.cast::<u8>().add(offset) };
-        // SAFETY: as above, and initialised by the caller's promise.
-        wanted(offset, unsafe { byte.read() })
-    })
+        let part = unsafe { block.cast::<u8>().add(start) };
+        // SAFETY: `len` initialised bytes from `start` lie in the block, which nobody writes to
+        // while the slice lives.
+        let part = unsafe { slice::from_raw_parts(part.as_ptr(), len) };
+        if part != &chunk[..len] {
+            let at = part.iter().zip(chunk).position(|(have, want)| have != want);
+            return at.map(|at| start + at);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stamps_differ_by_seed_and_by_shift() {
+        for seed in 0..PERIOD {
+            for shift in (0..64).chain([128, 256, 4096]) {
+                for other in [seed, seed + 1, seed + 2, seed + 16] {
+                    if (shift, other) != (0, seed) {
+                        let here = &chunk_of(seed)[shift % PERIOD..][..64];
+                        assert_ne!(here, &chunk_of(other)[..64], "{seed} {other} {shift}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_changed_byte_is_found() {
+        let mut bytes = vec![0u8; CHUNK * 2 + 100];
+        for at in [
+            0,
+            1,
+            256,
+            CHUNK - 1,
+            CHUNK,
+            CHUNK + 1,
+            CHUNK * 2,
+            CHUNK * 2 + 99,
+        ] {
+            let block = NonNull::from(bytes.as_mut_slice());
+            // SAFETY: the vector's bytes are valid for writes and initialised.
+            unsafe { stamp(block, at) };
+            // SAFETY: as above.
+            assert_eq!(unsafe { first_difference(block, at) }, None);
+            // SAFETY: as above.
+            assert_eq!(unsafe { first_nonzero(block, at) }, Some(at));
+            bytes[at] ^= 0x40;
+            let block = NonNull::from(bytes.as_mut_slice());
+            // SAFETY: as above.
+            assert_eq!(unsafe { first_difference(block, at) }, Some(at));
+        }
+    }
 }

@@ -5,11 +5,13 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`conformance`] | checks one promise of the contracts at a time, or all of them |
-//! | [`reference`] | plain allocators that are right by inspection, to compare with |
+//! | [`FirstFit`] | a textbook allocator, right by inspection, to compare with |
 //!
 //! The kit uses the standard library and the global heap freely; it is for tests, and for no
 //! allocation path.
 
 mod bytes;
 pub mod conformance;
-pub mod reference;
+mod first_fit;
+
+pub use first_fit::FirstFit;

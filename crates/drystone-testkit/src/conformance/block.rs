@@ -2,7 +2,7 @@
 
 use core::ptr::NonNull;
 
-use drystone_core::{Allocator, NonZeroLayout};
+use drystone_core::{AllocError, Allocator, NonZeroLayout};
 
 use crate::bytes;
 
@@ -143,18 +143,42 @@ impl<'a, A: Allocator + ?Sized> Block<'a, A> {
         new: NonZeroLayout,
         zeroed: bool,
     ) -> Verdict<Result<Self, Self>> {
-        let result = if zeroed {
-            // SAFETY: as for the other arm.
-            unsafe { self.allocator.grow_zeroed(self.ptr(), old, new) }
-        } else {
-            // SAFETY: the block is live, `old` fits it, and the callers pass `new >= old`.
-            unsafe { self.allocator.grow(self.ptr(), old, new) }
-        };
-        let Ok(bytes) = result else {
+        let Ok(bytes) = self.call_grow(old, new, zeroed) else {
             self.check()?;
             return Ok(Err(self));
         };
         self.moved(bytes, new, old.size().get(), zeroed)
+    }
+
+    /// Asks for a growth that must be refused, and checks that the block is untouched. What is
+    /// returned instead is not looked into: it cannot be as long as it says.
+    pub(crate) fn cannot_grow(
+        &self,
+        old: NonZeroLayout,
+        new: NonZeroLayout,
+        zeroed: bool,
+    ) -> Verdict {
+        ensure!(
+            core::hint::black_box(self.call_grow(old, new, zeroed)).is_err(),
+            "grew {old:?} to {new:?}"
+        );
+        self.check()
+    }
+
+    fn call_grow(
+        &self,
+        old: NonZeroLayout,
+        new: NonZeroLayout,
+        zeroed: bool,
+    ) -> Result<NonNull<[u8]>, AllocError> {
+        debug_assert!(new.size() >= old.size());
+        if zeroed {
+            // SAFETY: as for the other arm.
+            unsafe { self.allocator.grow_zeroed(self.ptr(), old, new) }
+        } else {
+            // SAFETY: the block is live, `old` fits it, and `new >= old`.
+            unsafe { self.allocator.grow(self.ptr(), old, new) }
+        }
     }
 
     /// Shrinks the block, which is now described by `old`.

@@ -3,6 +3,7 @@
 use drystone_core::Allocator;
 
 use super::block::{Block, Verdict, each_with_room, ensure, layout};
+use super::exhaustion::room_for;
 use super::{Caps, settle};
 use crate::bytes;
 
@@ -137,17 +138,22 @@ pub fn fits<A: Allocator>(make: impl Fn() -> A, caps: Caps) {
 }
 
 fn fitting_frees<A: Allocator>(make: &impl Fn() -> A, caps: Caps) -> Verdict {
-    // Enough rounds to run out of blocks if a free with one of the sizes is lost.
-    let rounds = if caps.reuses_memory && !cfg!(miri) {
-        caps.blocks.min(2000) + 1
-    } else {
-        1
-    };
-    each_with_room(make, caps, 4, sizes(caps), |allocator, size| {
-        if rounds > 1 && size > 4096 {
-            return fit_once(allocator, size);
-        }
-        (0..rounds).try_for_each(|_| fit_once(allocator, size))
+    each_with_room(make, caps, 3, sizes(caps), |allocator, size| {
+        // Counting the room for small blocks would take as long as there are bytes.
+        let countable = caps.bounded && caps.reuses_memory && size >= caps.max_size / 4;
+        let room = || match countable {
+            true => room_for(allocator, layout(size, 1)),
+            false => Ok(0),
+        };
+        let before = room()?;
+        fit_once(allocator, size)?;
+        let after = room()?;
+        ensure!(
+            after == before,
+            "room for {after} blocks of {size} bytes, {before} before a block was freed with each \
+             size that fits"
+        );
+        Ok(())
     })
 }
 
@@ -208,7 +214,7 @@ fn use_all<A: Allocator>(allocator: &A, block: &Block<'_, A>) -> Verdict {
     );
     let whole = core::ptr::NonNull::slice_from_raw_parts(block.ptr(), usable);
     // SAFETY: all of it may be written, by the contract of usable_size.
-    unsafe { bytes::stamp(whole, usize::MAX / 3) };
+    unsafe { bytes::stamp(whole, usize::MAX) };
     block.stamp();
     Ok(())
 }

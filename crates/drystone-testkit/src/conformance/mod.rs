@@ -5,10 +5,10 @@
 //! [`conformance_suite!`](crate::conformance_suite) makes a test of each:
 //!
 //! ```
+//! use drystone_backing::System;
 //! use drystone_testkit::conformance::Caps;
-//! use drystone_testkit::reference::Heap;
 //!
-//! drystone_testkit::conformance_suite!(heap, Heap::new, Caps::general(); stable_address);
+//! drystone_testkit::conformance_suite!(system, || System, Caps::general(); stable_address, shares);
 //! # fn main() {}
 //! ```
 //!

@@ -10,8 +10,8 @@
 /// used.
 ///
 /// ```
+/// use drystone_testkit::FirstFit;
 /// use drystone_testkit::conformance::Caps;
-/// use drystone_testkit::reference::FirstFit;
 ///
 /// drystone_testkit::conformance_suite!(
 ///     first_fit,

@@ -3,10 +3,11 @@
 use std::sync::{Barrier, Mutex};
 use std::thread;
 
-use drystone_core::Allocator;
+use drystone_core::{Allocator, NonZeroLayout};
 
-use super::block::{Block, Verdict, layout};
+use super::block::{Block, Verdict, ensure, layout};
 use super::content::check_disjoint;
+use super::exhaustion::room_for;
 use super::{Caps, settle};
 
 const THREADS: usize = 4;
@@ -42,6 +43,26 @@ pub fn shares<A: Allocator + Sync>(make: impl Fn() -> A, caps: Caps) {
 }
 
 fn serves_threads<A: Allocator + Sync>(allocator: &A, caps: Caps) -> Verdict {
+    if !(caps.bounded && caps.reuses_memory) {
+        return trade_blocks(allocator, caps);
+    }
+    let before = room_for(allocator, traded(caps))?;
+    trade_blocks(allocator, caps)?;
+    let after = room_for(allocator, traded(caps))?;
+    ensure!(
+        after == before,
+        "room for {after} blocks after the threads, {before} before"
+    );
+    Ok(())
+}
+
+/// The layout of the blocks that the threads trade.
+fn traded(caps: Caps) -> NonZeroLayout {
+    layout(caps.max_size.min(256), 1)
+}
+
+/// Each thread allocates and stamps, and frees what its neighbour allocated.
+fn trade_blocks<A: Allocator + Sync>(allocator: &A, caps: Caps) -> Verdict {
     // Where memory is not reused the blocks promised are shared by threads and rounds.
     let rounds = if cfg!(miri) { 2 } else { 64 };
     let (rounds, each) = if caps.reuses_memory {
@@ -93,11 +114,10 @@ fn take_blocks<A: Allocator>(
     thread: usize,
     round: usize,
 ) -> Verdict<Vec<Block<'_, A>>> {
-    let sizes = [1, 8, 24, 64, 100].map(|size: usize| size.min(caps.max_size));
     (0..count)
         .map(|index| {
             let seed = (round * THREADS + thread) * 1000 + index;
-            Block::take(allocator, layout(sizes[seed % sizes.len()], 1), seed)
+            Block::take(allocator, traded(caps), seed)
         })
         .collect()
 }
