@@ -1,1 +1,65 @@
-//! Under construction.
+//! Where the bytes of an allocator come from.
+//!
+//! A backing is one range of bytes and its owner: a [`FixedRange`](drystone_core::FixedRange). It
+//! hands nothing out; a block layout takes it by value and cuts it.
+//!
+//! | backing | where the bytes are | stable address | feature |
+//! |---|---|---|---|
+//! | [`InlineBacked`] | in the value itself | no | |
+//! | [`StaticBacked`] | in a buffer lent by the caller | yes | |
+//! | [`HeapBacked`] | one block of the global heap | yes | `alloc` |
+//! | [`MmapBacked`] | pages of the operating system | yes | `mmap` |
+//!
+//! Layouts that grow take a source instead: [`HeapSource`] or [`MmapSource`]. [`System`] is the
+//! platform's allocator as a value, for what no range can serve.
+//!
+//! # Features
+//!
+//! `std` is on by default. Without features the crate is no_std without `alloc`, and has the
+//! first two backings. `testing` adds `fault_os`, which makes chosen calls to the operating
+//! system fail.
+#![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(feature = "std")]
+extern crate std;
+
+#[cfg(feature = "alloc")]
+mod error;
+#[cfg(feature = "testing")]
+pub mod fault_os;
+#[cfg(feature = "alloc")]
+mod heap;
+mod inline;
+#[cfg(feature = "mmap")]
+mod mmap;
+#[cfg(feature = "mmap")]
+mod mmap_flags;
+#[cfg(feature = "mmap")]
+mod mmap_source;
+#[cfg(feature = "mmap")]
+mod os;
+#[cfg(feature = "mmap")]
+mod page_range;
+mod static_buffer;
+#[cfg(feature = "std")]
+mod system;
+
+#[cfg(feature = "alloc")]
+pub use drystone_core::{HeapSegment, HeapSource};
+#[cfg(feature = "alloc")]
+pub use error::BackingError;
+#[cfg(feature = "alloc")]
+pub use heap::HeapBacked;
+pub use inline::InlineBacked;
+#[cfg(feature = "mmap")]
+pub use mmap::MmapBacked;
+#[cfg(feature = "mmap")]
+pub use mmap_flags::MmapFlags;
+#[cfg(feature = "mmap")]
+pub use mmap_source::{FlaggedMmapSource, MmapSource};
+#[cfg(feature = "mmap")]
+pub use os::page_size;
+pub use static_buffer::StaticBacked;
+#[cfg(feature = "std")]
+pub use system::System;
