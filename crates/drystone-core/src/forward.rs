@@ -98,10 +98,12 @@ mod owning {
     use super::*;
     use crate::alloc_crate::boxed::Box;
     use crate::alloc_crate::rc::Rc;
+    #[cfg(target_has_atomic = "ptr")]
     use crate::alloc_crate::sync::Arc;
 
     forward!(Box<A>);
     forward!(Rc<A>);
+    #[cfg(target_has_atomic = "ptr")]
     forward!(Arc<A>);
 
     // SAFETY: moving a box does not move the allocator, but under the aliasing models it may end
@@ -113,5 +115,6 @@ mod owning {
     unsafe impl<A: ?Sized> StableAddress for Rc<A> {}
 
     // SAFETY: as for `Rc`.
+    #[cfg(target_has_atomic = "ptr")]
     unsafe impl<A: ?Sized> StableAddress for Arc<A> {}
 }
