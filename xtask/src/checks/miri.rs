@@ -155,7 +155,7 @@ fn prepare(target: Option<&str>) -> Result<(), Failure> {
 fn test(packages: &[&Package], flags: &[&str], target: Option<&str>) -> Cmd {
     let command = Cmd::cargo_of(NIGHTLY, "miri")
         .env("MIRIFLAGS", flags.join(" "))
-        .arg("test")
+        .args(["test", "--all-features"])
         .packages(packages.iter().map(|package| package.name.as_str()));
     match target {
         Some(target) => command.args(["--target", target]),

@@ -55,6 +55,6 @@ fn tests(workspace: &Workspace, wanted: &[String], dir: &str) -> Result<Cmd, Fai
     let packages = workspace.select(wanted, |package| package.keys.miri)?;
     Ok(Cmd::cargo_of(NIGHTLY, "test")
         .target_dir(&workspace.target_dir.join(dir))
-        .args(["--tests", "--target", TARGET])
+        .args(["--tests", "--all-features", "--target", TARGET])
         .packages(packages.iter().map(|package| package.name.as_str())))
 }
