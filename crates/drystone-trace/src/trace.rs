@@ -33,7 +33,7 @@ impl Trace {
     pub fn read(path: &Path) -> Result<Trace, TraceError> {
         if path == Path::new("-") {
             let name = Path::new("standard input");
-            return read_stream(&mut io::stdin().lock(), 0).map_err(|error| error.in_file(name));
+            return Trace::from_reader(&mut io::stdin().lock()).map_err(|e| e.in_file(name));
         }
         read_file(path).map_err(|error| error.in_file(path))
     }
@@ -47,6 +47,16 @@ impl Trace {
     pub fn from_bytes(bytes: &[u8]) -> Result<Trace, TraceError> {
         let mut source = bytes;
         read_stream(&mut source, bytes.len() as u64)
+    }
+
+    /// Reads a trace in either form from `source`, to its end.
+    ///
+    /// # Errors
+    ///
+    /// [`Unreadable`](crate::TraceErrorKind::Unreadable) if `source` fails or the records do not
+    /// fit in memory, else [`Invalid`](crate::TraceErrorKind::Invalid).
+    pub fn from_reader(source: &mut impl Read) -> Result<Trace, TraceError> {
+        read_stream(source, 0)
     }
 
     /// A trace of `records`, which name threads below `threads` and objects below `objects`.

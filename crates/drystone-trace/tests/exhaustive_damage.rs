@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::io::{self, Read};
+
 use common::{compress, frame_of_raw_block, sample};
 use drystone_trace::{Fault, Trace, TraceErrorKind, fuzz_target::target_trace};
 
@@ -44,6 +46,51 @@ fn every_truncation_of_the_compressed_form() {
             };
             assert!(expected, "{len} bytes: {error}");
         }
+    }
+}
+
+/// Gives its bytes one read at a time, is interrupted before each, and then fails.
+struct Failing<'a> {
+    bytes: &'a [u8],
+    interrupted: bool,
+}
+
+impl Read for Failing<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.interrupted = !self.interrupted;
+        if self.interrupted {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        if self.bytes.is_empty() {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
+        self.bytes.read(&mut out[..1])
+    }
+}
+
+#[test]
+fn a_source_that_fails_is_unreadable_at_every_byte() {
+    let raw = sample().to_bytes();
+    for whole in [compress(&raw), frame_of_raw_block(&raw), raw] {
+        for len in (0..=whole.len()).step_by(CUT_STEP) {
+            let mut source = Failing {
+                bytes: &whole[..len],
+                interrupted: false,
+            };
+            let error = Trace::from_reader(&mut source).expect_err("the source fails");
+            assert_eq!(
+                error.kind(),
+                TraceErrorKind::Unreadable,
+                "{len} bytes: {error}"
+            );
+            let reset = |e: &io::Error| e.kind() == io::ErrorKind::ConnectionReset;
+            assert!(
+                matches!(error.fault(), Fault::Io(e) if reset(e)),
+                "{len} bytes: {error}"
+            );
+        }
+        let mut source = &whole[..];
+        assert_eq!(Trace::from_reader(&mut source).unwrap(), sample());
     }
 }
 
