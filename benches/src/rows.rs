@@ -1,0 +1,32 @@
+//! The rows: which workload, which contestants.
+
+mod bump;
+mod limit;
+mod slab;
+
+use crate::Row;
+
+/// The names of all rows, in the order in which they are shown.
+pub const IDS: [&str; 9] = [
+    "limit-add",
+    "limit-tls",
+    "limit-atomic",
+    "limit-ping-pong",
+    "limit-clock",
+    "slab-hot",
+    "slab-fifo",
+    "slab-churn",
+    "bump-16",
+];
+
+/// Builds the row of this name; `None` if there is none.
+#[must_use]
+pub fn build(id: &str) -> Option<Row> {
+    match id {
+        "slab-hot" => Some(slab::hot_pair()),
+        "slab-fifo" => Some(slab::fill_and_free_in_order()),
+        "slab-churn" => Some(slab::churn_at_half_full()),
+        "bump-16" => Some(bump::sixteen_bytes()),
+        _ => limit::build(id),
+    }
+}

@@ -1,0 +1,184 @@
+//! 64-byte objects, 4096 slots: the hot pair, fill and free in order, churn at half full.
+
+use std::hint::black_box;
+
+use drystone_backing::{HeapBacked, MmapBacked};
+use drystone_layout::{SizeClassed, Slab};
+
+use crate::blocks::{Blocks, Drystone, General, Keyed, Lifo, Object};
+use crate::harness::Random;
+use crate::{Arm, Kind, Row};
+
+/// Slots of each contestant.
+const SLOTS: usize = 4096;
+
+/// One object taken and given back, again and again.
+pub(crate) fn hot_pair() -> Row {
+    Row {
+        id: "slab-hot",
+        unit: "pair",
+        about: "one 64-byte object taken and given back, again and again",
+        arms: arms(HotPair),
+    }
+}
+
+/// All slots taken, then all given back in the order of taking.
+pub(crate) fn fill_and_free_in_order() -> Row {
+    Row {
+        id: "slab-fifo",
+        unit: "pair",
+        about: "4096 objects of 64 bytes taken, then given back in the same order",
+        arms: arms(FillFifo),
+    }
+}
+
+/// Random objects replaced in bursts while half of the slots are live.
+pub(crate) fn churn_at_half_full() -> Row {
+    Row {
+        id: "slab-churn",
+        unit: "pair",
+        about: "2048 of 4096 live; bursts of 1 to 32 random objects given back, then as many taken",
+        arms: arms(Churn),
+    }
+}
+
+/// A workload over any contestant.
+trait Workload: Copy + 'static {
+    fn prepare<B: Blocks + 'static>(self, blocks: B) -> Box<dyn FnMut(u64)>;
+}
+
+#[derive(Clone, Copy)]
+struct HotPair;
+
+impl Workload for HotPair {
+    fn prepare<B: Blocks + 'static>(self, mut blocks: B) -> Box<dyn FnMut(u64)> {
+        Box::new(move |units| {
+            for _ in 0..units {
+                let token = black_box(black_box(&mut blocks).take());
+                black_box(&mut blocks).give(token);
+            }
+        })
+    }
+}
+
+#[derive(Clone, Copy)]
+struct FillFifo;
+
+impl Workload for FillFifo {
+    fn prepare<B: Blocks + 'static>(self, mut blocks: B) -> Box<dyn FnMut(u64)> {
+        let mut tokens = Vec::with_capacity(SLOTS);
+        Box::new(move |units| {
+            for _ in 0..units.div_ceil(SLOTS as u64) {
+                for _ in 0..SLOTS {
+                    tokens.push(black_box(black_box(&mut blocks).take()));
+                }
+                for token in tokens.drain(..) {
+                    black_box(&mut blocks).give(black_box(token));
+                }
+            }
+        })
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Churn;
+
+impl Workload for Churn {
+    fn prepare<B: Blocks + 'static>(self, mut blocks: B) -> Box<dyn FnMut(u64)> {
+        let mut random = Random::new(7);
+        let mut live: Vec<B::Token> = (0..SLOTS / 2).map(|_| blocks.take()).collect();
+        // Drawn beforehand, so that the row times the contestant and not the generator.
+        let bursts: Vec<usize> = (0..1024).map(|_| 1 + random.below(32)).collect();
+        let victims: Vec<u16> = (0..1 << 15)
+            .map(|_| random.below(SLOTS / 2 - 32) as u16)
+            .collect();
+        let (mut burst, mut victim) = (0, 0);
+        Box::new(move |units| {
+            let mut done = 0;
+            while done < units {
+                let count = bursts[burst % bursts.len()];
+                burst += 1;
+                for _ in 0..count {
+                    let index = usize::from(victims[victim % victims.len()]);
+                    victim += 1;
+                    black_box(&mut blocks).give(live.swap_remove(index));
+                }
+                for _ in 0..count {
+                    live.push(black_box(black_box(&mut blocks).take()));
+                }
+                done += count as u64;
+            }
+        })
+    }
+}
+
+fn heap_slab() -> Drystone<Slab<Object, HeapBacked>> {
+    let memory = HeapBacked::with_align(SLOTS * size_of::<Object>(), 64).expect("256 KiB of heap");
+    Drystone(Slab::new(SLOTS, memory).expect("the range holds the slots"))
+}
+
+/// Every contestant, prepared for `workload`.
+fn arms<W: Workload>(workload: W) -> Vec<Arm> {
+    let mut arms = Vec::new();
+    let mut add = |name, kind, run| arms.push(Arm { name, kind, run });
+    add(
+        "hand-written LIFO",
+        Kind::Limit,
+        workload.prepare(Lifo::new(SLOTS)),
+    );
+    add("drystone Slab", Kind::Ours, workload.prepare(heap_slab()));
+    add(
+        "drystone Slab again",
+        Kind::Control,
+        workload.prepare(heap_slab()),
+    );
+    add(
+        "drystone Slab, mmap",
+        Kind::Ours,
+        workload.prepare(mmap_slab()),
+    );
+    add(
+        "drystone SizeClassed",
+        Kind::Ours,
+        workload.prepare(size_classed()),
+    );
+    add(
+        "slab",
+        Kind::Rival,
+        workload.prepare(Keyed(slab::Slab::with_capacity(SLOTS))),
+    );
+    add(
+        "system malloc",
+        Kind::Rival,
+        workload.prepare(General(std::alloc::System)),
+    );
+    #[cfg(feature = "mimalloc")]
+    add(
+        "mimalloc 2",
+        Kind::Rival,
+        workload.prepare(General(crate::blocks::MimallocTuned)),
+    );
+    #[cfg(feature = "rivals")]
+    add(
+        "snmalloc",
+        Kind::Rival,
+        workload.prepare(General(snmalloc_rs::SnMalloc)),
+    );
+    #[cfg(feature = "rivals")]
+    add(
+        "jemalloc",
+        Kind::Rival,
+        workload.prepare(General(tikv_jemallocator::Jemalloc)),
+    );
+    arms
+}
+
+fn mmap_slab() -> Drystone<Slab<Object, MmapBacked>> {
+    let memory = MmapBacked::new(SLOTS * size_of::<Object>()).expect("256 KiB can be mapped");
+    Drystone(Slab::new(SLOTS, memory).expect("the range holds the slots"))
+}
+
+fn size_classed() -> impl Blocks {
+    let memory = MmapBacked::new(1 << 20).expect("1 MiB can be mapped");
+    Drystone(SizeClassed::with_default_classes(memory).expect("the range holds the classes"))
+}
