@@ -1,6 +1,6 @@
 //! Crates outside the workspace that use drystone as its users do.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::args::Args;
 use crate::exec::Cmd;
@@ -16,7 +16,7 @@ pub(crate) fn command(args: Args) -> Result<(), Failure> {
 /// it. It checks its own result and says so by its exit status.
 pub(crate) fn check(workspace: &Workspace) -> Result<(), Failure> {
     let target_dir = workspace.target_dir.join("outside");
-    for dir in crates(&workspace.root.join("tests/outside"))? {
+    for dir in crates(workspace)? {
         let manifest = dir.join("Cargo.toml");
         for package in packages(&metadata(&manifest)?)? {
             default_features_are_off(&package)?;
@@ -30,10 +30,12 @@ pub(crate) fn check(workspace: &Workspace) -> Result<(), Failure> {
     Ok(())
 }
 
-fn crates(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
+/// The folders of the crates.
+pub(crate) fn crates(workspace: &Workspace) -> Result<Vec<PathBuf>, Failure> {
+    let dir = workspace.root.join("tests/outside");
     let unreadable = |error| Failure::failed(format!("{}: {error}", dir.display()));
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(unreadable)? {
+    for entry in std::fs::read_dir(&dir).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
         if path.join("Cargo.toml").is_file() {
             found.push(path);
