@@ -5,6 +5,9 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`conformance`] | checks one promise of the contracts at a time, or all of them |
+//! | [`oracle`] | watches over an allocator and its users, and reports what either does wrong |
+//! | [`faulting`] | runs a scenario with its first, second, third … allocation failing |
+//! | [`death`] | runs what must end its process in a process of its own |
 //! | [`FirstFit`] | a textbook allocator, right by inspection, to compare with |
 //!
 //! The kit uses the standard library and the global heap freely; it is for tests, and for no
@@ -12,6 +15,9 @@
 
 mod bytes;
 pub mod conformance;
+pub mod death;
+pub mod faulting;
 mod first_fit;
+pub mod oracle;
 
 pub use first_fit::FirstFit;
