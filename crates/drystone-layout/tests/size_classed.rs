@@ -285,9 +285,9 @@ fn a_movable_range_serves_what_it_guarantees() {
 /// Blocks are committed before they are handed out, whichever call fails.
 #[test]
 fn a_range_that_cannot_commit_fails_and_loses_nothing() {
-    const BYTES: usize = 8192;
+    const BYTES: usize = 4096;
     let sizes = [8, 40, 64, 136];
-    for fail_from in 0..12 {
+    for fail_from in (0..12).step_by(if cfg!(miri) { 5 } else { 1 }) {
         let (default, _) = Lazy::new(BYTES, fail_from, 0);
         let (own, _) = Lazy::new(BYTES, fail_from, 0);
         commit_failures(
@@ -310,7 +310,6 @@ fn commit_failures<const N: usize>(mut blocks: SizeClassed<Lazy, N>, sizes: &[us
                 while let Ok(block) = blocks.allocate(layout(size, 8)) {
                     assert!(blocks.backing().is_committed(block));
                     fill(block, 1);
-                    blocks.debug_assert_invariants();
                     count += 1;
                 }
                 count
@@ -318,11 +317,13 @@ fn commit_failures<const N: usize>(mut blocks: SizeClassed<Lazy, N>, sizes: &[us
             .sum()
     };
     let some = all(&blocks);
+    blocks.debug_assert_invariants();
     let digest = blocks.state_digest();
     assert_eq!(blocks.allocate(layout(8, 8)), Err(AllocError));
     assert_eq!(blocks.state_digest(), digest);
     blocks.backing().fail_after(usize::MAX);
     let rest = all(&blocks);
+    blocks.debug_assert_invariants();
     blocks.reset();
     assert!(some + rest > 0);
     if N == sizes.len() {

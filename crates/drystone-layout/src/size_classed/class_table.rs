@@ -87,11 +87,12 @@ impl ClassTable {
             return None;
         }
         let first = self.first[bucket(size)] as usize;
-        let rest = sizes.get(first..)?;
-        let steps = rest
-            .iter()
-            .position(|&class| class >= size && arith::is_aligned(class, layout.align().get()))?;
-        Some(first + steps)
+        let serves = |class: usize| class >= size && arith::is_aligned(class, layout.align().get());
+        if serves(*sizes.get(first)?) {
+            return Some(first);
+        }
+        let rest = sizes.get(first + 1..)?;
+        Some(first + 1 + rest.iter().position(|&class| serves(class))?)
     }
 }
 

@@ -212,14 +212,20 @@ impl<B: FixedRange, const CLASSES: usize> SizeClassed<B, CLASSES> {
     /// The class that serves `layout`.
     #[inline]
     fn class_of(&self, layout: NonZeroLayout) -> Option<usize> {
-        // The granule is always kept, so the constant spares small alignments the load.
-        if layout.align().get() > GRANULE && layout.align().get() > self.align_max {
+        // Every class keeps the granule, so small alignments need neither check nor rounding.
+        let small_align = layout.align().get() <= GRANULE;
+        if !small_align && layout.align().get() > self.align_max {
             return None;
         }
-        if CLASSES == SizeClass::COUNT && matches!(self.plan, Plan::Shared(_)) {
-            return SizeClass::from_layout(layout).map(SizeClass::index);
+        if CLASSES != SizeClass::COUNT {
+            return self.own_class_of(layout);
         }
-        self.own_class_of(layout)
+        match &self.plan {
+            Plan::Shared(_) if small_align => SizeClass::from_size(layout.size().get()),
+            Plan::Shared(_) => SizeClass::from_layout(layout),
+            Plan::Strict { .. } => return self.own_class_out_of_line(layout),
+        }
+        .map(SizeClass::index)
     }
 
     /// The class of the caller's own table that serves `layout`.
@@ -229,6 +235,13 @@ impl<B: FixedRange, const CLASSES: usize> SizeClassed<B, CLASSES> {
             Plan::Strict { table, .. } => table.class_of(&self.sizes, layout),
             Plan::Shared(_) => None,
         }
+    }
+
+    /// As [`own_class_of`](Self::own_class_of), for an own table of as many classes as the
+    /// default one: kept apart so that the default path stays small enough to be inlined.
+    #[inline(never)]
+    fn own_class_out_of_line(&self, layout: NonZeroLayout) -> Option<usize> {
+        self.own_class_of(layout)
     }
 
     /// The block size of a class. A constant where the class is one.
@@ -275,9 +288,18 @@ impl<B: FixedRange, const CLASSES: usize> SizeClassed<B, CLASSES> {
         }
     }
 
+    /// Finds a block for a class whose list is empty.
+    #[inline(never)]
+    fn fresh(&self, class: usize) -> Result<NonNull<[u8]>, AllocError> {
+        let offset = match self.classes[class].slots.carve(self.sizes[class]) {
+            Some(offset) => offset,
+            None => self.refill(class)?,
+        };
+        Ok(self.block(offset, class))
+    }
+
     /// Finds a block for a class whose list is empty and whose bytes are used up.
     #[cold]
-    #[inline(never)]
     fn refill(&self, class: usize) -> Result<usize, AllocError> {
         match &self.plan {
             Plan::Shared(shared) => self.take_run(shared, class),
@@ -386,12 +408,10 @@ unsafe impl<B: FixedRange, const CLASSES: usize> Allocator for SizeClassed<B, CL
         let class = self.class_of(layout).ok_or(AllocError)?;
         let slots = &self.classes[class].slots;
         // SAFETY: the offsets on the list count from this base, and blocks keep the granule.
-        let freed = unsafe { slots.pop(self.backing.base(), GRANULE) };
-        let offset = match freed.or_else(|| slots.carve(self.block_size(class))) {
-            Some(offset) => offset,
-            None => self.refill(class)?,
-        };
-        Ok(self.block(offset, class))
+        match unsafe { slots.pop(self.backing.base(), GRANULE) } {
+            Some(offset) => Ok(self.block(offset, class)),
+            None => self.fresh(class),
+        }
     }
 
     #[inline]

@@ -1,0 +1,109 @@
+//! Every promise of a slab, over every kind of range.
+
+use drystone_backing::{HeapBacked, InlineBacked, MmapBacked, StaticBacked, System};
+use drystone_core::{
+    AllocatedRegion, FreeLink, FreelistProtection, NonZeroLayout, Region, StableAddress,
+};
+use drystone_layout::Slab;
+use drystone_testkit::conformance::Caps;
+use drystone_testkit::conformance_suite;
+
+const SLOTS: usize = 40;
+type Block = [u64; 6];
+const CAPS: Caps = Caps::new(48, 8, SLOTS).reuses_memory().bounded();
+
+/// Bytes for the slots, and for a base that is not aligned.
+const BYTES: usize = SLOTS * 48 + 8;
+
+/// A protection with tags.
+struct SlotTag;
+
+impl FreelistProtection for SlotTag {
+    const TAGGED: bool = true;
+
+    fn tag(&self, link: FreeLink) -> u32 {
+        !link.slot ^ link.next.unwrap_or(u32::MAX).rotate_left(16)
+    }
+}
+
+fn region() -> NonZeroLayout {
+    NonZeroLayout::from_size_align(BYTES, 8).expect("a valid layout")
+}
+
+fn stable<A: StableAddress>(allocator: A) -> A {
+    allocator
+}
+
+conformance_suite!(
+    heap,
+    || stable(Slab::<Block, _>::new(SLOTS, HeapBacked::new(BYTES).expect("memory")).expect("fits")),
+    CAPS;
+    owns, reset, stable_address, inspect, sends
+);
+
+conformance_suite!(
+    heap_tagged,
+    || {
+        let range = HeapBacked::new(BYTES).expect("memory");
+        Slab::<Block, _, _>::with_protection(SLOTS, range, SlotTag).expect("fits")
+    },
+    CAPS;
+    owns, reset, stable_address, inspect, sends
+);
+
+conformance_suite!(
+    inline,
+    || Slab::<Block, _>::new(SLOTS, InlineBacked::<BYTES>::new()).expect("fits"),
+    CAPS;
+    owns, reset, inspect, sends
+);
+
+conformance_suite!(
+    mmap,
+    || Slab::<Block, _>::new(SLOTS, MmapBacked::new(BYTES).expect("memory")).expect("fits"),
+    CAPS;
+    owns, reset, stable_address, inspect, sends
+);
+
+conformance_suite!(
+    odd_static_buffer,
+    || {
+        let buffer: &'static mut [u8] = Box::leak(vec![0; BYTES].into_boxed_slice());
+        let range = StaticBacked::from_bytes(&mut buffer[1..]);
+        Slab::<Block, _>::new(SLOTS, range).expect("fits")
+    },
+    CAPS;
+    owns, reset, stable_address, inspect, sends
+);
+
+conformance_suite!(
+    borrowed_inline,
+    || {
+        let inline = Box::leak(Box::new(InlineBacked::<BYTES>::new()));
+        Slab::<Block, _>::new(SLOTS, Region::borrow(inline)).expect("fits")
+    },
+    CAPS;
+    owns, reset, stable_address, inspect, sends
+);
+
+conformance_suite!(
+    block_of_the_system,
+    || {
+        let range = AllocatedRegion::new(System, region()).expect("memory");
+        Slab::<Block, _>::new(SLOTS, range).expect("fits")
+    },
+    CAPS;
+    owns, reset, stable_address, inspect, sends
+);
+
+conformance_suite!(
+    block_of_a_slab,
+    || {
+        let outer = HeapBacked::new(BYTES).expect("memory");
+        let outer = Slab::<[u64; BYTES / 8], _>::new(1, outer).expect("fits");
+        let range = AllocatedRegion::new(std::rc::Rc::new(outer), region()).expect("memory");
+        Slab::<Block, _>::new(SLOTS, range).expect("fits")
+    },
+    CAPS;
+    owns, reset, stable_address, inspect
+);
