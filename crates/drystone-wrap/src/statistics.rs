@@ -198,7 +198,22 @@ impl<A, S: Switch> Statistics<A, S> {
     }
 }
 
-/// What `Statistics` tells its counters. Each call is one request; sizes in bytes.
+/// A request, as the counters see it. Sizes in bytes.
+#[derive(Clone, Copy)]
+pub enum Event {
+    /// A block was handed out.
+    Allocated(usize),
+    /// A block is about to be taken back.
+    Deallocated(usize),
+    /// A block has grown by so much.
+    Grown(usize),
+    /// A block has shrunk by so much.
+    Shrunk(usize),
+    /// A request was refused.
+    Failed,
+}
+
+/// Counters that may be switched off.
 pub trait Record {
     /// All zero. Under loom, whose atomics cannot be made in a `const`, a function.
     #[cfg(not(loom))]
@@ -208,23 +223,14 @@ pub trait Record {
     #[cfg(loom)]
     fn fresh() -> Self;
 
-    /// A block was handed out.
-    fn allocated(&self, bytes: usize);
+    /// Counts `event` if the calling thread counts alone, and says whether it did.
+    fn count_alone(&self, event: Event) -> bool;
 
-    /// A block is about to be taken back.
-    fn deallocated(&self, bytes: usize);
+    /// Counts `event`, for a thread that does not, or not yet, count alone.
+    fn count_together(&self, event: Event);
 
-    /// A block has grown.
-    fn grown(&self, bytes: usize);
-
-    /// A block has shrunk.
-    fn shrunk(&self, bytes: usize);
-
-    /// A request was refused.
-    fn failed(&self);
-
-    /// Every live block has ended.
-    fn all_deallocated(&mut self);
+    /// Counts every live block as taken back.
+    fn end_all(&mut self);
 }
 
 /// The counters of a wrapper that is switched off.
@@ -235,48 +241,79 @@ impl Record for () {
     #[cfg(loom)]
     fn fresh() -> Self {}
 
-    #[inline(always)]
-    fn allocated(&self, _bytes: usize) {}
+    #[inline]
+    fn count_alone(&self, _event: Event) -> bool {
+        true
+    }
 
-    #[inline(always)]
-    fn deallocated(&self, _bytes: usize) {}
+    #[inline]
+    fn count_together(&self, _event: Event) {}
 
-    #[inline(always)]
-    fn grown(&self, _bytes: usize) {}
+    #[inline]
+    fn end_all(&mut self) {}
+}
 
-    #[inline(always)]
-    fn shrunk(&self, _bytes: usize) {}
+impl<A, S: Switch> Statistics<A, S> {
+    /// Counts a request by its outcome, and passes it on.
+    #[inline]
+    fn counted(
+        &self,
+        outcome: Result<NonNull<[u8]>, AllocError>,
+        success: Event,
+    ) -> Result<NonNull<[u8]>, AllocError> {
+        match outcome {
+            Ok(_) if self.counters.count_alone(success) => outcome,
+            Ok(_) => self.counted_together(outcome, success),
+            Err(AllocError) => self.counted_together(outcome, Event::Failed),
+        }
+    }
 
-    #[inline(always)]
-    fn failed(&self) {}
+    /// Counts out of line. Takes and gives the outcome, so that the other path needs no registers
+    /// saved around a call.
+    #[cold]
+    #[inline(never)]
+    fn counted_together(
+        &self,
+        outcome: Result<NonNull<[u8]>, AllocError>,
+        event: Event,
+    ) -> Result<NonNull<[u8]>, AllocError> {
+        if !self.counters.count_alone(event) {
+            self.counters.count_together(event);
+        }
+        outcome
+    }
+}
 
-    #[inline(always)]
-    fn all_deallocated(&mut self) {}
+impl<A: Deallocator, S: Switch> Statistics<A, S> {
+    /// `deallocate` for a thread that does not count alone. Out of line for the same reason.
+    ///
+    /// # Safety
+    ///
+    /// As [`Deallocator::deallocate`].
+    #[cold]
+    #[inline(never)]
+    unsafe fn deallocate_together(&self, ptr: NonNull<u8>, layout: NonZeroLayout) {
+        self.counters
+            .count_together(Event::Deallocated(layout.size().get()));
+        // SAFETY: the block is the inner allocator's; same requirements.
+        unsafe { self.inner.deallocate(ptr, layout) }
+    }
 }
 
 // SAFETY: the inner allocator keeps the contract; counting touches no block.
 unsafe impl<A: Deallocator, S: Switch> Deallocator for Statistics<A, S> {
     #[inline]
     unsafe fn deallocate(&self, ptr: NonNull<u8>, layout: NonZeroLayout) {
-        self.counters.deallocated(layout.size().get());
-        // SAFETY: the block is the inner allocator's; same requirements.
-        unsafe { self.inner.deallocate(ptr, layout) }
-    }
-}
-
-impl<A, S: Switch> Statistics<A, S> {
-    /// Counts a request by its outcome, and passes it on.
-    #[inline]
-    fn count(
-        &self,
-        outcome: Result<NonNull<[u8]>, AllocError>,
-        success: impl FnOnce(&S::Counters),
-    ) -> Result<NonNull<[u8]>, AllocError> {
-        match outcome {
-            Ok(_) => success(&self.counters),
-            Err(AllocError) => self.counters.failed(),
+        if self
+            .counters
+            .count_alone(Event::Deallocated(layout.size().get()))
+        {
+            // SAFETY: the block is the inner allocator's; same requirements.
+            unsafe { self.inner.deallocate(ptr, layout) }
+        } else {
+            // SAFETY: the caller's requirements are the same.
+            unsafe { self.deallocate_together(ptr, layout) }
         }
-        outcome
     }
 }
 
@@ -285,13 +322,13 @@ unsafe impl<A: Allocator, S: Switch> Allocator for Statistics<A, S> {
     #[inline]
     fn allocate(&self, layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
         let outcome = self.inner.allocate(layout);
-        self.count(outcome, |counters| counters.allocated(layout.size().get()))
+        self.counted(outcome, Event::Allocated(layout.size().get()))
     }
 
     #[inline]
     fn allocate_zeroed(&self, layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
         let outcome = self.inner.allocate_zeroed(layout);
-        self.count(outcome, |counters| counters.allocated(layout.size().get()))
+        self.counted(outcome, Event::Allocated(layout.size().get()))
     }
 
     #[inline]
@@ -303,7 +340,7 @@ unsafe impl<A: Allocator, S: Switch> Allocator for Statistics<A, S> {
     ) -> Result<NonNull<[u8]>, AllocError> {
         // SAFETY: the block is the inner allocator's; same requirements.
         let outcome = unsafe { self.inner.grow(ptr, old, new) };
-        self.count(outcome, |counters| counters.grown(difference(new, old)))
+        self.counted(outcome, Event::Grown(difference(new, old)))
     }
 
     #[inline]
@@ -315,7 +352,7 @@ unsafe impl<A: Allocator, S: Switch> Allocator for Statistics<A, S> {
     ) -> Result<NonNull<[u8]>, AllocError> {
         // SAFETY: the block is the inner allocator's; same requirements.
         let outcome = unsafe { self.inner.grow_zeroed(ptr, old, new) };
-        self.count(outcome, |counters| counters.grown(difference(new, old)))
+        self.counted(outcome, Event::Grown(difference(new, old)))
     }
 
     #[inline]
@@ -327,7 +364,7 @@ unsafe impl<A: Allocator, S: Switch> Allocator for Statistics<A, S> {
     ) -> Result<NonNull<[u8]>, AllocError> {
         // SAFETY: the block is the inner allocator's; same requirements.
         let outcome = unsafe { self.inner.shrink(ptr, old, new) };
-        self.count(outcome, |counters| counters.shrunk(difference(old, new)))
+        self.counted(outcome, Event::Shrunk(difference(old, new)))
     }
 
     forward_queries!(inner);
@@ -353,7 +390,7 @@ impl<A: Reset, S: Switch> Reset for Statistics<A, S> {
     #[inline]
     fn reset(&mut self) {
         self.inner.reset();
-        self.counters.all_deallocated();
+        self.counters.end_all();
     }
 }
 

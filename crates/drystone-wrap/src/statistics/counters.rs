@@ -4,7 +4,7 @@ use drystone_core::Stats;
 use drystone_sync::CachePadded;
 use drystone_sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-use super::{Record, thread_mark};
+use super::{Event, Record, thread_mark};
 
 /// `owner`: nobody has counted yet.
 const VACANT: usize = 0;
@@ -59,18 +59,77 @@ impl Counts {
         }
     }
 
-    /// The bytes counted as live. Below 0 where other threads' allocations were freed here.
+    /// The bytes counted as live. Below 0 where frees named larger sizes than allocations.
     #[inline]
     fn live(&self) -> i64 {
         let allocated = self.allocated_bytes.load(Relaxed);
         allocated.wrapping_sub(self.deallocated_bytes.load(Relaxed)) as i64
     }
+
+    /// The cell that counts events like `event`.
+    #[inline]
+    fn events(&self, event: Event) -> &AtomicU64 {
+        match event {
+            Event::Allocated(_) => &self.allocations,
+            Event::Deallocated(_) => &self.deallocations,
+            Event::Grown(_) | Event::Shrunk(_) => &self.reallocations,
+            Event::Failed => &self.failures,
+        }
+    }
+
+    /// Counts `event`; only the thread that writes these counts calls it.
+    #[inline]
+    fn count_alone(&self, event: Event) {
+        add_alone(self.events(event), 1);
+        match event {
+            Event::Allocated(bytes) | Event::Grown(bytes) => {
+                let allocated = add_alone(&self.allocated_bytes, bytes as u64);
+                let live = allocated.wrapping_sub(self.deallocated_bytes.load(Relaxed)) as i64;
+                if live > self.peak.load(Relaxed) as i64 {
+                    self.peak.store(live as u64, Relaxed);
+                }
+            }
+            Event::Deallocated(bytes) | Event::Shrunk(bytes) => {
+                add_alone(&self.deallocated_bytes, bytes as u64);
+            }
+            Event::Failed => {}
+        }
+    }
 }
 
-/// Adds to a cell that only this thread writes.
+impl Shared {
+    /// Counts `event`; `solo_live` are the live bytes that the solo counts know of.
+    fn count(&self, event: Event, solo_live: i64) {
+        self.counts.events(event).fetch_add(1, Relaxed);
+        let change = match event {
+            Event::Allocated(bytes) | Event::Grown(bytes) => {
+                let bytes = bytes as u64;
+                self.counts.allocated_bytes.fetch_add(bytes, Relaxed);
+                bytes
+            }
+            Event::Deallocated(bytes) | Event::Shrunk(bytes) => {
+                let bytes = bytes as u64;
+                self.counts.deallocated_bytes.fetch_add(bytes, Relaxed);
+                bytes.wrapping_neg()
+            }
+            Event::Failed => return,
+        };
+        let before = self.live.fetch_add(change, Relaxed);
+        // The level before counts too: the owner may have raised its part unseen, in a call that
+        // overlapped the change of I2.
+        let high = (before as i64).max(before.wrapping_add(change) as i64) + solo_live;
+        if high > self.counts.peak.load(Relaxed) as i64 {
+            self.counts.peak.fetch_max(high as u64, Relaxed);
+        }
+    }
+}
+
+/// Adds to a cell that only this thread writes, and gives the sum.
 #[inline]
-fn add_alone(cell: &AtomicU64, n: u64) {
-    cell.store(cell.load(Relaxed).wrapping_add(n), Relaxed);
+fn add_alone(cell: &AtomicU64, n: u64) -> u64 {
+    let sum = cell.load(Relaxed).wrapping_add(n);
+    cell.store(sum, Relaxed);
+    sum
 }
 
 impl Counters {
@@ -88,57 +147,21 @@ impl Counters {
         }
     }
 
-    /// Whether the calling thread is the only one that has counted: it may then write `solo`.
-    #[inline]
-    fn is_solo(&self) -> bool {
-        let owner = self.owner.load(Relaxed);
-        thread_mark::current() == Some(owner) || (owner != SHARED && self.claim())
-    }
-
-    /// Makes the calling thread the owner if there was none; otherwise ends the ownership.
-    #[cold]
-    #[inline(never)]
+    /// Makes the calling thread the owner if there was none, and says whether it did; otherwise
+    /// ends the ownership.
     fn claim(&self) -> bool {
-        if let Some(mark) = thread_mark::current() {
-            let claim = self.owner.compare_exchange(VACANT, mark, Relaxed, Relaxed);
-            if claim.is_ok() {
-                return true;
-            }
+        if self.owner.load(Relaxed) == SHARED {
+            return false;
         }
-        self.owner.store(SHARED, Relaxed);
-        false
-    }
-
-    /// Counts bytes handed out, alone, with the peak.
-    #[inline]
-    fn take_alone(&self, bytes: u64) {
-        add_alone(&self.solo.allocated_bytes, bytes);
-        let live = self.solo.live();
-        if live > self.solo.peak.load(Relaxed) as i64 {
-            self.solo.peak.store(live as u64, Relaxed);
+        let claimed = thread_mark::current().is_some_and(|mark| {
+            self.owner
+                .compare_exchange(VACANT, mark, Relaxed, Relaxed)
+                .is_ok()
+        });
+        if !claimed {
+            self.owner.store(SHARED, Relaxed);
         }
-    }
-
-    /// Counts an event of any kind but a refusal when several threads count.
-    #[cold]
-    #[inline(never)]
-    fn count_shared(&self, event: impl FnOnce(&Counts) -> &AtomicU64, taken: u64, given: u64) {
-        let shared = &*self.shared;
-        event(&shared.counts).fetch_add(1, Relaxed);
-        if taken > 0 {
-            shared.counts.allocated_bytes.fetch_add(taken, Relaxed);
-        }
-        if given > 0 {
-            shared.counts.deallocated_bytes.fetch_add(given, Relaxed);
-        }
-        let change = taken.wrapping_sub(given);
-        let before = shared.live.fetch_add(change, Relaxed);
-        // The level before counts too: the owner may have raised its part unseen, in a call that
-        // overlapped the change of I2.
-        let high = (before as i64).max(before.wrapping_add(change) as i64) + self.solo.live();
-        if high > shared.counts.peak.load(Relaxed) as i64 {
-            shared.counts.peak.fetch_max(high as u64, Relaxed);
-        }
+        claimed
     }
 
     /// The highest live bytes.
@@ -147,7 +170,7 @@ impl Counters {
         if self.owner.load(Relaxed) != SHARED {
             return solo;
         }
-        // The present level counts too, for the reason given in `count_shared`.
+        // The present level counts too, for the reason given in `Shared::count`.
         let now = self.solo.live() + self.shared.live.load(Relaxed) as i64;
         let shared = self.shared.counts.peak.load(Relaxed);
         solo.max(shared).max(now.max(0) as u64)
@@ -206,59 +229,23 @@ impl Record for Counters {
     }
 
     #[inline]
-    fn allocated(&self, bytes: usize) {
-        let bytes = bytes as u64;
-        if self.is_solo() {
-            add_alone(&self.solo.allocations, 1);
-            self.take_alone(bytes);
+    fn count_alone(&self, event: Event) -> bool {
+        let alone = thread_mark::current() == Some(self.owner.load(Relaxed));
+        if alone {
+            self.solo.count_alone(event);
+        }
+        alone
+    }
+
+    fn count_together(&self, event: Event) {
+        if self.claim() {
+            self.solo.count_alone(event);
         } else {
-            self.count_shared(|counts| &counts.allocations, bytes, 0);
+            self.shared.count(event, self.solo.live());
         }
     }
 
-    #[inline]
-    fn deallocated(&self, bytes: usize) {
-        let bytes = bytes as u64;
-        if self.is_solo() {
-            add_alone(&self.solo.deallocations, 1);
-            add_alone(&self.solo.deallocated_bytes, bytes);
-        } else {
-            self.count_shared(|counts| &counts.deallocations, 0, bytes);
-        }
-    }
-
-    #[inline]
-    fn grown(&self, bytes: usize) {
-        let bytes = bytes as u64;
-        if self.is_solo() {
-            add_alone(&self.solo.reallocations, 1);
-            self.take_alone(bytes);
-        } else {
-            self.count_shared(|counts| &counts.reallocations, bytes, 0);
-        }
-    }
-
-    #[inline]
-    fn shrunk(&self, bytes: usize) {
-        let bytes = bytes as u64;
-        if self.is_solo() {
-            add_alone(&self.solo.reallocations, 1);
-            add_alone(&self.solo.deallocated_bytes, bytes);
-        } else {
-            self.count_shared(|counts| &counts.reallocations, 0, bytes);
-        }
-    }
-
-    #[cold]
-    fn failed(&self) {
-        if self.is_solo() {
-            add_alone(&self.solo.failures, 1);
-        } else {
-            self.shared.counts.failures.fetch_add(1, Relaxed);
-        }
-    }
-
-    fn all_deallocated(&mut self) {
+    fn end_all(&mut self) {
         let mut stats = Stats::default();
         self.read(&mut stats);
         super::end_all(&mut stats);

@@ -4,7 +4,7 @@ use drystone_core::Stats;
 use drystone_sync::cell::UnsafeCell;
 use drystone_sync::{RawGuard, SpinLock};
 
-use super::Record;
+use super::{Event, Record};
 
 /// The counts of one `Statistics`.
 #[derive(Debug)]
@@ -55,39 +55,34 @@ impl Record for Counters {
     )]
     const NEW: Self = Self::new();
 
-    fn allocated(&self, bytes: usize) {
-        self.update(|counts| {
-            counts.allocations += 1;
-            counts.allocated_bytes += bytes as u64;
+    #[inline]
+    fn count_alone(&self, _event: Event) -> bool {
+        false
+    }
+
+    fn count_together(&self, event: Event) {
+        self.update(|counts| match event {
+            Event::Allocated(bytes) => {
+                counts.allocations += 1;
+                counts.allocated_bytes += bytes as u64;
+            }
+            Event::Deallocated(bytes) => {
+                counts.deallocations += 1;
+                counts.deallocated_bytes += bytes as u64;
+            }
+            Event::Grown(bytes) => {
+                counts.reallocations += 1;
+                counts.allocated_bytes += bytes as u64;
+            }
+            Event::Shrunk(bytes) => {
+                counts.reallocations += 1;
+                counts.deallocated_bytes += bytes as u64;
+            }
+            Event::Failed => counts.failures += 1,
         });
     }
 
-    fn deallocated(&self, bytes: usize) {
-        self.update(|counts| {
-            counts.deallocations += 1;
-            counts.deallocated_bytes += bytes as u64;
-        });
-    }
-
-    fn grown(&self, bytes: usize) {
-        self.update(|counts| {
-            counts.reallocations += 1;
-            counts.allocated_bytes += bytes as u64;
-        });
-    }
-
-    fn shrunk(&self, bytes: usize) {
-        self.update(|counts| {
-            counts.reallocations += 1;
-            counts.deallocated_bytes += bytes as u64;
-        });
-    }
-
-    fn failed(&self) {
-        self.update(|counts| counts.failures += 1);
-    }
-
-    fn all_deallocated(&mut self) {
+    fn end_all(&mut self) {
         self.update(super::end_all);
     }
 }

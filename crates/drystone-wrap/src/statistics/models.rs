@@ -4,12 +4,18 @@ use drystone_core::Stats;
 use loom::sync::Arc;
 use loom::thread;
 
-use super::{Counters, Record};
+use super::{Counters, Event, Record};
 
 fn read(counters: &Counters) -> Stats {
     let mut stats = Stats::default();
     counters.read(&mut stats);
     stats
+}
+
+fn count(counters: &Counters, event: Event) {
+    if !counters.count_alone(event) {
+        counters.count_together(event);
+    }
 }
 
 /// Runs `here` on the model's own thread beside `there` on another, then reads the counts.
@@ -33,8 +39,8 @@ fn beside(
 #[test]
 fn loom2_blocks_held_by_two_threads_are_counted_once_each_and_make_the_peak() {
     beside(
-        |counters| counters.allocated(8),
-        |counters| counters.allocated(16),
+        |counters| count(counters, Event::Allocated(8)),
+        |counters| count(counters, Event::Allocated(16)),
         |stats| {
             assert_eq!((stats.allocations, stats.allocated_bytes), (2, 24));
             assert_eq!((stats.live_bytes(), stats.peak_live_bytes), (24, 24));
@@ -45,8 +51,8 @@ fn loom2_blocks_held_by_two_threads_are_counted_once_each_and_make_the_peak() {
 #[test]
 fn loom2_no_count_is_lost_when_two_threads_allocate_and_free() {
     let pair = |counters: &Counters| {
-        counters.allocated(8);
-        counters.deallocated(8);
+        count(counters, Event::Allocated(8));
+        count(counters, Event::Deallocated(8));
     };
     beside(pair, pair, |stats| {
         assert_eq!((stats.allocations, stats.deallocations), (2, 2));
@@ -58,8 +64,8 @@ fn loom2_no_count_is_lost_when_two_threads_allocate_and_free() {
 #[test]
 fn loom2_refusals_and_resizes_are_counted_by_both_kinds_of_thread() {
     let mixed = |counters: &Counters| {
-        counters.failed();
-        counters.grown(3);
+        count(counters, Event::Failed);
+        count(counters, Event::Grown(3));
     };
     beside(mixed, mixed, |stats| {
         assert_eq!((stats.failures, stats.reallocations), (2, 2));
@@ -71,17 +77,17 @@ fn loom2_refusals_and_resizes_are_counted_by_both_kinds_of_thread() {
 fn loom2_a_block_that_changes_threads_leaves_an_exact_peak() {
     loom::model(|| {
         let counters = Arc::new(Counters::new());
-        counters.allocated(8);
+        count(&counters, Event::Allocated(8));
         let other = thread::spawn({
             let counters = Arc::clone(&counters);
             move || {
-                counters.deallocated(8);
-                counters.allocated(5);
+                count(&counters, Event::Deallocated(8));
+                count(&counters, Event::Allocated(5));
             }
         });
         other.join().expect("no panic");
         assert_eq!(read(&counters).peak_live_bytes, 8);
-        counters.allocated(4);
+        count(&counters, Event::Allocated(4));
         let stats = read(&counters);
         assert_eq!((stats.live_bytes(), stats.peak_live_bytes), (9, 9));
     });
@@ -91,10 +97,10 @@ fn loom2_a_block_that_changes_threads_leaves_an_exact_peak() {
 fn loom2_a_thread_that_comes_back_after_another_counts_with_it() {
     beside(
         |counters| {
-            counters.allocated(1);
-            counters.allocated(2);
+            count(counters, Event::Allocated(1));
+            count(counters, Event::Allocated(2));
         },
-        |counters| counters.shrunk(0),
+        |counters| count(counters, Event::Shrunk(0)),
         |stats| {
             assert_eq!((stats.allocations, stats.reallocations), (2, 1));
             assert_eq!((stats.live_bytes(), stats.peak_live_bytes), (3, 3));
@@ -108,9 +114,9 @@ fn loom3_no_count_of_three_threads_is_lost() {
         let counters = Arc::new(Counters::new());
         let others = [2, 4].map(|bytes| {
             let counters = Arc::clone(&counters);
-            thread::spawn(move || counters.allocated(bytes))
+            thread::spawn(move || count(&counters, Event::Allocated(bytes)))
         });
-        counters.allocated(1);
+        count(&counters, Event::Allocated(1));
         for other in others {
             other.join().expect("no panic");
         }

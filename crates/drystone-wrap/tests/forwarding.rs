@@ -1,0 +1,207 @@
+//! Which calls reach the allocator inside: watched, and compared with the table in
+//! `docs/COMPOSING.md`.
+
+mod common;
+
+use core::cell::RefCell;
+use core::ptr::NonNull;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use common::composing::table;
+use common::{Blocks, SLOT, Slots};
+use drystone_core::{AllocError, Allocator, Deallocator, NonZeroLayout, Owns};
+use drystone_wrap::{Faulty, Locked, NeverFail, Off, Statistics, WithFallback};
+
+type Log = Rc<RefCell<Vec<&'static str>>>;
+
+/// `Slots` that writes down which of its methods are called.
+struct Spy {
+    slots: Slots,
+    log: Log,
+}
+
+impl Spy {
+    fn note(&self, method: &'static str) -> &Slots {
+        self.log.borrow_mut().push(method);
+        &self.slots
+    }
+}
+
+// SAFETY: the slots keep the contract.
+unsafe impl Deallocator for Spy {
+    unsafe fn deallocate(&self, ptr: NonNull<u8>, layout: NonZeroLayout) {
+        // SAFETY: the caller's requirements are those of the slots.
+        unsafe { self.note("deallocate").deallocate(ptr, layout) }
+    }
+}
+
+// SAFETY: the slots keep the contract.
+unsafe impl Allocator for Spy {
+    fn allocate(&self, layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
+        self.note("allocate").allocate(layout)
+    }
+
+    fn allocate_zeroed(&self, layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
+        self.note("allocate_zeroed").allocate_zeroed(layout)
+    }
+
+    unsafe fn grow(
+        &self,
+        ptr: NonNull<u8>,
+        old: NonZeroLayout,
+        new: NonZeroLayout,
+    ) -> Result<NonNull<[u8]>, AllocError> {
+        // SAFETY: the caller's requirements are those of the slots.
+        unsafe { self.note("grow").grow(ptr, old, new) }
+    }
+
+    unsafe fn grow_zeroed(
+        &self,
+        ptr: NonNull<u8>,
+        old: NonZeroLayout,
+        new: NonZeroLayout,
+    ) -> Result<NonNull<[u8]>, AllocError> {
+        // SAFETY: the caller's requirements are those of the slots.
+        unsafe { self.note("grow_zeroed").grow_zeroed(ptr, old, new) }
+    }
+
+    unsafe fn shrink(
+        &self,
+        ptr: NonNull<u8>,
+        old: NonZeroLayout,
+        new: NonZeroLayout,
+    ) -> Result<NonNull<[u8]>, AllocError> {
+        // SAFETY: the caller's requirements are those of the slots.
+        unsafe { self.note("shrink").shrink(ptr, old, new) }
+    }
+
+    unsafe fn usable_size(&self, ptr: NonNull<u8>, layout: NonZeroLayout) -> Option<usize> {
+        // SAFETY: the caller's requirements are those of the slots.
+        unsafe { self.note("usable_size").usable_size(ptr, layout) }
+    }
+
+    fn capacity_bytes(&self) -> Option<usize> {
+        self.note("capacity_bytes").capacity_bytes()
+    }
+
+    fn corruption_events(&self) -> u64 {
+        self.note("corruption_events").corruption_events()
+    }
+}
+
+// SAFETY: the slots keep the contract.
+unsafe impl Owns for Spy {
+    fn owns(&self, ptr: NonNull<u8>) -> bool {
+        self.slots.owns(ptr)
+    }
+}
+
+/// The columns of the table, and the methods that each stands for.
+const COLUMNS: [&[&str]; 7] = [
+    &["allocate"],
+    &["allocate_zeroed"],
+    &["grow", "grow_zeroed", "shrink"],
+    &["deallocate"],
+    &["usable_size"],
+    &["capacity_bytes"],
+    &["corruption_events"],
+];
+
+/// Calls every method of what `wrap` makes of a spy, and says which of them called the method of
+/// the same name inside, once, and nothing else but the corruption count.
+fn same<A: Allocator>(wrap: impl FnOnce(Spy) -> A) -> Vec<&'static str> {
+    let log = Log::default();
+    let wrapped = wrap(Spy {
+        slots: Slots::new(4),
+        log: Rc::clone(&log),
+    });
+    let mut same = Vec::new();
+    let mut judge = |method: &'static str| {
+        let mut calls = log.take();
+        if method != "corruption_events" {
+            calls.retain(|call| *call != "corruption_events");
+        }
+        if calls == [method] {
+            same.push(method);
+        }
+    };
+    let block = wrapped.take(8, 8).expect("room");
+    judge("allocate");
+    let zeroed = wrapped.take_zeroed(8, 8).expect("room");
+    judge("allocate_zeroed");
+    let block = wrapped.grow_to(block, 16).expect("room");
+    judge("grow");
+    let block = wrapped.grow_zeroed_to(block, 24).expect("room");
+    judge("grow_zeroed");
+    let block = wrapped.shrink_to(block, 12, 8).expect("room");
+    judge("shrink");
+    assert_eq!(wrapped.usable(block), Some(SLOT));
+    judge("usable_size");
+    assert!(wrapped.capacity_bytes().is_some());
+    judge("capacity_bytes");
+    assert_eq!(wrapped.corruption_events(), 0);
+    judge("corruption_events");
+    wrapped.give(block);
+    judge("deallocate");
+    wrapped.give(zeroed);
+    same
+}
+
+fn rows() -> BTreeMap<&'static str, Vec<&'static str>> {
+    BTreeMap::from([
+        ("`&A`", same(|spy| &*Box::leak(Box::new(spy)))),
+        ("`Box<A>`", same(Box::new)),
+        ("`Rc<A>`", same(Rc::new)),
+        (
+            "`Arc<A>`",
+            #[allow(clippy::arc_with_non_send_sync, reason = "used on one thread")]
+            same(Arc::new),
+        ),
+        ("`Locked<A>`", same(Locked::new)),
+        ("`Statistics<A>`", same(Statistics::new)),
+        (
+            "`Statistics<A, Off>`",
+            same(|spy| Statistics::with_switch(spy, Off)),
+        ),
+        (
+            "`Faulty<A, NeverFail>`",
+            same(|spy| Faulty::new(spy, NeverFail)),
+        ),
+    ])
+}
+
+#[test]
+fn a_cell_says_same_where_the_same_method_is_called() {
+    let header = "| | allocate | zeroed | grow, shrink | deallocate | usable size | capacity | \
+                  corruption |";
+    let mut table = table(header);
+    let fallback = table.remove("`WithFallback<P, S>`").expect("a row");
+    assert!(fallback.iter().all(|cell| !cell.contains("same")));
+    let said: BTreeMap<_, _> = table
+        .into_iter()
+        .map(|(row, cells)| {
+            (
+                row,
+                cells.iter().map(|cell| cell.contains("same")).collect(),
+            )
+        })
+        .collect();
+    let seen: BTreeMap<_, Vec<bool>> = rows()
+        .into_iter()
+        .map(|(row, same)| {
+            let column = |methods: &&[&str]| methods.iter().all(|method| same.contains(method));
+            (row, COLUMNS.iter().map(column).collect())
+        })
+        .collect();
+    assert_eq!(said, seen);
+}
+
+#[test]
+fn a_primary_that_serves_sees_the_same_calls() {
+    let same = same(|spy| WithFallback::new(spy, Slots::new(1)));
+    for method in COLUMNS.concat() {
+        assert!(same.contains(&method), "{method} in {same:?}");
+    }
+}

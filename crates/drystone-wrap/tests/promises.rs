@@ -1,0 +1,280 @@
+//! What each wrapper keeps of the allocator inside it: the types, compared with the table in
+//! `docs/COMPOSING.md`.
+#![cfg(not(miri))] // Reads a file, and has no unsafe code that runs.
+
+mod common;
+
+use core::cell::Cell;
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use common::composing::table;
+use drystone_core::{
+    Advice, AllocError, Allocator, Deallocator, FixedRange, NonZeroLayout, OsBacked, OsError, Owns,
+    Protection, Reset, StableAddress,
+};
+use drystone_wrap::{Faulty, Locked, NeverFail, Off, Statistics, WithFallback};
+
+/// Whether a type has a trait, as a constant: the inherent constant exists only where the bound
+/// holds, and is preferred to the trait's where it exists.
+macro_rules! has {
+    ($type:ty: $($bound:tt)+) => {{
+        struct Probe<T: ?Sized>(PhantomData<T>);
+        #[allow(dead_code, reason = "unused where the bound holds")]
+        trait Otherwise {
+            const HOLDS: bool = false;
+        }
+        impl<T: ?Sized> Otherwise for Probe<T> {}
+        #[allow(dead_code, reason = "unused where the bound does not hold")]
+        impl<T: ?Sized + $($bound)+> Probe<T> {
+            const HOLDS: bool = true;
+        }
+        <Probe<$type>>::HOLDS
+    }};
+}
+
+/// Has every promise. Serves nothing: only its type matters.
+struct Full;
+
+/// Has only `Owns`, without which it could not be a primary, and is an allocator.
+struct Bare;
+
+/// Owns blocks, but hands none out.
+struct NoAllocator;
+
+/// Allocators of each kind of thread safety.
+struct OneThread(PhantomData<Rc<()>>);
+struct Movable(PhantomData<Cell<()>>);
+struct Pinned(PhantomData<std::sync::MutexGuard<'static, ()>>);
+struct Shared;
+
+macro_rules! allocator {
+    ($($type:ty),+) => { $(
+        // SAFETY: never called: no block is handed out.
+        unsafe impl Deallocator for $type {
+            unsafe fn deallocate(&self, _ptr: NonNull<u8>, _layout: NonZeroLayout) {}
+        }
+
+        // SAFETY: no block is handed out.
+        unsafe impl Allocator for $type {
+            fn allocate(&self, _layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
+                Err(AllocError)
+            }
+        }
+
+        // SAFETY: there is no block and no memory.
+        unsafe impl Owns for $type {
+            fn owns(&self, _ptr: NonNull<u8>) -> bool {
+                false
+            }
+        }
+    )+ };
+}
+allocator!(Full, Bare, OneThread, Movable, Pinned, Shared);
+
+/// For the column of `Owns`: an allocator that does not know its blocks.
+struct Forgetful;
+
+// SAFETY: never called: no block is handed out.
+unsafe impl Deallocator for Forgetful {
+    unsafe fn deallocate(&self, _ptr: NonNull<u8>, _layout: NonZeroLayout) {}
+}
+
+// SAFETY: no block is handed out.
+unsafe impl Allocator for Forgetful {
+    fn allocate(&self, _layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
+        Err(AllocError)
+    }
+}
+
+// SAFETY: there is no block and no memory.
+unsafe impl Owns for NoAllocator {
+    fn owns(&self, _ptr: NonNull<u8>) -> bool {
+        false
+    }
+}
+
+impl Reset for Full {
+    fn reset(&mut self) {}
+}
+
+// SAFETY: there is no block.
+unsafe impl StableAddress for Full {}
+
+// SAFETY: an empty range keeps every law.
+unsafe impl FixedRange for Full {
+    fn base(&self) -> NonNull<u8> {
+        NonNull::dangling()
+    }
+
+    fn size(&self) -> usize {
+        0
+    }
+
+    fn base_align(&self) -> usize {
+        1
+    }
+}
+
+// SAFETY: every call is refused.
+unsafe impl OsBacked for Full {
+    fn page_size(&self) -> usize {
+        1
+    }
+
+    unsafe fn release(&self, _offset: usize, _len: usize) -> Result<(), OsError> {
+        Err(OsError::Unsupported { what: "pages" })
+    }
+
+    unsafe fn protect(&self, _: usize, _: usize, _: Protection) -> Result<(), OsError> {
+        Err(OsError::Unsupported { what: "pages" })
+    }
+
+    fn advise(&self, _: usize, _: usize, _: Advice) -> Result<(), OsError> {
+        Err(OsError::Unsupported { what: "pages" })
+    }
+
+    fn bind_node(&self, _: usize, _: usize, _: u32) -> Result<(), OsError> {
+        Err(OsError::Unsupported { what: "pages" })
+    }
+}
+
+/// A cell of the table, from what holds over an inner allocator with and without the promise.
+fn of_one(with: bool, without: bool) -> &'static str {
+    match (with, without) {
+        (true, true) => "yes",
+        (true, false) => "if A",
+        (false, false) => "no",
+        (false, true) => "if A has not",
+    }
+}
+
+/// The same over two inner allocators: both with it, the first only, the second only, neither.
+fn of_two(holds: [bool; 4]) -> &'static str {
+    match holds {
+        [true, true, true, true] => "yes",
+        [true, false, false, false] => "if both",
+        [false, false, false, false] => "no",
+        [true, true, false, false] => "if P",
+        [true, false, true, false] => "if S",
+        [true, true, true, false] => "if either",
+        _ => "contradictory",
+    }
+}
+
+/// A cell of the columns `Send` and `Sync`, from what holds over inner types that are neither,
+/// `Send` only, `Sync` only, and both.
+fn of_threads(holds: [bool; 4], own: &'static str) -> &'static str {
+    match (holds, own) {
+        ([true, true, true, true], _) => "yes",
+        ([false, false, false, false], _) => "no",
+        ([false, true, false, true], "Send") | ([false, false, true, true], "Sync") => "if A",
+        ([false, true, false, true], _) => "if A is Send",
+        ([false, false, true, true], _) => "if A is Sync",
+        ([false, false, false, true], _) => "if A is Send and Sync",
+        _ => "contradictory",
+    }
+}
+
+/// The row of a wrapper of one allocator.
+macro_rules! row {
+    ($name:literal, $a:ident => $wrapper:ty) => {{
+        macro_rules! over {
+            ($inner:ty: $promise:path) => {{
+                type $a = $inner;
+                has!($wrapper: $promise)
+            }};
+        }
+        macro_rules! threads {
+            ($auto:ident) => {
+                of_threads(
+                    [
+                        over!(OneThread: $auto),
+                        over!(Movable: $auto),
+                        over!(Pinned: $auto),
+                        over!(Shared: $auto),
+                    ],
+                    stringify!($auto),
+                )
+            };
+        }
+        let cells = vec![
+            of_one(over!(Full: Allocator), over!(NoAllocator: Allocator)),
+            of_one(over!(Full: Owns), over!(Forgetful: Owns)),
+            of_one(over!(Full: Reset), over!(Bare: Reset)),
+            of_one(over!(Full: StableAddress), over!(Bare: StableAddress)),
+            of_one(over!(Full: FixedRange), over!(Bare: FixedRange)),
+            of_one(over!(Full: OsBacked), over!(Bare: OsBacked)),
+            threads!(Send),
+            threads!(Sync),
+        ];
+        ($name, cells)
+    }};
+}
+
+/// The row of `WithFallback`.
+fn fallback_row() -> (&'static str, Vec<&'static str>) {
+    macro_rules! cell {
+        ($promise:path, $with:ty, $without:ty) => {
+            of_two([
+                has!(WithFallback<$with, $with>: $promise),
+                has!(WithFallback<$with, $without>: $promise),
+                has!(WithFallback<$without, $with>: $promise),
+                has!(WithFallback<$without, $without>: $promise),
+            ])
+        };
+    }
+    let cells = vec![
+        cell!(Allocator, Full, NoAllocator),
+        cell!(Owns, Full, Forgetful),
+        cell!(Reset, Full, Bare),
+        cell!(StableAddress, Full, Bare),
+        cell!(FixedRange, Full, Bare),
+        cell!(OsBacked, Full, Bare),
+        cell!(Send, Shared, OneThread),
+        cell!(Sync, Shared, OneThread),
+    ];
+    ("`WithFallback<P, S>`", cells)
+}
+
+fn rows() -> Vec<(&'static str, Vec<&'static str>)> {
+    vec![
+        row!("`&A`", A => &'static A),
+        row!("`Box<A>`", A => Box<A>),
+        row!("`Rc<A>`", A => Rc<A>),
+        row!("`Arc<A>`", A => Arc<A>),
+        fallback_row(),
+        row!("`Locked<A>`", A => Locked<A>),
+        row!("`Statistics<A>`", A => Statistics<A>),
+        row!("`Statistics<A, Off>`", A => Statistics<A, Off>),
+        row!("`Faulty<A, NeverFail>`", A => Faulty<A, NeverFail>),
+    ]
+}
+
+const HEADER: &str =
+    "| | Allocator | Owns | Reset | StableAddress | FixedRange | OsBacked | Send | Sync |";
+
+#[test]
+fn the_table_of_promises_is_what_the_types_say() {
+    let rows: BTreeMap<_, _> = rows().into_iter().collect();
+    assert_eq!(table(HEADER), rows);
+}
+
+/// A few facts in plain sight, so that a mistake in the macros above cannot agree with itself.
+#[test]
+fn facts_that_anyone_can_check() {
+    const {
+        assert!(has!(Statistics<Full>: Reset));
+        assert!(!has!(Statistics<Bare>: Reset));
+        assert!(!has!(Statistics<Full>: FixedRange));
+        assert!(has!(Locked<Movable>: Sync));
+        assert!(!has!(Locked<OneThread>: Sync));
+        assert!(!has!(Rc<Full>: Send));
+        assert!(has!(Full: OsBacked));
+        assert!(!has!(WithFallback<Full, Bare>: StableAddress));
+        assert!(!has!(WithFallback<Forgetful, Full>: Allocator));
+    }
+}
