@@ -4,7 +4,8 @@ use core::ptr::{self, NonNull};
 
 use drystone_core::{AllocError, Allocator, Deallocator, FixedRange, NonZeroLayout, Owns};
 
-use super::{BumpArena, place};
+use super::BumpArena;
+use super::typed::Take;
 
 impl<B: FixedRange> BumpArena<B> {
     /// The offset of a live block of `size` bytes, and whether it is topmost: whether it ends at
@@ -15,8 +16,9 @@ impl<B: FixedRange> BumpArena<B> {
         // Wraps for a pointer that is not ours; the comparison is then false or harmless, but the
         // call was a breach of the contract.
         let end = offset.wrapping_add(size);
-        debug_assert!(offset <= end && end <= self.cursor.get());
-        (offset, end == self.cursor.get())
+        let used = self.allocated_bytes();
+        debug_assert!(offset <= end && end <= used);
+        (offset, end == used)
     }
 
     /// Whether the block at `offset` has the alignment of `layout`, for as long as it lives.
@@ -38,9 +40,8 @@ impl<B: FixedRange> BumpArena<B> {
         if !topmost || !self.is_aligned(offset, new) {
             return None;
         }
-        let end = place::end_within(offset, new.size().get(), self.backing.size())?;
-        self.commit(end).ok()?;
-        self.cursor.set(end);
+        let end = offset.checked_add(new.size().get())?;
+        self.extend_to(end).ok()?;
         Some(NonNull::slice_from_raw_parts(
             self.at(offset),
             new.size().get(),
@@ -59,12 +60,12 @@ impl<B: FixedRange> BumpArena<B> {
         new: NonZeroLayout,
         kept: usize,
     ) -> Result<NonNull<[u8]>, AllocError> {
-        let block = self.take(new)?;
+        let block = self.allocate(new)?;
         let old = self.at(self.offset_of(ptr));
         // SAFETY: both hold at least `kept` bytes by the caller's promise; the new block overlaps
         // no live one; bytes have no alignment and may be uninitialised in an untyped copy.
-        unsafe { ptr::copy_nonoverlapping(old.as_ptr(), block.as_ptr(), kept) };
-        Ok(NonNull::slice_from_raw_parts(block, new.size().get()))
+        unsafe { ptr::copy_nonoverlapping(old.as_ptr(), block.as_ptr().cast::<u8>(), kept) };
+        Ok(block)
     }
 }
 
@@ -76,7 +77,7 @@ unsafe impl<B: FixedRange> Deallocator for BumpArena<B> {
     unsafe fn deallocate(&self, ptr: NonNull<u8>, layout: NonZeroLayout) {
         let (offset, topmost) = self.locate(ptr, layout.size().get());
         if topmost {
-            self.cursor.set(offset);
+            self.set_cursor(offset);
         }
     }
 }
@@ -87,7 +88,9 @@ unsafe impl<B: FixedRange> Deallocator for BumpArena<B> {
 unsafe impl<B: FixedRange> Allocator for BumpArena<B> {
     #[inline]
     fn allocate(&self, layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
-        let block = self.take(layout)?;
+        let block = self.take(layout).ok_or(AllocError)?;
+        // SAFETY: `take` returns no null pointer.
+        let block = unsafe { NonNull::new_unchecked(block) };
         Ok(NonNull::slice_from_raw_parts(block, layout.size().get()))
     }
 
@@ -121,7 +124,7 @@ unsafe impl<B: FixedRange> Allocator for BumpArena<B> {
             return unsafe { self.relocate(ptr, new, size) };
         }
         if topmost {
-            self.cursor.set(offset + size);
+            self.set_cursor(offset + size);
         }
         Ok(NonNull::slice_from_raw_parts(self.at(offset), size))
     }
@@ -133,7 +136,7 @@ unsafe impl<B: FixedRange> Allocator for BumpArena<B> {
 
     #[inline]
     fn capacity_bytes(&self) -> Option<usize> {
-        Some(self.backing.size())
+        Some(self.usable_bytes())
     }
 }
 
@@ -142,5 +145,13 @@ unsafe impl<B: FixedRange> Owns for BumpArena<B> {
     #[inline]
     fn owns(&self, ptr: NonNull<u8>) -> bool {
         self.backing.contains(ptr)
+    }
+}
+
+// SAFETY: a block that `take` returns is one that `allocate` would have returned.
+unsafe impl<B: FixedRange> Take for BumpArena<B> {
+    #[inline]
+    fn take(&self, layout: NonZeroLayout) -> Option<*mut u8> {
+        BumpArena::take(self, layout)
     }
 }

@@ -4,7 +4,7 @@ use core::ptr::NonNull;
 
 use drystone_core::{BlockInfo, Corruption, FixedRange, Inspect, Misuse, Report};
 
-use super::BumpArena;
+use super::{BumpArena, place};
 
 impl<B: FixedRange> BumpArena<B> {
     /// Finds the first invariant that does not hold.
@@ -14,17 +14,17 @@ impl<B: FixedRange> BumpArena<B> {
         let broken = |invariant| {
             Err(Corruption {
                 invariant,
-                offset: cursor,
+                offset: self.allocated_bytes(),
             })
         };
-        if cursor > limit || limit > self.backing.size() {
-            return broken("I1: cursor <= limit <= size");
+        if cursor > limit || self.offset(limit) > self.usable_bytes() {
+            return broken("I1: cursor <= limit <= usable");
+        }
+        if limit != place::NOTHING_COMMITTED && cursor < place::position(self.anchor(), 0) {
+            return broken("I1: 0 <= cursor");
         }
         if frame.oldest_pin() > frame.serial() || frame.serial() > self.last_serial.get() {
             return broken("I4: oldest_pin <= serial <= last_serial");
-        }
-        if frame.floor() > limit {
-            return broken("I4: floor <= limit");
         }
         Ok(())
     }
@@ -37,7 +37,7 @@ impl<B: FixedRange> Inspect for BumpArena<B> {
         if !self.backing.contains(ptr) {
             return Err(Misuse::ForeignPointer);
         }
-        match self.cursor.get().checked_sub(self.offset_of(ptr)) {
+        match self.allocated_bytes().checked_sub(self.offset_of(ptr)) {
             Some(usable_bytes @ 1..) => Ok(BlockInfo { usable_bytes }),
             _ => Err(Misuse::NeverAllocated),
         }

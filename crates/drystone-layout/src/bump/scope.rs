@@ -9,7 +9,7 @@ use drystone_core::{
 
 use super::BumpArena;
 use super::frame::Frame;
-use super::typed::{self, safe_faces};
+use super::typed::{self, Take, safe_faces};
 use crate::AllocValueError;
 
 /// Allocates from an arena until it is dropped; then the memory comes back.
@@ -114,7 +114,9 @@ impl<'a, B: FixedRange> Scope<'a, B> {
     pub(super) fn open(arena: &'a BumpArena<B>) -> Self {
         let serial = arena.last_serial.get() + 1;
         arena.last_serial.set(serial);
-        let below = arena.frame.replace(Frame::open(serial, arena.cursor.get()));
+        let below = arena
+            .frame
+            .replace(Frame::open(serial, arena.allocated_bytes()));
         Self {
             arena,
             serial,
@@ -159,7 +161,7 @@ impl<'a, B: FixedRange> Scope<'a, B> {
         let arena = self.arena;
         arena
             .frame
-            .set(arena.frame.get().pin(self.serial, arena.cursor.get()));
+            .set(arena.frame.get().pin(self.serial, arena.allocated_bytes()));
     }
 }
 
@@ -167,7 +169,7 @@ impl<B: FixedRange> Drop for Scope<'_, B> {
     #[inline]
     fn drop(&mut self) {
         let arena = self.arena;
-        let (cursor, frame) = (arena.cursor.get(), arena.frame.get());
+        let (cursor, frame) = (arena.allocated_bytes(), arena.frame.get());
         let (cursor, frame) = if frame.serial() == self.serial {
             frame.close(self.below, cursor)
         } else if self.below.is_idle() {
@@ -176,7 +178,7 @@ impl<B: FixedRange> Drop for Scope<'_, B> {
         } else {
             return;
         };
-        arena.cursor.set(cursor);
+        arena.rewind(cursor);
         arena.frame.set(frame);
     }
 }
@@ -260,5 +262,15 @@ impl<B: FixedRange> fmt::Debug for Scope<'_, B> {
             .field("serial", &self.serial)
             .field("remaining_bytes", &self.remaining_bytes())
             .finish_non_exhaustive()
+    }
+}
+
+// SAFETY: a block that `take` returns is one that `allocate` would have returned.
+unsafe impl<B: FixedRange> Take for Scope<'_, B> {
+    #[inline]
+    fn take(&self, layout: NonZeroLayout) -> Option<*mut u8> {
+        let block = self.arena.take(layout)?;
+        self.keep();
+        Some(block)
     }
 }

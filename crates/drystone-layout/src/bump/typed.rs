@@ -1,106 +1,122 @@
 //! Values, slices and strings in the blocks of an allocator, bound to a borrow of it.
 //!
-//! The functions are sound over every allocator: its blocks stay live and in place while it is
-//! borrowed, whether or not it is [`StableAddress`](drystone_core::StableAddress), and the
-//! reference made from a block lives no longer than the borrow.
+//! Blocks stay live and in place while their allocator is borrowed, whether or not it is
+//! [`StableAddress`](drystone_core::StableAddress), and the reference made from a block lives no
+//! longer than the borrow.
 
 #![allow(
     clippy::mut_from_ref,
     reason = "each call returns a new block, which nothing else reaches"
 )]
 
-use core::mem::{self, MaybeUninit};
+use core::mem;
 use core::ptr::{self, NonNull};
 use core::slice;
 
 use drystone_core::{AllocError, Allocator, NonZeroLayout};
 
+/// [`Allocator::allocate`] with a result that the compiler follows through inlined callers.
+///
+/// # Safety
+///
+/// A pointer returned by [`take`](Take::take) is the start of a block of `layout.size()` bytes, by
+/// the contract of [`Allocator`].
+pub(super) unsafe trait Take: Allocator {
+    fn take(&self, layout: NonZeroLayout) -> Option<*mut u8>;
+}
+
 /// Room for a `T`. Zero-sized types take none.
 #[inline]
-pub(super) fn slot<A: Allocator, T>(allocator: &A) -> Result<&mut MaybeUninit<T>, AllocError> {
-    let place = match NonZeroLayout::for_type::<T>() {
-        Some(layout) => allocator.allocate(layout)?.cast(),
-        None => NonNull::dangling(),
-    };
-    // SAFETY: the place is aligned for `T` and as long; it is a new block, which nothing else
-    // reaches while the allocator is borrowed, or zero-sized. `MaybeUninit` needs no content.
-    Ok(unsafe { &mut *place.as_ptr() })
+pub(super) fn slot<A: Take, T>(allocator: &A) -> Option<*mut T> {
+    match NonZeroLayout::for_type::<T>() {
+        Some(layout) => Some(allocator.take(layout)?.cast()),
+        None => Some(ptr::dangling_mut()),
+    }
+}
+
+/// Moves `value` into a slot.
+///
+/// # Safety
+///
+/// `slot` is room for a `T` that nothing else reaches for `'a`.
+#[inline]
+pub(super) unsafe fn fill<'a, T>(slot: *mut T, value: T) -> &'a mut T {
+    // SAFETY: the slot is aligned for `T` and as long, by the caller's promise.
+    unsafe { slot.write(value) };
+    // SAFETY: the slot holds a `T` now, and nothing else reaches it for `'a`.
+    unsafe { &mut *slot }
+}
+
+#[inline]
+pub(super) fn value<A: Take, T>(allocator: &A, value: T) -> Result<&mut T, AllocError> {
+    let slot = slot(allocator).ok_or(AllocError)?;
+    // SAFETY: a new block is reached by nothing else while the allocator is borrowed.
+    Ok(unsafe { fill(slot, value) })
+}
+
+#[inline]
+pub(super) fn with<A: Take, T>(
+    allocator: &A,
+    make: impl FnOnce() -> T,
+) -> Result<&mut T, AllocError> {
+    let slot = slot::<A, T>(allocator).ok_or(AllocError)?;
+    let guard = GiveBack::new(allocator, slot, NonZeroLayout::for_type::<T>());
+    let value = make();
+    mem::forget(guard);
+    // SAFETY: a new block is reached by nothing else while the allocator is borrowed.
+    Ok(unsafe { fill(slot, value) })
 }
 
 /// Room for `len` values, and the layout of the block behind it; `None` for no bytes.
 #[inline]
-fn slots<A: Allocator, T>(
+fn slots<A: Take, T>(
     allocator: &A,
     len: usize,
-) -> Result<(&mut [MaybeUninit<T>], Option<NonZeroLayout>), AllocError> {
-    let layout = if size_of::<T>() == 0 || len == 0 {
-        None
-    } else {
-        Some(NonZeroLayout::array::<T>(len).ok_or(AllocError)?)
-    };
-    let start = match layout {
-        Some(layout) => allocator.allocate(layout)?.cast(),
-        None => NonNull::dangling(),
-    };
-    // SAFETY: the start is aligned for `T` and `len` values follow it; it is a new block, which
-    // nothing else reaches while the allocator is borrowed, or zero-sized. `MaybeUninit` needs no
-    // content.
-    let slots = unsafe { slice::from_raw_parts_mut(start.as_ptr(), len) };
-    Ok((slots, layout))
+) -> Result<(*mut T, Option<NonZeroLayout>), AllocError> {
+    if size_of::<T>() == 0 || len == 0 {
+        return Ok((ptr::dangling_mut(), None));
+    }
+    let layout = NonZeroLayout::array::<T>(len).ok_or(AllocError)?;
+    let start = allocator.take(layout).ok_or(AllocError)?;
+    Ok((start.cast(), Some(layout)))
 }
 
 #[inline]
-pub(super) fn with<A: Allocator, T>(
-    allocator: &A,
-    make: impl FnOnce() -> T,
-) -> Result<&mut T, AllocError> {
-    let slot = slot(allocator)?;
-    let guard = GiveBack {
-        allocator,
-        start: NonNull::from(&mut *slot).cast(),
-        layout: NonZeroLayout::for_type::<T>(),
-    };
-    let value = make();
-    mem::forget(guard);
-    Ok(slot.write(value))
-}
-
-#[inline]
-pub(super) fn slice_copy<'a, A: Allocator, T: Copy>(
+pub(super) fn slice_copy<'a, A: Take, T: Copy>(
     allocator: &'a A,
     source: &[T],
 ) -> Result<&'a mut [T], AllocError> {
-    let (slots, _) = slots::<A, T>(allocator, source.len())?;
-    let start = slots.as_mut_ptr().cast::<T>();
+    let (start, _) = slots::<A, T>(allocator, source.len())?;
     // SAFETY: `source.len()` values lie in both; a new block overlaps nothing that is borrowed.
     unsafe { ptr::copy_nonoverlapping(source.as_ptr(), start, source.len()) };
-    // SAFETY: the values were just written, and `slots` gave the exclusive access to them.
+    // SAFETY: the values were just written, in a new block, which nothing else reaches while the
+    // allocator is borrowed.
     Ok(unsafe { slice::from_raw_parts_mut(start, source.len()) })
 }
 
 #[inline]
-pub(super) fn slice_fill_with<A: Allocator, T>(
+pub(super) fn slice_fill_with<A: Take, T>(
     allocator: &A,
     len: usize,
     mut make: impl FnMut(usize) -> T,
 ) -> Result<&mut [T], AllocError> {
-    let (slots, layout) = slots::<A, T>(allocator, len)?;
-    let start = slots.as_mut_ptr().cast::<T>();
-    let guard = GiveBack {
-        allocator,
-        start: NonNull::from(&mut *slots).cast(),
-        layout,
-    };
-    for (index, slot) in slots.iter_mut().enumerate() {
-        slot.write(make(index));
+    let (start, layout) = slots::<A, T>(allocator, len)?;
+    let guard = GiveBack::new(allocator, start, layout);
+    for index in 0..len {
+        let value = make(index);
+        // SAFETY: there is room for `len` values, and `index` is below `len`.
+        let slot = unsafe { start.add(index) };
+        // SAFETY: the slot is aligned for `T` and as long; nothing else reaches it.
+        unsafe { slot.write(value) };
     }
     mem::forget(guard);
-    // SAFETY: all `len` values were just written, and `slots` gave the exclusive access to them.
+    // SAFETY: all `len` values were just written, in a new block, which nothing else reaches while
+    // the allocator is borrowed.
     Ok(unsafe { slice::from_raw_parts_mut(start, len) })
 }
 
 #[inline]
-pub(super) fn string<'a, A: Allocator>(
+pub(super) fn string<'a, A: Take>(
     allocator: &'a A,
     source: &str,
 ) -> Result<&'a mut str, AllocError> {
@@ -112,16 +128,27 @@ pub(super) fn string<'a, A: Allocator>(
 /// Gives a block back when the closure that makes its content panics.
 struct GiveBack<'a, A: Allocator> {
     allocator: &'a A,
-    start: NonNull<u8>,
+    start: *mut u8,
     layout: Option<NonZeroLayout>,
+}
+
+impl<'a, A: Allocator> GiveBack<'a, A> {
+    #[inline]
+    fn new<T>(allocator: &'a A, start: *mut T, layout: Option<NonZeroLayout>) -> Self {
+        Self {
+            allocator,
+            start: start.cast(),
+            layout,
+        }
+    }
 }
 
 impl<A: Allocator> Drop for GiveBack<'_, A> {
     fn drop(&mut self) {
-        if let Some(layout) = self.layout {
-            // SAFETY: the block was allocated with this layout and has not been freed; the only
-            // reference to it ends with the panic.
-            unsafe { self.allocator.deallocate(self.start, layout) };
+        if let (Some(layout), Some(start)) = (self.layout, NonNull::new(self.start)) {
+            // SAFETY: the block was allocated with this layout and has not been freed; nothing
+            // refers to it yet.
+            unsafe { self.allocator.deallocate(start, layout) };
         }
     }
 }
@@ -146,10 +173,12 @@ macro_rules! safe_faces {
         /// If there is no room. [`try_alloc`](Self::try_alloc) returns an error instead.
         #[inline]
         #[track_caller]
+        #[allow(clippy::mut_from_ref, reason = "each call returns a new block")]
         pub fn alloc<T>(&self, value: T) -> &mut T {
             match typed::slot(self) {
-                Ok(slot) => slot.write(value),
-                Err(AllocError) => typed::full(),
+                // SAFETY: a new block is reached by nothing else while `self` is borrowed.
+                Some(slot) => unsafe { typed::fill(slot, value) },
+                None => typed::full(),
             }
         }
 
@@ -161,7 +190,7 @@ macro_rules! safe_faces {
         /// [`AllocError`] if there is no room or the range cannot serve the alignment.
         #[inline]
         pub fn try_alloc<T>(&self, value: T) -> Result<&mut T, AllocError> {
-            Ok(typed::slot(self)?.write(value))
+            typed::value(self, value)
         }
 
         /// Moves `value` into the arena, or gives it back.
@@ -170,10 +199,12 @@ macro_rules! safe_faces {
         ///
         /// [`AllocValueError`] with the value, as [`try_alloc`](Self::try_alloc).
         #[inline]
+        #[allow(clippy::mut_from_ref, reason = "each call returns a new block")]
         pub fn try_alloc_value<T>(&self, value: T) -> Result<&mut T, AllocValueError<T>> {
             match typed::slot(self) {
-                Ok(slot) => Ok(slot.write(value)),
-                Err(AllocError) => Err(AllocValueError::new(value)),
+                // SAFETY: a new block is reached by nothing else while `self` is borrowed.
+                Some(slot) => Ok(unsafe { typed::fill(slot, value) }),
+                None => Err(AllocValueError::new(value)),
             }
         }
 
