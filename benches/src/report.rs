@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::{Arm, Kind, Row, Sample};
+use crate::{Kind, Row, Sample};
 
 /// The figures of one arm.
 #[derive(Clone, Debug)]
@@ -155,6 +155,7 @@ pub fn csv(row: &Row, summaries: &[Summary]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Arm;
 
     fn row() -> Row {
         let arm = |name, kind| Arm::new(name, kind, |_| {});
