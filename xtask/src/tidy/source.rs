@@ -1,5 +1,7 @@
 //! A Rust source file, split into code and comments.
 
+use std::ops::Range;
+
 /// One file. `code` and `comments` have the same length and lines as `text`: what belongs to
 /// the other is blanked, and so is what stands inside string literals in `code`.
 pub(crate) struct Source {
@@ -35,6 +37,15 @@ impl Source {
             .count()
     }
 
+    /// The bytes of the modules that only test builds compile.
+    pub(crate) fn test_modules(&self) -> Vec<Range<usize>> {
+        let words = words(&self.code);
+        let opens = (0..words.len()).filter(|index| opens_test_module(&words, *index));
+        opens
+            .map(|index| words[index].0..end_of_block(&words[index..]).unwrap_or(self.code.len()))
+            .collect()
+    }
+
     /// The doc comment of the module itself, without the comment marks.
     pub(crate) fn module_docs(&self) -> String {
         let docs = self
@@ -44,6 +55,40 @@ impl Source {
         docs.map(|line| line.strip_prefix(' ').unwrap_or(line).to_owned() + "\n")
             .collect()
     }
+}
+
+/// Whether the word at `index` opens the body of a `#[cfg(test)] mod …` or of one whose condition
+/// begins with `all(test`.
+fn opens_test_module(words: &[(usize, &str)], index: usize) -> bool {
+    let before = |length: usize| {
+        let start = index.checked_sub(length)?;
+        Some(
+            words[start..index]
+                .iter()
+                .map(|(_, word)| *word)
+                .collect::<Vec<_>>(),
+        )
+    };
+    let named = |length: usize| before(length).filter(|words| words[length - 2] == "mod");
+    let plain = ["#", "[", "cfg", "(", "test", ")", "]"];
+    let all = ["#", "[", "cfg", "(", "all", "(", "test", ","];
+    words[index].1 == "{"
+        && (named(9).is_some_and(|words| words[..7] == plain)
+            || (9..32).any(|length| named(length).is_some_and(|words| words.starts_with(&all))))
+}
+
+/// Where the block that the first word opens ends.
+fn end_of_block(words: &[(usize, &str)]) -> Option<usize> {
+    let mut depth = 0_usize;
+    for (at, word) in words {
+        match *word {
+            "{" => depth += 1,
+            "}" if depth == 1 => return Some(*at),
+            "}" => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    None
 }
 
 /// The words of `code` with their positions: identifiers, numbers and lifetimes, and every other
@@ -260,6 +305,24 @@ mod tests {
         let source = Source::new("x.rs", "//! # What\n//! It.\n\nfn f() {}\n");
         assert_eq!(source.module_docs(), "# What\nIt.\n");
         assert_eq!(source.line_of(source.code.find("fn").unwrap()), 4);
+    }
+
+    #[test]
+    fn finds_test_modules() {
+        let spans = |text: &str| Source::new("x.rs", text).test_modules().len();
+        assert_eq!(spans("#[cfg(test)]\nmod tests { fn f() {} }\nmod b { }"), 1);
+        assert_eq!(spans("#[cfg(all(test, loom))] mod models { fn f() {} }"), 1);
+        assert_eq!(
+            spans("#[cfg(all(test, not(loom)))] mod tests { fn f() {} }"),
+            1
+        );
+        assert_eq!(
+            spans("#[cfg(not(test))] mod b { } #[cfg(loom)] mod c { }"),
+            0
+        );
+        let text = "#[cfg(test)] mod tests { {} } x";
+        let span = Source::new("x.rs", text).test_modules().remove(0);
+        assert_eq!(&text[span], "{ {} ");
     }
 
     #[test]

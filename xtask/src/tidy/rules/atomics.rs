@@ -20,12 +20,15 @@ pub(crate) fn find(tree: &Tree) -> Vec<Finding> {
         .collect()
 }
 
-/// Where the standard library's atomics are named, in full or in a grouped import.
+/// Where the standard library's atomics are named, in full or in a grouped import, outside the
+/// modules that only tests have.
 fn uses(source: &Source) -> Vec<usize> {
     let mut found = phrase_in(source, "core::sync::atomic");
     found.extend(phrase_in(source, "std::sync::atomic"));
     found.extend(grouped_imports(source));
     found.sort_unstable();
+    let tests = source.test_modules();
+    found.retain(|at| !tests.iter().any(|module| module.contains(at)));
     found
 }
 
@@ -81,5 +84,11 @@ mod tests {
         let direct = "use std::sync::atomic::AtomicU8;";
         assert_eq!(found("crates/s/tests/a.rs", direct), [0; 0]);
         assert_eq!(found("crates/lab/src/a.rs", direct), [0; 0]);
+        let in_tests = format!("#[cfg(test)]\nmod tests {{ {direct} }}");
+        assert_eq!(found("crates/s/src/a.rs", &in_tests), [0; 0]);
+        assert_eq!(
+            found("crates/s/src/a.rs", &format!("{in_tests}\n{direct}")),
+            [3]
+        );
     }
 }

@@ -16,18 +16,22 @@ pub(crate) fn find(tree: &Tree) -> Vec<Finding> {
     tree.stone_sources()
         .filter(|source| source.is_in_src() && tree.stone_of(&source.path) != Some(CONTRACTS))
         .filter(|source| !allocators(source).is_empty())
-        .filter_map(finding)
+        .filter_map(|source| finding(tree, source))
         .collect()
 }
 
-fn finding(source: &Source) -> Option<Finding> {
-    let docs = source.module_docs();
-    let missing: Vec<&str> = HEADINGS
+/// A file in a module's folder may leave the headings to the module: they describe one memory.
+fn finding(tree: &Tree, source: &Source) -> Option<Finding> {
+    let missing = missing_headings(source);
+    let parent = source
+        .path
+        .rsplit_once('/')
+        .map(|(dir, _)| format!("{dir}/mod.rs"));
+    let parent = tree
+        .sources
         .iter()
-        .copied()
-        .filter(|heading| !has_heading(&docs, heading))
-        .collect();
-    if missing.is_empty() {
+        .find(|other| Some(&other.path) == parent.as_ref());
+    if missing.is_empty() || parent.is_some_and(|parent| missing_headings(parent).is_empty()) {
         return None;
     }
     let message = format!(
@@ -36,6 +40,15 @@ fn finding(source: &Source) -> Option<Finding> {
         missing.join(", ")
     );
     Some(Finding::new(&source.path, 1, message))
+}
+
+fn missing_headings(source: &Source) -> Vec<&'static str> {
+    let docs = source.module_docs();
+    HEADINGS
+        .iter()
+        .copied()
+        .filter(|heading| !has_heading(&docs, heading))
+        .collect()
 }
 
 fn has_heading(docs: &str, heading: &str) -> bool {
@@ -97,6 +110,20 @@ mod tests {
                 found[0].message
             );
         }
+    }
+
+    #[test]
+    fn a_module_speaks_for_the_files_in_its_folder() {
+        let found = |docs: &str| {
+            let parent = ("crates/s/src/bump/mod.rs", docs);
+            find(&Tree::sample(&[
+                parent,
+                ("crates/s/src/bump/scope.rs", CODE),
+            ]))
+            .len()
+        };
+        assert_eq!(found(&with_docs(HEADINGS)), 0);
+        assert_eq!(found("//! # What\n"), 1);
     }
 
     #[test]

@@ -2,16 +2,10 @@
 
 use super::wherever;
 use crate::tidy::Finding;
+use crate::tidy::source::{Source, words};
 use crate::tidy::tree::Tree;
 
-/// The one documented home of such casts; there is none.
-const HOMES: &[&str] = &[];
-
-/// `as *mut T` also turns integers into pointers, and a reader cannot tell which it is without
-/// the type on its left; `cast`, `from_ref` and `&raw` cannot.
-const PHRASES: &[&str] = &[
-    "as *mut",
-    "as *const",
+const EXPOSED: &[&str] = &[
     "with_exposed_provenance",
     "with_exposed_provenance_mut",
     "expose_provenance",
@@ -19,19 +13,40 @@ const PHRASES: &[&str] = &[
 
 pub(crate) fn find(tree: &Tree) -> Vec<Finding> {
     let mut found = Vec::new();
-    for source in tree
-        .stone_sources()
-        .filter(|source| !HOMES.contains(&source.path.as_str()))
-    {
-        for phrase in PHRASES {
-            let message = format!(
-                "`{phrase}`: derive pointers from the allocator's own base (`with_addr`, `add`, \
-                 `cast`), which keeps their provenance"
-            );
-            found.extend(wherever(source, phrase, &message));
+    for source in tree.stone_sources() {
+        for name in EXPOSED {
+            found.extend(wherever(source, name, &message(name)));
+        }
+        for at in thin_casts(source) {
+            let message = message("as *");
+            found.push(Finding::new(&source.path, source.line_of(at), message));
         }
     }
     found
+}
+
+fn message(what: &str) -> String {
+    format!(
+        "`{what}`: derive pointers from the allocator's own base (`with_addr`, `add`, `cast`), \
+         which keeps their provenance"
+    )
+}
+
+/// Where `as *mut T` or `as *const T` stands. It also turns integers into pointers, and a reader
+/// cannot tell which it is without the type on its left; `cast`, `from_ref` and `&raw` cannot.
+/// Pointers to slices and trait objects are left alone: no integer casts to them.
+fn thin_casts(source: &Source) -> Vec<usize> {
+    words(&source.code)
+        .windows(4)
+        .filter(|window| {
+            let [(_, first), (_, star), (_, kind), (_, pointee)] = window else {
+                return false;
+            };
+            let to_pointer = *first == "as" && *star == "*" && matches!(*kind, "mut" | "const");
+            to_pointer && !matches!(*pointee, "[" | "dyn" | "str")
+        })
+        .map(|window| window[0].0)
+        .collect()
 }
 
 #[cfg(test)]
@@ -62,6 +77,10 @@ mod tests {
                 "crates/s/src/a.rs",
                 "f(p: *mut u8, q: *const T) { p.cast() }"
             ),
+            0
+        );
+        assert_eq!(
+            found("crates/s/src/a.rs", "p as *mut [u8] as *const dyn Any"),
             0
         );
         assert_eq!(found("crates/lab/src/a.rs", "a as *mut u8"), 0);
