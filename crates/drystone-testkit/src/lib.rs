@@ -8,7 +8,13 @@
 //! | [`oracle`] | watches over an allocator and its users, and reports what either does wrong |
 //! | [`faulting`] | runs a scenario with its first, second, third … allocation failing |
 //! | [`death`] | runs what must end its process in a process of its own |
+//! | [`program`] | random programs: one interpreter for property tests, Miri and fuzzers |
+//! | `targets` | the fuzz targets, with the feature of that name |
 //! | [`FirstFit`] | a textbook allocator, right by inspection, to compare with |
+//!
+//! # Features
+//!
+//! None by default. `targets` adds the fuzz targets, and with them the layouts that they exercise.
 //!
 //! The kit uses the standard library and the global heap freely; it is for tests, and for no
 //! allocation path.
@@ -19,5 +25,8 @@ pub mod death;
 pub mod faulting;
 mod first_fit;
 pub mod oracle;
+pub mod program;
+#[cfg(feature = "targets")]
+pub mod targets;
 
 pub use first_fit::FirstFit;

@@ -1,0 +1,18 @@
+//! The fuzz targets (feature `targets`): functions of any bytes that panic on a fault.
+//!
+//! The fuzzers of the `fuzz` workspace, the property tests and the replay of the committed seeds
+//! call the same functions.
+
+mod arithmetic;
+mod bump;
+mod slab;
+
+pub use arithmetic::{target_class_table, target_layout_arith};
+pub use bump::target_bump;
+pub use slab::target_slab;
+
+/// Splits the first byte off, which chooses the variant; 0 of no bytes.
+fn choose(data: &[u8]) -> (u8, &[u8]) {
+    data.split_first()
+        .map_or((0, data), |(&first, rest)| (first, rest))
+}

@@ -1,0 +1,112 @@
+//! The fuzz targets as property tests, and the replay of the committed seeds.
+
+use std::fs;
+use std::path::Path;
+
+use drystone_testkit::targets::{
+    target_bump, target_class_table, target_layout_arith, target_slab,
+};
+use proptest::prelude::*;
+
+fn config() -> ProptestConfig {
+    ProptestConfig {
+        cases: if cfg!(miri) { 3 } else { 2000 },
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+fn any_bytes() -> impl Strategy<Value = Vec<u8>> {
+    proptest::collection::vec(any::<u8>(), 0..if cfg!(miri) { 80 } else { 1600 })
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn bump(data in any_bytes()) {
+        target_bump(&data);
+    }
+
+    #[test]
+    fn slab(data in any_bytes()) {
+        target_slab(&data);
+    }
+
+    #[test]
+    fn class_table(data in numbers()) {
+        target_class_table(&data);
+    }
+
+    #[test]
+    fn layout_arith(data in numbers()) {
+        target_layout_arith(&data);
+    }
+}
+
+/// Numbers of every magnitude, next to powers of two more often than not.
+fn numbers() -> impl Strategy<Value = Vec<u8>> {
+    let number = prop_oneof![
+        any::<u64>(),
+        (0..64u32, 0..5u64)
+            .prop_map(|(log2, near)| (1u64 << log2).wrapping_add(near).wrapping_sub(2)),
+        (0..64u32).prop_map(|log2| 1 << log2),
+        Just(isize::MAX as u64),
+        0..200_000u64,
+    ];
+    proptest::collection::vec(number, 0..24).prop_map(|numbers| {
+        numbers
+            .iter()
+            .flat_map(|number| number.to_le_bytes())
+            .collect()
+    })
+}
+
+/// Runs `target` on every committed seed. A packaged crate has no seeds beside it.
+fn replay(name: &str, target: fn(&[u8])) {
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds");
+    if !seeds.exists() {
+        println!("no seeds: {} does not exist", seeds.display());
+        return;
+    }
+    let mut replayed = 0;
+    for entry in fs::read_dir(seeds.join(name)).expect("a directory of seeds for each target") {
+        let path = entry.expect("a readable directory").path();
+        target(&fs::read(&path).expect("a readable seed"));
+        replayed += 1;
+    }
+    assert!(replayed > 0, "no seeds for {name}");
+}
+
+// Miri runs isolated from the file system.
+#[cfg(not(miri))]
+#[test]
+fn seeds_of_bump() {
+    replay("bump", target_bump);
+}
+
+#[cfg(not(miri))]
+#[test]
+fn seeds_of_slab() {
+    replay("slab", target_slab);
+}
+
+#[cfg(not(miri))]
+#[test]
+fn seeds_of_class_table() {
+    replay("class_table", target_class_table);
+}
+
+#[cfg(not(miri))]
+#[test]
+fn seeds_of_layout_arith() {
+    replay("layout_arith", target_layout_arith);
+}
+
+#[test]
+fn no_bytes_at_all() {
+    target_bump(&[]);
+    target_slab(&[]);
+    target_class_table(&[]);
+    target_layout_arith(&[]);
+}
