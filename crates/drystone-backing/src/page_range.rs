@@ -84,7 +84,7 @@ mod tests {
 
     fn config() -> ProptestConfig {
         ProptestConfig {
-            cases: if cfg!(miri) { 50 } else { 20_000 },
+            cases: if cfg!(miri) { 8 } else { 20_000 },
             failure_persistence: None,
             ..ProptestConfig::default()
         }
@@ -103,7 +103,7 @@ mod tests {
             let size = size_pages * page;
             let end = offset as u128 + len as u128;
             let inside = end <= size as u128;
-            let whole = offset as u128 % page as u128 == 0 && len as u128 % page as u128 == 0;
+            let whole = offset.is_multiple_of(page) && len.is_multiple_of(page);
             let answer = check(offset, len, size, page);
             prop_assert_eq!(answer.is_ok(), inside && whole);
             if let Err(error) = answer {
