@@ -8,8 +8,9 @@
 
 use std::mem;
 use std::ptr::NonNull;
+use std::slice;
 
-use drystone_core::{Allocator, Deallocator, FixedRange, HeapSegment, NonZeroLayout, Region};
+use drystone_core::{Allocator, Deallocator, HeapSegment, NonZeroLayout, Region};
 use drystone_layout::{BumpArena, Scope};
 
 use crate::slab_ranges::{heap, layout};
@@ -140,7 +141,8 @@ impl Machine {
 
     fn holds(start: NonNull<u8>, len: usize, stamp: u8) -> bool {
         // SAFETY: callers pass live blocks, filled when they were made.
-        (0..len).all(|at| unsafe { start.add(at).read() } == stamp)
+        let bytes = unsafe { slice::from_raw_parts(start.as_ptr(), len) };
+        bytes.iter().all(|&byte| byte == stamp)
     }
 
     fn check(&self) {
@@ -292,9 +294,4 @@ impl Drop for Machine {
         // SAFETY: as above, for the range that the arena borrowed.
         drop(unsafe { Box::from_raw(self.backing) });
     }
-}
-
-/// The bytes that a range of scopes needs, for tests that look at them.
-pub fn size_of_range<B: FixedRange>(range: &B) -> usize {
-    range.size()
 }

@@ -1,0 +1,108 @@
+//! Every promise of the bump arena and of its scopes, over every kind of range.
+
+mod slab_ranges;
+
+use std::mem::{self, MaybeUninit};
+use std::sync::Mutex;
+
+use drystone_backing::{HeapBacked, InlineBacked, MmapBacked, StaticBacked, System};
+use drystone_core::{AllocatedRegion, NonZeroLayout, Region};
+use drystone_layout::{BumpArena, Scope};
+use drystone_testkit::conformance::Caps;
+use drystone_testkit::conformance_suite;
+use slab_ranges::{Lazy, Skewed};
+
+const BYTES: usize = 48 << 10;
+/// 16 blocks of 512 bytes, each aligned to 1 KiB at worst.
+const CAPS: Caps = Caps::new(512, 1024, 16).bounded();
+
+conformance_suite!(
+    heap,
+    || BumpArena::new(HeapBacked::new(BYTES).expect("memory")), CAPS;
+    owns, reset, stable_address, inspect, sends
+);
+
+conformance_suite!(
+    mmap,
+    || BumpArena::new(MmapBacked::new(BYTES).expect("memory")), CAPS;
+    owns, reset, stable_address, inspect, sends
+);
+
+conformance_suite!(
+    inline,
+    || BumpArena::new(InlineBacked::<BYTES>::new()), Caps::new(512, 16, 16).bounded();
+    owns, reset, inspect, sends
+);
+
+conformance_suite!(
+    odd_base,
+    || BumpArena::new(Skewed::new(BYTES, 13)), CAPS;
+    owns, reset, stable_address, inspect, sends
+);
+
+conformance_suite!(
+    commits_on_demand,
+    || BumpArena::new(Lazy::new(BYTES, usize::MAX, 0).0), CAPS;
+    owns, reset, stable_address, inspect, sends
+);
+
+conformance_suite!(
+    commits_in_small_steps,
+    || BumpArena::new(Lazy::new(BYTES, 0, 2048).0), CAPS;
+    owns, reset, stable_address, inspect, sends
+);
+
+/// What [`kept`] keeps: where the values are, so that they do not count as leaked.
+static KEPT: Mutex<Vec<Kept>> = Mutex::new(Vec::new());
+
+struct Kept(#[expect(dead_code, reason = "holds the value")] *mut ());
+
+// SAFETY: the pointer is never used.
+unsafe impl Send for Kept {}
+
+/// A value that lives as long as the test program.
+fn kept<T>(value: T) -> &'static mut T {
+    let value = Box::into_raw(Box::new(value));
+    KEPT.lock()
+        .expect("no test panics here")
+        .push(Kept(value.cast()));
+    // SAFETY: the box was just given up, and nothing uses the pointer that is kept.
+    unsafe { &mut *value }
+}
+
+conformance_suite!(
+    static_buffer,
+    || BumpArena::new(StaticBacked::new(&mut kept([MaybeUninit::uninit(); BYTES])[1..])), CAPS;
+    owns, reset, stable_address, inspect, sends
+);
+
+conformance_suite!(
+    region,
+    || BumpArena::new(Region::borrow(kept(InlineBacked::<BYTES>::new()))), CAPS;
+    owns, reset, stable_address, inspect, sends
+);
+
+conformance_suite!(
+    allocated_region,
+    || {
+        let layout = NonZeroLayout::array::<u8>(BYTES).expect("a valid layout");
+        BumpArena::new(AllocatedRegion::new(System, layout).expect("memory"))
+    },
+    CAPS;
+    owns, reset, stable_address, inspect, sends
+);
+
+conformance_suite!(
+    outermost_scope, || kept(BumpArena::new(InlineBacked::<BYTES>::new())).scope(), Caps::new(512, 16, 16).bounded(); owns, stable_address
+);
+
+/// A scope that is not the innermost: every call takes the pinning path.
+fn covered() -> Scope<'static, HeapBacked> {
+    let range = HeapBacked::new(BYTES).expect("memory");
+    let outermost = kept(kept(BumpArena::new(range)).scope());
+    let scope = outermost.scope();
+    mem::forget(outermost.scope());
+    scope
+}
+
+conformance_suite!(covered_scope, covered, CAPS; owns, stable_address);
