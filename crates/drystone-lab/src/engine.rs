@@ -260,3 +260,6 @@ pub(crate) fn release<T: ReplayTarget, W: Watch>(
     slots.rewind();
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -312,7 +312,8 @@ impl Bench {
     }
 
     fn verify<T: ReplayTarget>(mut self, target: &T) -> Result<VerifyAnswer, Unable> {
-        let watches = vec![Verify::default(); self.program.thread_count()];
+        let new = Verify::new(self.program.workload.requested_bytes, self.program.records);
+        let watches = vec![new.clone(); self.program.thread_count()];
         let mut outcome = pass(
             target,
             &self.program,
@@ -321,7 +322,7 @@ impl Bench {
             watches,
             || {},
         )?;
-        let mut last = Verify::default();
+        let mut last = new;
         release(target, &self.program, &mut self.slots, &mut last)?;
         outcome.watches.push(last);
         Ok(VerifyAnswer {

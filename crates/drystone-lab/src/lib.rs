@@ -48,4 +48,4 @@ mod touch;
 mod watch;
 
 pub use lab::Lab;
-pub use target::{Description, FromGlobal, ReplayTarget, Role, Workload};
+pub use target::{Description, FromAllocator, FromGlobal, ReplayTarget, Role, Workload};

@@ -181,7 +181,7 @@ impl<T: ReplayTarget, W: Watch> Performer<'_, T, W> {
             // SAFETY: the block is valid for its size; the old size is below it.
             unsafe {
                 self.touch
-                    .write(block, old.size(), new.size(), self.page_bytes)
+                    .write(block, old.size(), new.size(), self.page_bytes);
             };
         }
         self.watch

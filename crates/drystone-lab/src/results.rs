@@ -267,9 +267,11 @@ impl Results {
         }
     }
 
-    /// The JSON text, ending in a line break.
+    /// The JSON text on one line: the samples are many.
     pub(crate) fn to_json(&self) -> Result<String, Failure> {
-        json_text(self)
+        serde_json::to_string(self)
+            .map(|text| text + "\n")
+            .map_err(|_| Failure::internal("results have no JSON form"))
     }
 }
 

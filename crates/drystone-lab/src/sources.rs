@@ -2,13 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
-use drystone_trace::Trace;
 use drystone_trace::synth::Scenario;
+use drystone_trace::{Figures, Trace};
 
 use crate::error::{Failure, Reason};
 
-/// Records of a synthetic trace in a comparison.
+/// Records of a synthetic trace in a comparison, at most.
 const SYNTHETIC_RECORDS: usize = 100_000;
+
+/// Bytes that a synthetic trace asks for in total, about, at most: scenarios of large blocks have
+/// fewer records, or their rounds would take most of the time.
+const SYNTHETIC_BYTES: u64 = 1 << 30;
+
+/// Records from which the size of a scenario's requests is known.
+const PROBE_RECORDS: usize = 2_000;
 
 /// Variable that names the directory of traces.
 const VARIABLE: &str = "DRYSTONE_TRACES";
@@ -24,9 +31,7 @@ impl Source {
     pub(crate) fn name(&self) -> String {
         match self {
             Self::File(path) => {
-                let name = path
-                    .file_name()
-                    .map_or_else(|| path.as_os_str(), |name| name);
+                let name = path.file_name().unwrap_or(path.as_os_str());
                 let name = name.to_string_lossy();
                 let name = name.strip_suffix(".zst").unwrap_or(&name);
                 name.strip_suffix(".satrace").unwrap_or(name).to_owned()
@@ -42,7 +47,7 @@ impl Source {
     pub(crate) fn load(&self) -> Result<Trace, Failure> {
         match self {
             Self::File(path) => Ok(Trace::read(path)?),
-            Self::Synthetic { scenario, seed } => Ok(scenario.generate(*seed, SYNTHETIC_RECORDS)),
+            Self::Synthetic { scenario, seed } => Ok(synthetic(*scenario, *seed)),
         }
     }
 
@@ -54,6 +59,14 @@ impl Source {
             Self::Synthetic { .. } => SYNTHETIC_RECORDS as u64,
         }
     }
+}
+
+fn synthetic(scenario: Scenario, seed: u64) -> Trace {
+    let probe = Figures::of(&scenario.generate(seed, PROBE_RECORDS));
+    let bytes_per_record = probe.requested_bytes / probe.records.max(1);
+    let affordable = SYNTHETIC_BYTES / bytes_per_record.max(1);
+    let records = usize::try_from(affordable).unwrap_or(usize::MAX);
+    scenario.generate(seed, records.clamp(PROBE_RECORDS, SYNTHETIC_RECORDS))
 }
 
 /// The bundled traces and every synthetic one, and what is to be said of the choice.

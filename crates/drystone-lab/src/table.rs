@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
+use crate::lab::HARNESS;
 use crate::results::{Results, Row, TraceResult};
 use crate::stats::Verdict;
 use crate::text::{bytes, grouped, interval, nanoseconds, percent, sparkline, three_digits};
@@ -70,11 +71,16 @@ pub(crate) fn of_trace(results: &Results, trace: &TraceResult, style: Style) -> 
     let top = trace
         .rows
         .iter()
+        // A ceiling's memory would flatten all others.
+        .filter(|row| !marks(results, row).contains('*'))
         .filter_map(|row| row.memory.as_ref().map(|memory| memory.peak_bytes))
         .max()
         .unwrap_or(0);
     let mut table = plain_table();
-    let versus = format!("vs {}", trace.baseline);
+    let versus = match trace.baseline.as_str() {
+        short if short.len() <= 6 => format!("vs {short}"),
+        _ => "vs base".to_owned(),
+    };
     table.set_header([
         "target", "Mop/s", "net", &versus, "95 %", "p50", "p99", "p99.9", "MiB", "memory",
     ]);
@@ -82,7 +88,8 @@ pub(crate) fn of_trace(results: &Results, trace: &TraceResult, style: Style) -> 
         table.add_row(cells(results, trace, row, top));
     }
     align_right(&mut table, 1..9);
-    let mut text = format!("{}: {}\n", style.strong(&trace.name), headline(trace));
+    let heading = style.strong(&trace.name);
+    let mut text = format!("{heading}: {}\n{}\n", headline(trace), grounds(trace));
     for (at, line) in trimmed(&table).lines().enumerate() {
         // The first line is the head.
         let is_best = best.is_some_and(|best| best + 1 == at);
@@ -152,10 +159,17 @@ fn cells(results: &Results, trace: &TraceResult, row: &Row, top: u64) -> [String
 pub(crate) fn headline(trace: &TraceResult) -> String {
     let threads = trace.threads_replayed;
     format!(
-        "{} records, {threads} thread{}, peak live {}; {} round{}, noise {:.1}%, harness {} ns",
+        "{} records, {threads} thread{}, peak live {}",
         grouped(trace.figure("records")),
         if threads == 1 { "" } else { "s" },
         bytes(trace.figure("peak_live_bytes")),
+    )
+}
+
+/// What the figures of a trace rest on.
+pub(crate) fn grounds(trace: &TraceResult) -> String {
+    format!(
+        "{} round{}, noise {:.1}%, replay without an allocator {} ns/op",
         trace.rounds,
         if trace.rounds == 1 { "" } else { "s" },
         trace.noise.floor_ratio * 100.0,
@@ -166,13 +180,14 @@ pub(crate) fn headline(trace: &TraceResult) -> String {
 /// What the columns and marks of [`of_trace`] mean.
 pub(crate) fn legend(results: &Results) -> String {
     let mut lines = vec![
-        "Mop/s gross; net: without the replay's own cost (an upper bound of the speed).".to_owned(),
-        "\"same\": within the noise of the baseline against itself. p50, p99, p99.9: ns,"
+        "Mop/s: million operations a second; net: without the replay's own cost, an upper"
             .to_owned(),
+        "bound of the speed. same: within the noise of the baseline against itself.".to_owned(),
         format!(
-            "1 in {} operations, clock included. MiB: peak resident less lazily freed and harness.",
+            "p50, p99, p99.9: ns of 1 in {} operations, the clock's cost included.",
             results.settings.latency_sampled_one_in
         ),
+        "MiB: peak resident memory, without lazily freed pages and without the harness.".to_owned(),
     ];
     let rows = || results.traces.iter().flat_map(|trace| &trace.rows);
     if rows().any(|row| marks(results, row).contains('*')) {
@@ -183,7 +198,10 @@ pub(crate) fn legend(results: &Results) -> String {
             "! refused some requests (see the report): its figures are not comparable.".to_owned(),
         );
     }
-    if rows().any(|row| row.throughput.is_some() && row.memory.is_none()) {
+    let is_harness = |row: &Row| row.target.split('#').next() == Some(HARNESS);
+    let unmeasured =
+        |row: &Row| row.throughput.is_some() && row.memory.is_none() && !is_harness(row);
+    if rows().any(unmeasured) {
         lines.push(
             "Memory is not measured: this system has no summary of resident pages.".to_owned(),
         );

@@ -9,6 +9,9 @@
 //! them.
 
 use core::alloc::{GlobalAlloc, Layout};
+use core::ptr::NonNull;
+
+use drystone_core::{AllocError, Allocator, NonZeroLayout};
 
 /// An allocator that a trace can be replayed on.
 ///
@@ -90,6 +93,63 @@ unsafe impl<A: GlobalAlloc + Sync> ReplayTarget for FromGlobal<A> {
     unsafe fn reallocate(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         // SAFETY: as for `dealloc`; the new size is not zero and forms a valid layout.
         unsafe { self.0.realloc(block, layout, new_size) }
+    }
+}
+
+/// A [`ReplayTarget`] made of a drystone allocator that threads may share.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct FromAllocator<A>(pub A);
+
+fn or_null(block: Result<NonNull<[u8]>, AllocError>) -> *mut u8 {
+    block.map_or(core::ptr::null_mut(), |block| block.as_ptr().cast())
+}
+
+// SAFETY: `Allocator` promises valid, aligned, disjoint blocks, and that `grow` and `shrink` keep
+// the contents that both sizes have in common or leave the block as it was.
+unsafe impl<A: Allocator + Sync> ReplayTarget for FromAllocator<A> {
+    #[inline]
+    unsafe fn allocate(&self, layout: Layout) -> *mut u8 {
+        match NonZeroLayout::try_from(layout) {
+            Ok(layout) => or_null(self.0.allocate(layout)),
+            Err(_) => core::ptr::null_mut(),
+        }
+    }
+
+    #[inline]
+    unsafe fn allocate_zeroed(&self, layout: Layout) -> *mut u8 {
+        match NonZeroLayout::try_from(layout) {
+            Ok(layout) => or_null(self.0.allocate_zeroed(layout)),
+            Err(_) => core::ptr::null_mut(),
+        }
+    }
+
+    #[inline]
+    unsafe fn deallocate(&self, block: *mut u8, layout: Layout) {
+        if let (Some(block), Ok(layout)) = (NonNull::new(block), NonZeroLayout::try_from(layout)) {
+            // SAFETY: the caller passes a live block of this allocator with its layout.
+            unsafe { self.0.deallocate(block, layout) };
+        }
+    }
+
+    #[inline]
+    unsafe fn reallocate(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        let new = NonZeroLayout::from_size_align(new_size, layout.align());
+        let (Some(block), Ok(old), Ok(new)) =
+            (NonNull::new(block), NonZeroLayout::try_from(layout), new)
+        else {
+            return core::ptr::null_mut();
+        };
+        or_null(if new_size >= layout.size() {
+            // SAFETY: the caller passes a live block with its layout; the new size is not smaller.
+            unsafe { self.0.grow(block, old, new) }
+        } else {
+            // SAFETY: the caller passes a live block with its layout; the new size is smaller.
+            unsafe { self.0.shrink(block, old, new) }
+        })
+    }
+
+    fn refuses_from_bytes(&self) -> Option<usize> {
+        self.0.capacity_bytes()?.checked_add(1)
     }
 }
 

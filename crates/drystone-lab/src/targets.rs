@@ -1,5 +1,6 @@
 //! The contestants that come with the lab.
 
+mod compositions;
 mod harness;
 #[cfg(feature = "mimalloc")]
 mod mimalloc;
@@ -11,6 +12,7 @@ use crate::lab::Lab;
 
 /// Adds every contestant that this build has, in the order in which `--with list` shows them.
 pub(crate) fn add_all(lab: Lab) -> Lab {
+    let lab = compositions::add(lab);
     let lab = system::add(lab);
     #[cfg(feature = "mimalloc")]
     let lab = mimalloc::add(lab);

@@ -48,8 +48,14 @@ pub(crate) fn nanoseconds(ns: u64) -> String {
     }
 }
 
-/// A ratio as a signed difference in percent: `+12.3%`.
+/// Ratios from here on are told as such, not as differences.
+const MANIFOLD: f64 = 4.0;
+
+/// A ratio as a signed difference in percent, `+12.3%`, or as a multiple, `7.85x`.
 pub(crate) fn percent(ratio: f64) -> String {
+    if ratio >= MANIFOLD {
+        return three_digits(ratio) + "x";
+    }
     let difference = (ratio - 1.0) * 100.0;
     if difference.abs() >= 9.95 {
         format!("{difference:+.0}%")
@@ -58,8 +64,11 @@ pub(crate) fn percent(ratio: f64) -> String {
     }
 }
 
-/// Two ratios as signed differences in percent: `-3.1..+2.0`.
+/// Two ratios as signed differences in percent, `-3.1..+2.0`, or as multiples, `3.90..5.12x`.
 pub(crate) fn interval(low: f64, high: f64) -> String {
+    if high >= MANIFOLD {
+        return format!("{}..{}x", three_digits(low), three_digits(high));
+    }
     let side = |ratio: f64| percent(ratio).trim_end_matches('%').to_owned();
     format!("{}..{}", side(low), side(high))
 }
@@ -103,6 +112,10 @@ mod tests {
         );
         assert_eq!([1.0, 1.123, 0.5].map(percent), ["+0.0%", "+12%", "-50%"]);
         assert_eq!(interval(0.969, 1.02), "-3.1..+2.0");
+        assert_eq!(
+            (percent(7.853), interval(3.9, 12.3)),
+            ("7.85x".to_owned(), "3.90..12.3x".to_owned())
+        );
     }
 
     #[test]

@@ -69,7 +69,12 @@ unsafe impl GlobalAlloc for Tuned {
 pub(super) fn add(lab: Lab) -> Lab {
     // SAFETY: no requirements.
     let number = unsafe { libmimalloc_sys::mi_version() };
-    let version = format!("{}.{}.{}", number / 100, number / 10 % 10, number % 10);
+    let version = format!(
+        "{}.{}.{}",
+        number / 10_000,
+        number / 100 % 100,
+        number % 100
+    );
     let wrapped = Description::new("mimalloc", "mimalloc through its Rust wrapper")
         .version(version.clone())
         .flags("static, release, v2 source");

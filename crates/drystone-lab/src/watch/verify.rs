@@ -8,9 +8,10 @@
 //!
 //! # Memory picture
 //! ```text
-//!  up to 1 MiB:  |################|            every byte
-//!  above:        |####........####|            the first and the last 512 KiB
+//!  up to 2 N bytes:  |################|            every byte
+//!  above:            |####........####|            the first and the last N
 //! ```
+//! N is 512 KiB, or less for a program that asks for many gigabytes in total.
 //!
 //! # Threads
 //! None shared: a block belongs to the thread whose turn it is.
@@ -24,17 +25,36 @@ use super::{Fault, Watch};
 use crate::program::Step;
 use crate::random::mix;
 
-/// Bytes written at each end of a block; shorter blocks are written whole.
-const END_BYTES: usize = 512 << 10;
+/// Bytes written at each end of a block, at most and at least; shorter blocks are written whole.
+const END_BYTES_MAX: u64 = 512 << 10;
+const END_BYTES_MIN: u64 = 4 << 10;
+
+/// Bytes that a pass writes in total, about, before it leaves out the middle of blocks.
+const PASS_BYTES: u64 = 4 << 30;
 
 /// Checks blocks, and digests what was asked and whether it was served.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Clone)]
 pub(crate) struct Verify {
+    end_bytes: usize,
     digest: u64,
     blocks: u64,
 }
 
 impl Verify {
+    /// For a program of so many records that ask for so many bytes in total.
+    pub(crate) fn new(requested_bytes: u64, records: u32) -> Self {
+        let end_bytes = if requested_bytes <= PASS_BYTES {
+            END_BYTES_MAX
+        } else {
+            (PASS_BYTES / 2 / u64::from(records.max(1))).clamp(END_BYTES_MIN, END_BYTES_MAX)
+        };
+        Self {
+            end_bytes: end_bytes as usize,
+            digest: 0,
+            blocks: 0,
+        }
+    }
+
     /// A number that depends on every outcome so far, in order.
     pub(crate) fn digest(&self) -> u64 {
         self.digest
@@ -52,11 +72,11 @@ impl Verify {
 }
 
 /// The bytes of a block that carry the pattern.
-fn covered(size: usize) -> [core::ops::Range<usize>; 2] {
-    if size <= 2 * END_BYTES {
+fn covered(size: usize, end_bytes: usize) -> [core::ops::Range<usize>; 2] {
+    if size / 2 <= end_bytes {
         [0..size, size..size]
     } else {
-        [0..END_BYTES, size - END_BYTES..size]
+        [0..end_bytes, size - end_bytes..size]
     }
 }
 
@@ -112,8 +132,8 @@ fn first_wrong(bytes: &[u8], slot: u32, first_offset: usize) -> Option<usize> {
 
 /// # Safety
 /// `block` is valid for writes of `size` bytes and this thread's alone.
-unsafe fn stamp(block: *mut u8, size: usize, slot: u32) {
-    for range in covered(size) {
+unsafe fn stamp(block: *mut u8, size: usize, end_bytes: usize, slot: u32) {
+    for range in covered(size, end_bytes) {
         // SAFETY: the range lies within `size`.
         let start = unsafe { block.add(range.start) };
         // The memory may be uninitialised: write before a slice is made of it.
@@ -132,11 +152,11 @@ unsafe fn stamp(block: *mut u8, size: usize, slot: u32) {
 unsafe fn check(
     step: &Step,
     block: *mut u8,
-    size: usize,
+    (size, end_bytes): (usize, usize),
     limit: usize,
     when: &str,
 ) -> Result<(), Fault> {
-    for range in covered(size) {
+    for range in covered(size, end_bytes) {
         let end = range.end.min(limit);
         if range.start >= end {
             continue;
@@ -193,7 +213,7 @@ impl Watch for Verify {
             }
         }
         // SAFETY: the block is this thread's alone and as long as its layout says.
-        unsafe { stamp(block, layout.size(), step.slot) };
+        unsafe { stamp(block, layout.size(), self.end_bytes, step.slot) };
         self.blocks += 1;
         self.note(step, 1);
         Ok(())
@@ -203,7 +223,15 @@ impl Watch for Verify {
         self.note(step, 2);
         let size = layout.size();
         // SAFETY: the block is live, this thread's alone, and was stamped when it was handed out.
-        unsafe { check(step, block, size, size, "while it was live") }
+        unsafe {
+            check(
+                step,
+                block,
+                (size, self.end_bytes),
+                size,
+                "while it was live",
+            )
+        }
     }
 
     unsafe fn resized(
@@ -217,9 +245,17 @@ impl Watch for Verify {
         let kept = old.size().min(layout.size());
         // SAFETY: the block is at least `kept` bytes long; the target promises that they are the
         // old block's, which was stamped.
-        unsafe { check(step, block, old.size(), kept, "in a reallocation") }?;
+        unsafe {
+            check(
+                step,
+                block,
+                (old.size(), self.end_bytes),
+                kept,
+                "in a reallocation",
+            )
+        }?;
         // SAFETY: the block is this thread's alone and as long as its layout says.
-        unsafe { stamp(block, layout.size(), step.slot) };
+        unsafe { stamp(block, layout.size(), self.end_bytes, step.slot) };
         self.blocks += 1;
         self.note(step, 3);
         Ok(())
@@ -260,10 +296,13 @@ mod tests {
 
     #[test]
     fn long_blocks_are_covered_at_both_ends() {
-        let size = 3 * END_BYTES;
-        let [head, tail] = covered(size);
-        assert_eq!((head.start, tail.end), (0, size));
-        assert_eq!(head.len() + tail.len(), 2 * END_BYTES);
-        assert_eq!(covered(10)[0], 0..10);
+        let [head, tail] = covered(100, 30);
+        assert_eq!((head, tail), (0..30, 70..100));
+        assert_eq!(covered(60, 30)[0], 0..60);
+        assert_eq!(Verify::new(1 << 20, 10).end_bytes as u64, END_BYTES_MAX);
+        assert_eq!(
+            Verify::new(1 << 40, u32::MAX).end_bytes as u64,
+            END_BYTES_MIN
+        );
     }
 }
