@@ -1,0 +1,103 @@
+//! The conformance suite over each wrapper, around the layouts that it is meant for.
+
+use drystone_backing::System;
+use drystone_core::{HeapSegment, NonZeroLayout};
+use drystone_layout::{BumpArena, SizeClassed, Slab};
+use drystone_testkit::conformance::Caps;
+use drystone_testkit::conformance_suite;
+use drystone_wrap::{FailAfter, FailOnSize, Faulty, Locked, NoLock, Off, Statistics, WithFallback};
+
+type Words = [u64; 8];
+
+const SLOTS: usize = 64;
+const SLAB: Caps = Caps::new(64, 8, SLOTS).reuses_memory().bounded();
+const BUMP: Caps = Caps::new(256, 64, 32).bounded();
+const CLASSES: Caps = Caps::new(512, 64, 48).reuses_memory().bounded();
+
+fn segment(bytes: usize) -> HeapSegment {
+    let layout = NonZeroLayout::from_size_align(bytes, 4096).expect("valid");
+    HeapSegment::new(layout).expect("memory for a test")
+}
+
+fn slab() -> Slab<Words, HeapSegment> {
+    Slab::new(SLOTS, segment(SLOTS * size_of::<Words>())).expect("the range fits")
+}
+
+fn bump() -> BumpArena<HeapSegment> {
+    BumpArena::new(segment(32 << 10))
+}
+
+fn classes() -> SizeClassed<HeapSegment, 4> {
+    SizeClassed::with_class_sizes(segment(64 << 10), [64, 128, 256, 512], SLOTS)
+        .expect("the range fits")
+}
+
+conformance_suite!(
+    fallback_slab_to_system,
+    || WithFallback::new(slab(), System),
+    Caps::general();
+    stable_address, sends
+);
+conformance_suite!(
+    fallback_classes_to_system,
+    || WithFallback::new(classes(), System),
+    Caps::general();
+    stable_address, sends
+);
+conformance_suite!(
+    fallback_slab_to_bump,
+    || WithFallback::new(slab(), bump()),
+    Caps::new(64, 8, SLOTS).bounded();
+    owns, reset, stable_address, sends
+);
+conformance_suite!(
+    fallback_of_fallback,
+    || WithFallback::new(WithFallback::new(slab(), slab()), classes()),
+    CLASSES;
+    owns, reset, stable_address, sends
+);
+conformance_suite!(locked_slab, || Locked::new(slab()), SLAB;
+    owns, reset, stable_address, sends, shares);
+conformance_suite!(locked_bump, || Locked::new(bump()), BUMP;
+    owns, reset, stable_address, sends, shares);
+conformance_suite!(locked_classes, || Locked::new(classes()), CLASSES;
+    owns, reset, stable_address, sends, shares);
+conformance_suite!(unlocked_slab, || Locked::with_lock(slab(), NoLock), SLAB;
+    owns, reset, stable_address, sends);
+#[cfg(feature = "parking_lot")]
+conformance_suite!(
+    parked_classes,
+    || Locked::with_lock(classes(), drystone_wrap::ParkingLotLock::new()),
+    CLASSES;
+    owns, reset, stable_address, sends, shares
+);
+conformance_suite!(counted_slab, || Statistics::new(slab()), SLAB;
+    owns, reset, stable_address, sends);
+conformance_suite!(counted_bump, || Statistics::new(bump()), BUMP;
+    owns, reset, stable_address, sends);
+conformance_suite!(counted_classes, || Statistics::new(classes()), CLASSES;
+    owns, reset, stable_address, sends);
+conformance_suite!(counted_locked, || Statistics::new(Locked::new(classes())), CLASSES;
+    owns, reset, stable_address, sends, shares);
+conformance_suite!(counted_system, || Statistics::new(System), Caps::general();
+    stable_address, sends, shares);
+conformance_suite!(uncounted_slab, || Statistics::with_switch(slab(), Off), SLAB;
+    owns, reset, stable_address, sends);
+conformance_suite!(
+    refusing_above_what_is_promised,
+    || Faulty::new(classes(), FailOnSize { min_fail_bytes: 513 }),
+    CLASSES;
+    owns, reset, stable_address, sends
+);
+conformance_suite!(
+    refusing_after_what_is_promised,
+    || Faulty::new(bump(), FailAfter::new(1 << 20)),
+    BUMP;
+    owns, reset, stable_address, sends
+);
+conformance_suite!(
+    whole_stack,
+    || Statistics::new(WithFallback::new(Locked::new(classes()), System)),
+    Caps::general();
+    stable_address, sends, shares
+);
