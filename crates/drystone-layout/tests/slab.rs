@@ -92,10 +92,8 @@ fn check_stride<T, M: FreelistProtection>(protection: M) {
         assert_eq!(block.len(), stride);
         assert!(block.cast::<u8>().addr().get().is_multiple_of(align));
         // SAFETY: the block is live.
-        assert_eq!(
-            unsafe { slab.usable_size(block.cast(), whole) },
-            Some(stride)
-        );
+        let usable = unsafe { slab.usable_size(block.cast(), whole) };
+        assert_eq!(usable, Some(stride));
     }
     assert_eq!(slab.allocate(whole), Err(AllocError));
     for &block in &blocks {
@@ -386,8 +384,10 @@ fn every_flipped_bit_of_a_tagged_link_is_noticed() {
             // SAFETY: the block is freed and its bytes are still in the range: this is the misuse
             // that the protection is there for.
             let byte = unsafe { victim.add(bit as usize / 8) };
-            // SAFETY: as above; the byte is part of the link.
-            unsafe { byte.write(byte.read() ^ (1 << (bit % 8))) };
+            // SAFETY: as above; the byte is part of the link, so it is initialised.
+            let old = unsafe { byte.read() };
+            // SAFETY: as above.
+            unsafe { byte.write(old ^ (1 << (bit % 8))) };
             assert!(slab.verify_all().is_err());
 
             let mut live: BTreeSet<_> = [0, 3, 4, 7].map(|n| blocks[n].cast::<u8>()).into();

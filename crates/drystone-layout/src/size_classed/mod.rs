@@ -212,48 +212,46 @@ impl<B: FixedRange, const CLASSES: usize> SizeClassed<B, CLASSES> {
     /// The class that serves `layout`.
     #[inline]
     fn class_of(&self, layout: NonZeroLayout) -> Option<usize> {
-        // Every class keeps the granule, so small alignments need neither check nor rounding.
-        let small_align = layout.align().get() <= GRANULE;
-        if !small_align && layout.align().get() > self.align_max {
-            return None;
+        match self.quick_class_of(layout) {
+            Some(class) => Some(class),
+            None => self.class_of_any(layout),
         }
+    }
+
+    /// The class that serves `layout`, where it can be told in a few instructions.
+    ///
+    /// Inlined always: a call here would put its stack traffic between the load and the store of
+    /// a list's head, which doubles the time of a pair that is freed at once.
+    #[inline(always)]
+    fn quick_class_of(&self, layout: NonZeroLayout) -> Option<usize> {
         if CLASSES != SizeClass::COUNT {
             return self.own_class_of(layout);
         }
-        match &self.plan {
-            Plan::Shared(_) if small_align => SizeClass::from_size(layout.size().get()),
-            Plan::Shared(_) => SizeClass::from_layout(layout),
-            Plan::Strict { .. } => return self.own_class_out_of_line(layout),
+        // Every class keeps the granule, so small alignments need neither check nor rounding.
+        if layout.align().get() <= GRANULE && matches!(self.plan, Plan::Shared(_)) {
+            return SizeClass::from_size(layout.size().get()).map(SizeClass::index);
         }
-        .map(SizeClass::index)
+        None
+    }
+
+    /// The class that serves `layout`, for every alignment and plan.
+    fn class_of_any(&self, layout: NonZeroLayout) -> Option<usize> {
+        match &self.plan {
+            Plan::Shared(_) if layout.align().get() > self.align_max => None,
+            Plan::Shared(_) => SizeClass::from_layout(layout).map(SizeClass::index),
+            Plan::Strict { .. } => self.own_class_of(layout),
+        }
     }
 
     /// The class of the caller's own table that serves `layout`.
     #[inline]
     fn own_class_of(&self, layout: NonZeroLayout) -> Option<usize> {
         match &self.plan {
-            Plan::Strict { table, .. } => table.class_of(&self.sizes, layout),
-            Plan::Shared(_) => None,
+            Plan::Strict { table, .. } if layout.align().get() <= self.align_max => {
+                table.class_of(&self.sizes, layout)
+            }
+            _ => None,
         }
-    }
-
-    /// As [`own_class_of`](Self::own_class_of), for an own table of as many classes as the
-    /// default one: kept apart so that the default path stays small enough to be inlined.
-    #[inline(never)]
-    fn own_class_out_of_line(&self, layout: NonZeroLayout) -> Option<usize> {
-        self.own_class_of(layout)
-    }
-
-    /// The block size of a class. A constant where the class is one.
-    #[inline]
-    fn block_size(&self, class: usize) -> usize {
-        if CLASSES == SizeClass::COUNT
-            && matches!(self.plan, Plan::Shared(_))
-            && let Some(class) = SizeClass::from_index(class)
-        {
-            return class.block_size();
-        }
-        self.sizes[class]
     }
 
     /// The smallest offset at or after `offset` where a block of `class` may start.
@@ -285,6 +283,50 @@ impl<B: FixedRange, const CLASSES: usize> SizeClassed<B, CLASSES> {
                 state.slots.take_head();
                 state.slots.set_carve(first, ready);
             }
+        }
+    }
+
+    /// A block of `class`.
+    #[inline]
+    fn allocate_in(&self, class: usize) -> Result<NonNull<[u8]>, AllocError> {
+        // SAFETY: the offsets on the list count from this base, and blocks keep the granule.
+        match unsafe { self.classes[class].slots.pop(self.backing.base(), GRANULE) } {
+            Some(offset) => Ok(self.block(offset, class)),
+            None => self.fresh(class),
+        }
+    }
+
+    /// A block for a layout whose class takes longer to tell.
+    #[inline(never)]
+    fn allocate_any(&self, layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
+        self.allocate_in(self.class_of_any(layout).ok_or(AllocError)?)
+    }
+
+    /// Takes back a block of `class`.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` is a live block of this class, given up by the caller.
+    #[inline]
+    unsafe fn deallocate_in(&self, ptr: NonNull<u8>, class: usize) {
+        let offset = self.offset_of(ptr);
+        let slots = &self.classes[class].slots;
+        // SAFETY: the block lies in the range by I2, keeps the granule by I1, and holds a link.
+        unsafe { slots.push(self.backing.base(), offset, GRANULE) };
+    }
+
+    /// Takes back a block whose class takes longer to tell.
+    ///
+    /// # Safety
+    ///
+    /// As [`Deallocator::deallocate`].
+    #[inline(never)]
+    unsafe fn deallocate_any(&self, ptr: NonNull<u8>, layout: NonZeroLayout) {
+        let class = self.class_of_any(layout);
+        debug_assert!(class.is_some(), "no block has this layout");
+        if let Some(class) = class {
+            // SAFETY: the caller gives up a live block of the class of every layout that fits it.
+            unsafe { self.deallocate_in(ptr, class) };
         }
     }
 
@@ -326,7 +368,7 @@ impl<B: FixedRange, const CLASSES: usize> SizeClassed<B, CLASSES> {
     /// The block at `offset`, as long as its class says.
     #[inline]
     fn block(&self, offset: usize, class: usize) -> NonNull<[u8]> {
-        NonNull::slice_from_raw_parts(self.pointer(offset), self.block_size(class))
+        NonNull::slice_from_raw_parts(self.pointer(offset), self.sizes[class])
     }
 
     /// The offset of `ptr`, by its address.
@@ -387,16 +429,12 @@ unsafe impl<B: FixedRange, const CLASSES: usize> Deallocator for SizeClassed<B, 
     #[inline]
     unsafe fn deallocate(&self, ptr: NonNull<u8>, layout: NonZeroLayout) {
         debug_assert!(self.owns(ptr), "not a block of this allocator");
-        let Some(class) = self.class_of(layout) else {
-            debug_assert!(false, "no block has this layout");
-            return;
-        };
-        let offset = self.offset_of(ptr);
-        let slots = &self.classes[class].slots;
-        // SAFETY: the caller gives up a live block and a layout that fits it, so the block is of
-        // this class (every layout from the requested to the returned one has the same), lies in
-        // the range by I2, keeps the granule by I1, and holds a link.
-        unsafe { slots.push(self.backing.base(), offset, GRANULE) };
+        match self.quick_class_of(layout) {
+            // SAFETY: the caller gives up a live block of the class of every layout that fits it.
+            Some(class) => unsafe { self.deallocate_in(ptr, class) },
+            // SAFETY: the caller's promise is the same.
+            None => unsafe { self.deallocate_any(ptr, layout) },
+        }
     }
 }
 
@@ -405,12 +443,9 @@ unsafe impl<B: FixedRange, const CLASSES: usize> Deallocator for SizeClassed<B, 
 unsafe impl<B: FixedRange, const CLASSES: usize> Allocator for SizeClassed<B, CLASSES> {
     #[inline]
     fn allocate(&self, layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
-        let class = self.class_of(layout).ok_or(AllocError)?;
-        let slots = &self.classes[class].slots;
-        // SAFETY: the offsets on the list count from this base, and blocks keep the granule.
-        match unsafe { slots.pop(self.backing.base(), GRANULE) } {
-            Some(offset) => Ok(self.block(offset, class)),
-            None => self.fresh(class),
+        match self.quick_class_of(layout) {
+            Some(class) => self.allocate_in(class),
+            None => self.allocate_any(layout),
         }
     }
 
@@ -440,7 +475,7 @@ unsafe impl<B: FixedRange, const CLASSES: usize> Allocator for SizeClassed<B, CL
 
     #[inline]
     unsafe fn usable_size(&self, _ptr: NonNull<u8>, layout: NonZeroLayout) -> Option<usize> {
-        self.class_of(layout).map(|class| self.block_size(class))
+        self.class_of(layout).map(|class| self.sizes[class])
     }
 
     #[inline]
