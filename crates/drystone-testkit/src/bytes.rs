@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn stamps_differ_by_seed_and_by_shift() {
-        for seed in 0..PERIOD {
+        for seed in (0..PERIOD).step_by(if cfg!(miri) { 64 } else { 1 }) {
             for shift in (0..64).chain([128, 256, 4096]) {
                 for other in [seed, seed + 1, seed + 2, seed + 16] {
                     if (shift, other) != (0, seed) {

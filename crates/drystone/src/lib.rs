@@ -1,1 +1,107 @@
-//! Under construction.
+//! Layered, composable memory allocators.
+//!
+//! Small parts, each keeping a few named promises, stacked by generics at compile time. This crate
+//! is the front door: it re-exports the parts by their plain names, and a feature turns on what
+//! needs more than `core`.
+//!
+//! | layer | what it is | parts |
+//! |---|---|---|
+//! | contracts | what allocators promise each other | [`Allocator`], [`Deallocator`], [`FixedRange`], [`Owns`], [`Reset`], [`StableAddress`], [`NonZeroLayout`] … |
+//! | backing | where the bytes come from | [`InlineBacked`], [`StaticBacked`], `HeapBacked`, `MmapBacked`, `System` |
+//! | layout | how a range is cut into blocks | [`BumpArena`], [`Slab`], [`SizeClassed`] |
+//! | wrapper | one behaviour over any allocator | [`WithFallback`], [`Locked`], [`Statistics`], [`Faulty`] |
+//!
+//! A backing is one exclusive range of bytes; a layout takes it by value and hands out blocks of
+//! it; a wrapper takes an allocator by value and adds one thing. A block can be a range again
+//! ([`AllocatedRegion`]), which is how layouts stack:
+//!
+//! ```
+//! use drystone::prelude::*;
+//! use drystone::{AllocatedRegion, BumpArena, InlineBacked, Slab, Statistics};
+//!
+//! // Eight blocks of 256 bytes inside the value itself, counted; one of them becomes an arena.
+//! let slab = Slab::<[u64; 32], _>::new(8, InlineBacked::<2048>::new())?;
+//! let blocks = Statistics::new(slab);
+//! let layout = NonZeroLayout::for_type::<[u64; 32]>().expect("not zero-sized");
+//!
+//! let arena = BumpArena::new(AllocatedRegion::new(&blocks, layout)?);
+//! let squares = arena.alloc_slice_copy(&[1, 4, 9]);
+//! squares[0] += squares[2];
+//! assert_eq!(blocks.stats().live_bytes(), 256);
+//!
+//! // Dropping the arena gives its block back.
+//! drop(arena);
+//! assert_eq!(blocks.stats().live_bytes(), 0);
+//! # Ok::<(), drystone::AllocError>(())
+//! ```
+//!
+//! # Features
+//!
+//! All add; without any the crate is no_std, without `alloc`.
+//!
+//! | feature | what one gains |
+//! |---|---|
+//! | `std` (default) | `System`, the operating system's words in errors, locks that yield |
+//! | `alloc` | `HeapBacked`, `HeapSource`, forwarding for `Box`, `Rc` and `Arc` |
+//! | `mmap` | `MmapBacked`, `MmapSource`: pages of the operating system |
+//! | `parking_lot` | `ParkingLotLock`: waiters of [`Locked`] sleep |
+//! | `trace` | the `trace` module: reads allocation traces |
+//! | `serde` | [`Stats`] and trace figures can be serialised |
+//! | `testing` | the `testing` module: checks for your own allocators |
+//! | `full` | all of these |
+#![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+// Contracts.
+pub use drystone_core::{
+    Advice, AllocError, AllocFaultPolicy, AllocatedRegion, Allocator, BlockInfo, CACHE_LINE,
+    CachePadded, Corruption, Deallocator, FixedRange, FreeLink, FreelistProtection, Inspect,
+    LayoutError, Misuse, MisusePolicy, NoProtection, NonZeroLayout, OsBacked, OsError, Owns,
+    Protection, Region, Report, Reset, SegmentSource, SizeClass, SourceFrom, StableAddress, Stats,
+    arith,
+};
+#[cfg(feature = "alloc")]
+pub use drystone_core::{HeapSegment, HeapSource};
+
+// Backings.
+#[cfg(feature = "std")]
+pub use drystone_backing::System;
+#[cfg(feature = "alloc")]
+pub use drystone_backing::{BackingError, HeapBacked};
+#[cfg(feature = "mmap")]
+pub use drystone_backing::{FlaggedMmapSource, MmapBacked, MmapFlags, MmapSource, page_size};
+pub use drystone_backing::{InlineBacked, StaticBacked};
+
+// Layouts.
+pub use drystone_layout::{
+    AllocValueError, BumpArena, Scope, SetupError, SizeClassed, Slab, bump, size_classed, slab,
+};
+
+// Wrappers.
+#[cfg(feature = "parking_lot")]
+pub use drystone_wrap::ParkingLotLock;
+pub use drystone_wrap::WithFallback;
+pub use drystone_wrap::{AlwaysFail, FailOnSize, Faulty, Locked, NeverFail, NoLock, RawLock};
+#[cfg(target_has_atomic = "ptr")]
+pub use drystone_wrap::{FailAfter, FailEveryNth};
+#[cfg(target_has_atomic = "32")]
+pub use drystone_wrap::{Off, On, SpinLock, Statistics, Switch};
+
+/// Checks for allocators: their promises one by one, an oracle, injected faults, random programs.
+#[cfg(feature = "testing")]
+pub use drystone_testkit as testing;
+/// Reads allocation traces.
+#[cfg(feature = "trace")]
+pub use drystone_trace as trace;
+
+/// The contracts that code over any allocator names.
+pub mod prelude {
+    pub use drystone_core::{
+        AllocError, Allocator, Deallocator, FixedRange, NonZeroLayout, Owns, Reset, StableAddress,
+    };
+}
+
+// The compositions of the repository's front page, as documentation tests.
+#[cfg(all(doctest, feature = "mmap"))]
+#[doc = include_str!("../../../README.md")]
+struct FrontPage;

@@ -1,0 +1,70 @@
+//! Every public name can be imported from the root and from its own crate.
+
+/// Imports each name twice, into modules of their own; a missing one does not compile.
+macro_rules! names {
+    ($($group:ident $(if $feature:literal)? : $own:ident { $($name:ident),* $(,)? })*) => {
+        $(
+            $(#[cfg(feature = $feature)])?
+            mod $group {
+                #[expect(unused_imports, reason = "importing is the test")]
+                mod from_root {
+                    use drystone::{$($name),*};
+                }
+                #[expect(unused_imports, reason = "importing is the test")]
+                mod from_its_crate {
+                    use $own::{$($name),*};
+                }
+            }
+        )*
+    };
+}
+
+names! {
+    contracts: drystone_core {
+        AllocError, LayoutError, NonZeroLayout, Deallocator, Allocator, FixedRange, Region,
+        AllocatedRegion, Owns, StableAddress, OsBacked, SegmentSource, SourceFrom, Reset,
+        FreelistProtection, NoProtection, SizeClass, Stats, AllocFaultPolicy, CachePadded,
+        CACHE_LINE, Inspect, Misuse, MisusePolicy,
+    }
+    heap_contracts if "alloc": drystone_core { HeapSource, HeapSegment }
+    backings: drystone_backing { InlineBacked, StaticBacked }
+    heap_backings if "alloc": drystone_backing { HeapBacked, HeapSource }
+    system if "std": drystone_backing { System }
+    mapped if "mmap": drystone_backing { MmapBacked, MmapFlags, MmapSource }
+    layouts: drystone_layout { BumpArena, Scope, Slab, SizeClassed, AllocValueError }
+    wrappers: drystone_wrap {
+        WithFallback, Locked, Statistics, Faulty, NeverFail, AlwaysFail, FailAfter, FailEveryNth,
+        FailOnSize, NoLock, SpinLock, RawLock, Off,
+    }
+    sleeping_lock if "parking_lot": drystone_wrap { ParkingLotLock }
+}
+
+#[test]
+fn unit_values_are_usable_in_expressions() {
+    let _ = (
+        drystone::AllocError,
+        drystone::LayoutError,
+        drystone::NoProtection,
+        drystone::NoLock,
+    );
+    #[cfg(feature = "alloc")]
+    let _ = drystone::HeapSource;
+    #[cfg(feature = "std")]
+    let _ = drystone::System;
+    #[cfg(feature = "mmap")]
+    let _ = drystone::MmapSource;
+}
+
+#[cfg(feature = "testing")]
+#[test]
+fn the_checks_are_reachable() {
+    use drystone::testing::conformance::{Caps, basic_round_trip};
+    basic_round_trip(|| drystone::System, Caps::general());
+}
+
+#[cfg(feature = "trace")]
+#[test]
+fn the_trace_readers_are_reachable() {
+    use drystone::trace::{Trace, TraceError};
+    assert!(size_of::<Trace>() > 0 && size_of::<TraceError>() > 0);
+}
