@@ -137,19 +137,15 @@ impl<T, B, M: FreelistProtection> Slab<T, B, M> {
         }
     };
 
-    /// The alignment of every block in bytes: that of `T`, or of a `usize` where the stride keeps
-    /// that too.
+    /// The alignment of every block in bytes: that of `T`, or up to 8 where the stride keeps that
+    /// too.
     pub const SLOT_ALIGN: usize = {
         let natural = arith::natural_align(Self::STRIDE);
-        let word = if natural < align_of::<usize>() {
-            natural
-        } else {
-            align_of::<usize>()
-        };
-        if word < align_of::<T>() {
+        let kept = if natural < 8 { natural } else { 8 };
+        if kept < align_of::<T>() {
             align_of::<T>()
         } else {
-            word
+            kept
         }
     };
 
