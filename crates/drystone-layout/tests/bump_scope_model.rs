@@ -96,6 +96,9 @@ fn no_short_sequence_of_five_nested_scopes_harms_a_live_block() {
     assert!(count > if cfg!(miri) { 10 } else { 10_000 }, "{count}");
 }
 
+/// The length of random sequences. Miri reads every byte of every block slowly.
+const STEPS_MAX: usize = if cfg!(miri) { 40 } else { 200 };
+
 fn any_step() -> impl Strategy<Value = Step> {
     let scope = 0..12usize;
     let size = prop_oneof![1..40usize, Just(4096), 1..600usize];
@@ -115,13 +118,13 @@ fn any_step() -> impl Strategy<Value = Step> {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 4 } else { 2000 },
+        cases: if cfg!(miri) { 3 } else { 2000 },
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
 
     #[test]
-    fn no_long_sequence_harms_a_live_block(steps in proptest::collection::vec(any_step(), 1..200)) {
+    fn no_long_sequence_harms_a_live_block(steps in proptest::collection::vec(any_step(), 1..STEPS_MAX)) {
         let mut machine = Machine::new(16 << 10, 6);
         for step in steps {
             machine.step(step);
