@@ -7,10 +7,10 @@
 //! |---|---|---|---|
 //! | [`InlineBacked`] | in the value itself | no | |
 //! | [`StaticBacked`] | in a buffer lent by the caller | yes | |
-//! | [`HeapBacked`] | one block of the global heap | yes | `alloc` |
-//! | [`MmapBacked`] | pages of the operating system | yes | `mmap` |
+//! | `HeapBacked` | one block of the global heap | yes | `alloc` |
+//! | `MmapBacked` | pages of the operating system | yes | `mmap` |
 //!
-//! Layouts that grow take a source instead: [`HeapSource`] or [`MmapSource`]. [`System`] is the
+//! Layouts that grow take a source instead: `HeapSource` or `MmapSource`. `System` is the
 //! platform's allocator as a value, for what no range can serve.
 //!
 //! # Features

@@ -12,7 +12,7 @@
 //! | `thread::yield_now` | gives the processor away; needs `std` or loom |
 //! | [`Backoff`] | a wait loop: spins with doubling length, then yields |
 //! | [`RawLock`] | what a lock is to an allocator; [`RawGuard`] unlocks on drop |
-//! | [`NoLock`] | the lock of a single thread |
+//! | [`struct@NoLock`] | the lock of a single thread |
 //! | [`SpinLock`] | one word, waits by [`Backoff`]; absent where the target has no compare-and-swap |
 //! | [`CachePadded`] | a value on cache lines of its own |
 //!

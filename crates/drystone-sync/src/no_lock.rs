@@ -1,4 +1,4 @@
-//! [`NoLock`]: the lock of a single thread.
+//! [`struct@NoLock`]: the lock of a single thread.
 //!
 //! # What
 //!
@@ -37,7 +37,7 @@ pub struct NoLock {
     not_sync: PhantomData<Cell<()>>,
 }
 
-/// The value of type [`NoLock`]. A unit struct cannot withhold `Sync`; a constant of the same
+/// The value of type [`struct@NoLock`]. A unit struct cannot withhold `Sync`; a constant of the same
 /// name can be written wherever the value of a unit struct can.
 #[allow(
     non_upper_case_globals,

@@ -241,10 +241,9 @@ mod models {
         loom::model(|| {
             let guarded = Guarded::new();
             let payload = Arc::new(UnsafeCell::new(0usize));
-            // SAFETY: moved to the thread below, which writes before it locks; read here only
-            // after the lock has shown that it did.
             struct Sent(Arc<UnsafeCell<usize>>);
-            // SAFETY: see above.
+            // SAFETY: the thread that it is sent to writes before it locks; here the cell is read
+            // only after the lock has shown that it did.
             unsafe impl Send for Sent {}
             let sent = Sent(Arc::clone(&payload));
             let other = {
