@@ -1,0 +1,87 @@
+//! One wrapper around a slab, called `n` times, for counting the instructions of a call.
+//!
+//! `allocate_once` and `deallocate_once` are never inlined, so an instruction counter can collect
+//! inside them only. Counted at two values of `n`, the difference divided by the difference of `n`
+//! is one call, without start and first use:
+//!
+//! ```text
+//! cargo build --release -p drystone-wrap --features std --example instructions
+//! valgrind --tool=callgrind --callgrind-out-file=/dev/null \
+//!     --toggle-collect='*::allocate_once*' target/release/examples/instructions statistics 1000
+//! ```
+
+use core::ptr::NonNull;
+use std::process::ExitCode;
+
+use drystone_backing::System;
+use drystone_core::{Allocator, HeapSegment, NonZeroLayout};
+use drystone_layout::Slab;
+use drystone_wrap::{Faulty, Locked, NeverFail, NoLock, Off, Statistics, WithFallback};
+
+type Block = [u64; 8];
+
+const LAYOUT: NonZeroLayout = NonZeroLayout::for_type::<Block>().expect("not zero-sized");
+const SLOTS: usize = 64;
+
+fn slab() -> Slab<Block, HeapSegment> {
+    let range = NonZeroLayout::array::<Block>(SLOTS).expect("small");
+    let range = HeapSegment::new(range).expect("a few kilobytes");
+    Slab::new(SLOTS, range).expect("the range fits the slots")
+}
+
+#[inline(never)]
+fn allocate_once<A: Allocator>(allocator: &A) -> Option<NonNull<[u8]>> {
+    allocator.allocate(LAYOUT).ok()
+}
+
+/// # Safety
+///
+/// `block` is a live block of `allocator`, allocated with `LAYOUT`.
+#[inline(never)]
+unsafe fn deallocate_once<A: Allocator>(allocator: &A, block: NonNull<u8>) {
+    // SAFETY: the caller's promise.
+    unsafe { allocator.deallocate(block, LAYOUT) };
+}
+
+fn call<A: Allocator>(allocator: &A, n: u64) {
+    for _ in 0..n {
+        let block = allocate_once(allocator).expect("one block at a time");
+        // SAFETY: the block was just handed out.
+        unsafe { deallocate_once(allocator, block.cast()) };
+    }
+}
+
+/// Makes a second thread count, which makes every later count atomic.
+fn shared() -> Statistics<Locked<Slab<Block, HeapSegment>>> {
+    let counted = Statistics::new(Locked::new(slab()));
+    call(&counted, 1);
+    std::thread::scope(|scope| {
+        scope.spawn(|| call(&counted, 1));
+    });
+    counted
+}
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let name = args.next().unwrap_or_default();
+    let Some(n) = args.next().and_then(|n| n.parse().ok()) else {
+        eprintln!("usage: instructions NAME N");
+        return ExitCode::from(2);
+    };
+    match name.as_str() {
+        "slab" => call(&slab(), n),
+        "reference" => call(&&slab(), n),
+        "fallback" => call(&WithFallback::new(slab(), System), n),
+        "faulty" => call(&Faulty::new(slab(), NeverFail), n),
+        "statistics-off" => call(&Statistics::with_switch(slab(), Off), n),
+        "statistics" => call(&Statistics::new(slab()), n),
+        "locked" => call(&Locked::new(slab()), n),
+        "locked-no-lock" => call(&Locked::with_lock(slab(), NoLock), n),
+        "statistics-shared-locked" => call(&shared(), n),
+        _ => {
+            eprintln!("unknown name: {name}");
+            return ExitCode::from(2);
+        }
+    }
+    ExitCode::SUCCESS
+}
