@@ -73,7 +73,7 @@ const COMMANDS: &[Command] = &[
     Command {
         name: "miri",
         usage: "[--tree] [--many-seeds] [--target TRIPLE] [-p CRATE]... [-- TEST-FILTER]",
-        about: "tests under Miri; --many-seeds: the tests named concurrent*, 64 schedules each",
+        about: "tests under Miri; --many-seeds: test programs with threads, under many schedules",
         run: checks::miri::command,
     },
     Command {

@@ -29,8 +29,8 @@ pub(crate) struct Package {
     pub(crate) keys: Keys,
 }
 
-/// What a manifest says below `[package.metadata.drystone]`. Each key defaults to false.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+/// What a manifest says below `[package.metadata.drystone]`. Each key defaults to false or none.
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Keys {
     /// `no-std`: builds without features for targets that have no operating system.
     pub(crate) no_std: bool,
@@ -38,6 +38,9 @@ pub(crate) struct Keys {
     pub(crate) miri: bool,
     /// `loom`: has models named `loom2_…` or `loom3_…` in its library.
     pub(crate) loom: bool,
+    /// `many-seeds`: the names of its test programs that run threads, and so depend on the
+    /// schedule that Miri picks.
+    pub(crate) many_seeds: Vec<String>,
     /// `tool`: serves development or measurement; the rules for allocator code do not apply.
     pub(crate) tool: bool,
 }
@@ -167,19 +170,31 @@ impl Package {
 impl Keys {
     fn parse(value: &Value) -> Result<Self, String> {
         let mut keys = Self::default();
-        for (name, set) in value.as_object().into_iter().flatten() {
-            let key = match name.as_str() {
-                "no-std" => &mut keys.no_std,
-                "miri" => &mut keys.miri,
-                "loom" => &mut keys.loom,
-                "tool" => &mut keys.tool,
-                _ => return Err(format!("unknown key `{name}` in package.metadata.drystone")),
+        for (name, value) in value.as_object().into_iter().flatten() {
+            let flag = || {
+                value
+                    .as_bool()
+                    .ok_or_else(|| format!("`{name}` is true or false"))
             };
-            *key = set
-                .as_bool()
-                .ok_or_else(|| format!("`{name}` is true or false"))?;
+            match name.as_str() {
+                "no-std" => keys.no_std = flag()?,
+                "miri" => keys.miri = flag()?,
+                "loom" => keys.loom = flag()?,
+                "many-seeds" => keys.many_seeds = names(name, value)?,
+                "tool" => keys.tool = flag()?,
+                _ => return Err(format!("unknown key `{name}` in package.metadata.drystone")),
+            }
         }
         Ok(keys)
+    }
+}
+
+fn names(key: &str, value: &Value) -> Result<Vec<String>, String> {
+    let list = value.as_array().into_iter().flatten();
+    let names: Vec<String> = list.filter_map(Value::as_str).map(str::to_owned).collect();
+    match names.len() {
+        0 => Err(format!("`{key}` is a list of names")),
+        _ => Ok(names),
     }
 }
 
@@ -259,6 +274,10 @@ mod tests {
         );
         let keys = Keys::parse(&serde_json::json!({ "miri": 1 }));
         assert_eq!(keys, Err("`miri` is true or false".to_owned()));
+        let keys = Keys::parse(&serde_json::json!({ "many-seeds": true }));
+        assert_eq!(keys, Err("`many-seeds` is a list of names".to_owned()));
+        let keys = Keys::parse(&serde_json::json!({ "many-seeds": ["a", "b"] }));
+        assert_eq!(keys.unwrap().many_seeds, ["a", "b"]);
     }
 
     #[test]

@@ -10,9 +10,6 @@ use crate::workspace::{Package, Workspace};
 const FLAGS: &str = "-Zmiri-strict-provenance -Zmiri-symbolic-alignment-check";
 const TREE: &str = "-Zmiri-tree-borrows";
 
-/// Tests with threads carry this word in their path; only they depend on the schedule.
-const THREADED_TESTS: &str = "concurrent";
-
 /// Two ways to vary the schedule. Reusing addresses across threads adds synchronisation that
 /// hides races, so one way forbids it and the other asks for it.
 const SCHEDULES: &[&str] = &[
@@ -126,20 +123,25 @@ fn whole(
     run_in_pairs(&jobs)
 }
 
-/// One schedule family at a time: Miri runs the seeds on all cores by itself.
+/// The test programs with threads. One at a time: Miri runs the seeds on all cores by itself.
 fn seeds(packages: &[&Package], flags: &[&str], target: Option<&str>) -> Result<(), Failure> {
     prepare(target)?;
-    for schedule in SCHEDULES {
-        let flags = [flags, &[*schedule]].concat();
-        let output = test(packages, &flags, target)
-            .args(["--tests", THREADED_TESTS])
-            .run_and_read()?;
-        if tests_passed(&output) == 0 {
-            let reason = format!("no test has `{THREADED_TESTS}` in its path: nothing was checked");
-            return Err(Failure::failed(reason));
+    let mut passed = 0;
+    for package in packages {
+        for program in &package.keys.many_seeds {
+            for schedule in SCHEDULES {
+                let flags = [flags, &[*schedule]].concat();
+                let command = test(&[*package], &flags, target).args(["--test", program]);
+                passed += tests_passed(&command.run_and_read()?);
+            }
         }
     }
-    Ok(())
+    match passed {
+        0 => Err(Failure::failed(
+            "no manifest names test programs under `many-seeds`",
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn prepare(target: Option<&str>) -> Result<(), Failure> {
