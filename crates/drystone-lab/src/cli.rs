@@ -136,7 +136,7 @@ pub(crate) struct CompareOptions {
     #[arg(
         long,
         value_name = "SECONDS",
-        default_value_t = 90,
+        default_value_t = 75,
         conflicts_with = "rounds"
     )]
     pub(crate) budget: u64,
