@@ -195,6 +195,17 @@ fn a_forgotten_outermost_scope_leaves_its_memory_in_use_until_a_reset() {
         scope.scope().alloc(1u64);
     }
     assert_eq!(arena.allocated_bytes(), used);
+    {
+        let scope = arena.scope();
+        let inner = scope.scope();
+        inner.alloc([3u8; 100]);
+        mem::forget(inner);
+    }
+    assert_eq!(
+        arena.allocated_bytes(),
+        used,
+        "the next outermost scope is outermost again"
+    );
     // SAFETY: blocks of the arena itself outlive its scopes.
     assert_eq!(unsafe { kept.cast::<u64>().read() }, 8);
     arena.debug_assert_invariants();
@@ -249,6 +260,19 @@ fn giving_back_below_an_inner_mark_harms_nothing() {
     drop(inner);
     outer.alloc([5u64; 8]);
     assert_eq!(kept, &[2; 2]);
+}
+
+#[test]
+fn the_end_of_a_scope_never_moves_the_cursor_up() {
+    let mut arena = arena(256);
+    let outer = arena.scope();
+    let size = layout(64, 8);
+    let block = outer.allocate(size).expect("room").cast();
+    let inner = outer.scope();
+    // SAFETY: the block is live with this layout.
+    unsafe { outer.deallocate(block, size) };
+    drop(inner);
+    assert_eq!(outer.remaining_bytes(), 256);
 }
 
 #[test]
