@@ -8,11 +8,11 @@ use drystone_trace::{Figures, Trace};
 use crate::error::{Failure, Reason};
 
 /// Records of a synthetic trace in a comparison, at most.
-const SYNTHETIC_RECORDS: usize = 100_000;
+const SYNTHETIC_RECORDS: usize = 60_000;
 
 /// Bytes that a synthetic trace asks for in total, about, at most: scenarios of large blocks have
 /// fewer records, or their rounds would take most of the time.
-const SYNTHETIC_BYTES: u64 = 1 << 30;
+const SYNTHETIC_BYTES: u64 = 512 << 20;
 
 /// Records from which the size of a scenario's requests is known.
 const PROBE_RECORDS: usize = 2_000;
