@@ -84,8 +84,8 @@ pub unsafe trait Allocator: Deallocator {
     ///
     /// # Safety
     ///
-    /// As [`deallocate`](Deallocator::deallocate) for `ptr` and `old`; and
-    /// `new.size() >= old.size()`.
+    /// As [`deallocate`](Deallocator::deallocate) for `ptr` and `old`; `ptr` is valid for reads of
+    /// `old.size()` bytes; and `new.size() >= old.size()`.
     #[inline]
     unsafe fn grow(
         &self,
@@ -95,8 +95,8 @@ pub unsafe trait Allocator: Deallocator {
     ) -> Result<NonNull<[u8]>, AllocError> {
         debug_assert!(new.size() >= old.size());
         let block = self.allocate(new)?;
-        // SAFETY: the caller's requirements are the same; `block` is a new block of `self` of at
-        // least `new.size() >= old.size()` bytes.
+        // SAFETY: the caller's requirements are the same, reads of `old.size()` bytes included;
+        // `block` is a new block of `self` of at least `new.size() >= old.size()` bytes.
         unsafe { relocate(self, ptr, old, block, old.size().get()) };
         Ok(block)
     }
@@ -140,8 +140,8 @@ pub unsafe trait Allocator: Deallocator {
     ///
     /// # Safety
     ///
-    /// As [`deallocate`](Deallocator::deallocate) for `ptr` and `old`; and
-    /// `new.size() <= old.size()`.
+    /// As [`deallocate`](Deallocator::deallocate) for `ptr` and `old`; `ptr` is valid for reads of
+    /// `new.size()` bytes; and `new.size() <= old.size()`.
     #[inline]
     unsafe fn shrink(
         &self,
@@ -151,8 +151,8 @@ pub unsafe trait Allocator: Deallocator {
     ) -> Result<NonNull<[u8]>, AllocError> {
         debug_assert!(new.size() <= old.size());
         let block = self.allocate(new)?;
-        // SAFETY: the caller's requirements are the same; `block` is a new block of `self` of at
-        // least `new.size()` bytes.
+        // SAFETY: the caller's requirements are the same, reads of `new.size()` bytes included;
+        // `block` is a new block of `self` of at least `new.size()` bytes.
         unsafe { relocate(self, ptr, old, block, new.size().get()) };
         Ok(block)
     }
@@ -187,8 +187,8 @@ pub unsafe trait Allocator: Deallocator {
 ///
 /// # Safety
 ///
-/// `ptr` and `old` as for [`Deallocator::deallocate`]; `block` is another live block of at least
-/// `len` bytes; `len <= old.size()`.
+/// `ptr` and `old` as for [`Deallocator::deallocate`]; `ptr` is valid for reads of `len` bytes;
+/// `block` is another live block of at least `len` bytes.
 #[inline]
 unsafe fn relocate<A: Allocator + ?Sized>(
     allocator: &A,
@@ -197,8 +197,9 @@ unsafe fn relocate<A: Allocator + ?Sized>(
     block: NonNull<[u8]>,
     len: usize,
 ) {
-    // SAFETY: the old block holds at least `len` bytes and the new one too; two live blocks do
-    // not overlap; bytes have no alignment. The copy is untyped, so uninitialised bytes may pass.
+    // SAFETY: `ptr` is valid for reads of `len` bytes by the caller's promise, the new block for
+    // writes of them; two live blocks do not overlap; bytes have no alignment. The copy is
+    // untyped, so uninitialised bytes may pass.
     unsafe { ptr::copy_nonoverlapping(ptr.as_ptr(), block.as_ptr().cast::<u8>(), len) };
     // SAFETY: the caller promises what `deallocate` needs, and the bytes have been copied.
     unsafe { allocator.deallocate(ptr, old) };

@@ -110,8 +110,9 @@ mod owning {
     // pointers into the box's content, so the content has to survive moves by itself.
     unsafe impl<A: StableAddress + ?Sized> StableAddress for Box<A> {}
 
-    // SAFETY: moving a handle does not move the shared allocator, and no handle gives `&mut` to
-    // it while another lives.
+    // SAFETY: moving a handle does not move the shared allocator. The `&mut` that a sole handle can
+    // give ends blocks as every `&mut` to an allocator does, not because of a move; whatever keeps
+    // blocks safely keeps its handle to itself.
     unsafe impl<A: ?Sized> StableAddress for Rc<A> {}
 
     // SAFETY: as for `Rc`.

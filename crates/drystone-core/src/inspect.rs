@@ -111,8 +111,8 @@ impl core::error::Error for Misuse {}
 /// What to do about a misuse that was found.
 ///
 /// A safe trait: the allocator has already refused to act on the wrong call, so a policy chooses
-/// between counting, reporting and ending the process. It must not unwind into an allocator:
-/// callers run it inside a guard that aborts.
+/// between counting, reporting and ending the process. An allocator that is not a test tool runs
+/// it inside [`abort_on_unwind`](crate::abort_on_unwind).
 pub trait MisusePolicy {
     /// Called once for each misuse found, with the address that was passed in.
     fn on_misuse(&self, misuse: Misuse, address: usize);

@@ -53,6 +53,7 @@ mod region;
 mod size_class;
 mod source;
 mod stats;
+mod unwind;
 
 pub use alloc::{Allocator, Deallocator};
 pub use allocated_region::AllocatedRegion;
@@ -71,3 +72,4 @@ pub use region::Region;
 pub use size_class::SizeClass;
 pub use source::{SegmentSource, SourceFrom};
 pub use stats::Stats;
+pub use unwind::abort_on_unwind;

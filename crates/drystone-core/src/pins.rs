@@ -36,3 +36,10 @@
 //!     let _ = AllocatedRegion::new(allocator, layout);
 //! }
 //! ```
+//!
+//! A range stays on the thread of its allocator's handle:
+//! ```compile_fail,E0277
+//! # use drystone_core::{AllocatedRegion, Allocator};
+//! fn send<T: Send>() {}
+//! send::<AllocatedRegion<std::rc::Rc<dyn Allocator>>>();
+//! ```

@@ -20,7 +20,9 @@ pub unsafe trait StableAddress {}
 ///
 /// The implementor promises that [`owns`](Owns::owns) answers `true` for the start of every live
 /// block that this allocator (or an equivalent one) handed out, and `false` for every address that
-/// is not in memory of its own. For other addresses inside its own memory either answer is right.
+/// is not in memory of its own. For other addresses inside its own memory either answer is right,
+/// but it stays the same while a block of somebody else's lies there. [`owns`](Owns::owns) does not
+/// unwind, and does not call back into an allocator over the same memory.
 /// An allocator without [`StableAddress`](crate::StableAddress) owes this only until it moves.
 pub unsafe trait Owns {
     /// Whether `ptr` lies in memory that this allocator hands out. Uses the address only.

@@ -14,19 +14,26 @@ use crate::{AllocError, arith};
 ///
 /// Layouts write through these answers, so the implementor promises:
 ///
-/// - **L1** `base()` and `size()` give the same answers at every call until the value is moved;
-///   after a move `base()` may change unless the type is [`StableAddress`](crate::StableAddress).
+/// - **L1** `base()`, `base_align()`, `align_offset(..)` and `commits_on_demand()` give the same
+///   answers at every call until the value is moved; after a move `base()` may change unless the
+///   type is [`StableAddress`](crate::StableAddress). `size()`, the content of the bytes, and what
+///   has been committed, stay the same across moves.
 /// - **L2** `size() <= isize::MAX`, and `base() + size()` does not wrap. A size of 0 is allowed.
-/// - **L3** All bytes of the range are valid for reads and writes, after `commit` where
-///   [`commits_on_demand`](FixedRange::commits_on_demand) says so, until the value is dropped. They
-///   may be uninitialised.
+/// - **L3** All bytes of the range are valid for reads and writes, from any thread, after `commit`
+///   where [`commits_on_demand`](FixedRange::commits_on_demand) says so, until the value is
+///   dropped. They may be uninitialised.
 /// - **L4** While the value lives nothing else reads or writes the range, and the methods here do
 ///   not invalidate pointers that earlier calls returned.
 /// - **L5** `base()` carries provenance for the whole range.
 /// - **L6** `base_align()` is a power of two that divides the address of `base()`, for the whole
 ///   life of the value and across its moves.
-/// - **L7** Every method may be called from any thread, even where the type is neither `Send` nor
-///   `Sync`: they describe the range and use no state that belongs to one thread.
+/// - **L7** Every method may be called from any thread, and by several at once, even where the
+///   type is neither `Send` nor `Sync`.
+/// - **L8** The provided methods mean what they say when they are overridden: `contains` answers
+///   whether the address lies in `base() .. base() + size()`; `align_offset(offset, align)` answers
+///   the smallest offset from `offset` on whose address is a multiple of `align`, now and after
+///   every move; `Ok` from `commit` makes L3 true of its bytes from then on.
+/// - **L9** No method unwinds, or calls anything that may use an allocator over this range.
 pub unsafe trait FixedRange {
     /// The first byte.
     fn base(&self) -> NonNull<u8>;

@@ -35,9 +35,11 @@ struct Commit {
 }
 
 // SAFETY: a region gives access to bytes, exclusively, like `&mut [u8]`. The erased backing is
-// reached only through `FixedRange::commit`, which may be called from any thread (L7).
+// reached only through `FixedRange::commit`, which may be called from any thread (L7), and the
+// bytes may be used from any thread (L3).
 unsafe impl Send for Region<'_> {}
-// SAFETY: through `&Region` only the description of the range and `commit` can be reached (L7).
+// SAFETY: through `&Region` only the description of the range and `commit` can be reached, which
+// several threads may call at once (L7).
 unsafe impl Sync for Region<'_> {}
 
 impl<'a> Region<'a> {

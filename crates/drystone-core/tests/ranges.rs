@@ -3,6 +3,7 @@
 mod common;
 
 use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use common::{OnDemand, Recording};
 use drystone_core::{
@@ -35,15 +36,15 @@ fn a_region_is_the_backing_it_borrows() {
     assert!(region.contains(base) && region.commits_on_demand());
     assert_eq!(region.commit(0, size + 1), Err(AllocError));
     fill(&region);
-    assert_eq!(backing.committed.get(), size);
+    assert_eq!(backing.committed.load(Relaxed), size);
 }
 
 #[test]
 fn a_region_passes_a_failed_commit_on() {
     let mut backing = OnDemand::new();
-    backing.fail.set(true);
+    backing.fail.store(true, Relaxed);
     assert_eq!(Region::borrow(&mut backing).commit(0, 1), Err(AllocError));
-    assert_eq!(backing.committed.get(), 0);
+    assert_eq!(backing.committed.load(Relaxed), 0);
 }
 
 #[test]

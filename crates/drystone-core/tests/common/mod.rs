@@ -4,6 +4,7 @@
 use std::alloc::{GlobalAlloc, System};
 use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use drystone_core::{AllocError, Allocator, Deallocator, FixedRange, NonZeroLayout, Owns};
 
@@ -96,16 +97,16 @@ pub(crate) struct OnDemand {
     /// Owned: made from a box and given back on drop. A raw pointer, because a pointer taken from
     /// `&self` could not be written through.
     bytes: NonNull<[u8]>,
-    pub(crate) committed: Cell<usize>,
-    pub(crate) fail: Cell<bool>,
+    pub(crate) committed: AtomicUsize,
+    pub(crate) fail: AtomicBool,
 }
 
 impl OnDemand {
     pub(crate) fn new() -> Self {
         Self {
             bytes: NonNull::from(Box::leak(vec![0; 4096].into_boxed_slice())),
-            committed: Cell::new(0),
-            fail: Cell::new(false),
+            committed: AtomicUsize::new(0),
+            fail: AtomicBool::new(false),
         }
     }
 }
@@ -117,8 +118,8 @@ impl Drop for OnDemand {
     }
 }
 
-// SAFETY: the box does not move its content while the tests use it and is reached by nothing else;
-// `commit` is called from one thread only in these tests.
+// SAFETY: the box is reached by nothing else and does not move its content; the two settings are
+// atomic, so that several threads may call at once (L7).
 unsafe impl FixedRange for OnDemand {
     fn base(&self) -> NonNull<u8> {
         self.bytes.cast()
@@ -133,10 +134,10 @@ unsafe impl FixedRange for OnDemand {
     }
 
     fn commit(&self, offset: usize, len: usize) -> Result<(), AllocError> {
-        if self.fail.get() || offset + len > self.size() {
+        if self.fail.load(Relaxed) || offset + len > self.size() {
             return Err(AllocError);
         }
-        self.committed.set(self.committed.get().max(offset + len));
+        self.committed.fetch_max(offset + len, Relaxed);
         Ok(())
     }
 }
