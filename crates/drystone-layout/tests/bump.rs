@@ -594,6 +594,13 @@ fn arenas_can_be_sent_and_made_in_constants() {
 }
 
 #[test]
+#[cfg(target_pointer_width = "64")]
+fn the_bookkeeping_has_the_size_documented() {
+    let range = size_of::<HeapSegment>();
+    assert_eq!(size_of::<BumpArena<HeapSegment>>(), range + 48);
+}
+
+#[test]
 fn debug_and_display_say_something() {
     let mut arena = arena(64);
     let error = arena.try_alloc_value([0u8; 65]).unwrap_err();

@@ -12,9 +12,20 @@ use drystone_testkit::conformance::Caps;
 use drystone_testkit::conformance_suite;
 use slab_ranges::{Lazy, Skewed};
 
-const BYTES: usize = 48 << 10;
-/// 16 blocks of 512 bytes, each aligned to 1 KiB at worst.
-const CAPS: Caps = Caps::new(512, 1024, 16).bounded();
+/// The largest block and alignment that are tried, and how many: less where each byte is slow.
+const LIMITS: (usize, usize, usize) = if cfg!(miri) {
+    (96, 128, 8)
+} else {
+    (512, 1024, 16)
+};
+
+/// Room for the blocks, each padded to the alignment, and for as many again.
+const BYTES: usize = 2 * LIMITS.2 * (LIMITS.0 + LIMITS.1);
+
+const CAPS: Caps = Caps::new(LIMITS.0, LIMITS.1, LIMITS.2).bounded();
+
+/// Over a range that may move.
+const MOVABLE_CAPS: Caps = Caps::new(LIMITS.0, 16, LIMITS.2).bounded();
 
 conformance_suite!(
     heap,
@@ -30,7 +41,7 @@ conformance_suite!(
 
 conformance_suite!(
     inline,
-    || BumpArena::new(InlineBacked::<BYTES>::new()), Caps::new(512, 16, 16).bounded();
+    || BumpArena::new(InlineBacked::<BYTES>::new()), MOVABLE_CAPS;
     owns, reset, inspect, sends
 );
 
@@ -93,7 +104,7 @@ conformance_suite!(
 );
 
 conformance_suite!(
-    outermost_scope, || kept(BumpArena::new(InlineBacked::<BYTES>::new())).scope(), Caps::new(512, 16, 16).bounded(); owns, stable_address
+    outermost_scope, || kept(BumpArena::new(InlineBacked::<BYTES>::new())).scope(), MOVABLE_CAPS; owns, stable_address
 );
 
 /// A scope that is not the innermost: every call takes the pinning path.

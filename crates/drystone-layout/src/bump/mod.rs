@@ -51,9 +51,10 @@
 //!
 //! Allocation: the cursor is loaded and rounded, one comparison with the limit decides, the
 //! cursor is stored. The first allocation, one that needs memory to be committed, and one of more
-//! than 4 KiB take an outlined path. A scope adds one comparison with the serial of the innermost scope. Freeing, growing and shrinking
-//! compare the end of the block with the cursor. Opening and closing a scope is a few stores.
-//! The arena itself takes 56 bytes beside the range on a 64-bit target.
+//! than 4 KiB take an outlined path. A scope adds one comparison with the serial of the innermost
+//! scope. Freeing, growing and shrinking compare the end of the block with the cursor. Opening and
+//! closing a scope is a few stores. The arena itself takes 48 bytes beside the range on a 64-bit
+//! target.
 
 mod allocator;
 mod frame;

@@ -35,9 +35,10 @@ use crate::AllocValueError;
 /// ```
 ///
 /// The end of a scope frees what was allocated through it and is not below a block of an older
-/// scope that was allocated meanwhile; that rest is freed with the older scope. A scope that is not
-/// dropped last opened first, or is forgotten, leaves its memory to the outermost scope. The end of
-/// the outermost scope frees everything since its start. Values are never dropped.
+/// scope that was allocated meanwhile; that rest is freed with the older scope. Scopes should end
+/// in the reverse order of their opening, as local variables do. Where one is dropped earlier than
+/// its turn, or forgotten, its memory and that of the scopes it was opened in is freed by the
+/// outermost scope, which frees everything since its start. Values are never dropped.
 ///
 /// A scope is an [`Allocator`] of its own: its blocks are freed, grown and shrunk through it or a
 /// reference to it, not through the arena or another scope. It is [`StableAddress`] always, because
