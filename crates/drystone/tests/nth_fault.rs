@@ -78,19 +78,25 @@ const CALLS: usize = 8;
 
 #[test]
 fn wrappers_that_pass_a_failure_on() {
-    let hits = [
-        fail_each(first_fit, use_all_methods),
-        fail_each(first_fit, |inner| use_all_methods(&Locked::new(inner))),
-        fail_each(first_fit, |inner| use_all_methods(&Statistics::new(inner))),
-        fail_each(first_fit, |inner| {
-            use_all_methods(&Faulty::new(inner, NeverFail))
-        }),
-        fail_each(first_fit, |inner| {
-            use_all_methods(&Statistics::new(Locked::new(Faulty::new(inner, NeverFail))))
-        }),
-    ];
     // Each call fails once alone, and once with all that follow.
-    assert_eq!(hits, [CALLS * 2; 5]);
+    let all_reached = |hit| assert_eq!(hit, CALLS * 2);
+    all_reached(fail_each(first_fit, |inner| {
+        use_all_methods(&Statistics::new(Locked::new(Faulty::new(inner, NeverFail))))
+    }));
+    // Miri has seen every part in the stack above.
+    if cfg!(miri) {
+        return;
+    }
+    all_reached(fail_each(first_fit, use_all_methods));
+    all_reached(fail_each(first_fit, |inner| {
+        use_all_methods(&Locked::new(inner))
+    }));
+    all_reached(fail_each(first_fit, |inner| {
+        use_all_methods(&Statistics::new(inner))
+    }));
+    all_reached(fail_each(first_fit, |inner| {
+        use_all_methods(&Faulty::new(inner, NeverFail))
+    }));
 }
 
 #[test]
