@@ -125,8 +125,11 @@ impl FaultOs {
             calls: 0,
             faults: 0,
         };
-        let before = SCRIPT.replace(Some(script));
-        assert!(before.is_none(), "this thread has a fault script already");
+        assert!(
+            SCRIPT.get().is_none(),
+            "this thread has a fault script already"
+        );
+        SCRIPT.set(Some(script));
         Self {
             not_send: PhantomData,
         }

@@ -117,8 +117,7 @@ impl MmapBacked {
     fn map(size: MapSize, align: usize, flags: MmapFlags) -> Result<Self, OsError> {
         let mapping = os::map(size.mapped_bytes, flags.no_reserve)?;
         let start = mapping.base();
-        let aligned = arith::align_up(start.addr().get(), align);
-        let skipped = aligned.map_or(0, |aligned| aligned - start.addr().get());
+        let skipped = arith::padding(start.addr().get(), align);
         let backing = Self {
             // SAFETY: a mapping starts on a page border, so at most `align` less one page is
             // skipped, and `size.mapped_bytes` holds that beside the range. It is at most

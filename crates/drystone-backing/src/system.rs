@@ -41,7 +41,7 @@ use drystone_core::{AllocError, Allocator, Deallocator, NonZeroLayout, StableAdd
 /// unsafe { System.deallocate(block.cast(), layout) };
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct System;
 
 /// The block of `layout.size()` bytes at `ptr`, unless it is null.
@@ -74,8 +74,9 @@ impl System {
         }
         let block = self.allocate(new)?;
         let kept = old.size().min(new.size()).get();
-        // SAFETY: both blocks are live, at least `kept` bytes long, and do not overlap; bytes have
-        // no alignment. The copy is untyped, so uninitialised bytes may pass.
+        // SAFETY: `ptr` is valid for reads of `kept` bytes by the caller's promise, the new block
+        // for writes of them, and they do not overlap; bytes have no alignment. The copy is
+        // untyped, so uninitialised bytes may pass.
         unsafe { ptr::copy_nonoverlapping(ptr.as_ptr(), block.as_ptr().cast::<u8>(), kept) };
         // SAFETY: the caller gives the block up, with a layout that fits; it has been copied.
         unsafe { self.deallocate(ptr, old) };

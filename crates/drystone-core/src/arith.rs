@@ -43,6 +43,19 @@ pub const fn is_aligned(value: usize, align: usize) -> bool {
     value & (align - 1) == 0
 }
 
+/// How many bytes lie between `address` and the next multiple of `align`, a power of two. Modulo the
+/// address space, whose size every alignment divides.
+///
+/// # Panics
+///
+/// In debug builds, if `align` is not a power of two.
+#[inline]
+#[must_use]
+pub const fn padding(address: usize, align: usize) -> usize {
+    debug_assert!(align.is_power_of_two());
+    address.wrapping_neg() & (align - 1)
+}
+
 /// The largest power of two that divides `value`; for 0 the largest power of two of `usize`.
 #[inline]
 #[must_use]
@@ -66,10 +79,7 @@ pub const fn natural_align(value: usize) -> usize {
 #[inline]
 #[must_use]
 pub const fn align_offset_at(base: usize, offset: usize, align: usize) -> Option<usize> {
-    debug_assert!(align.is_power_of_two());
-    // Every alignment divides the size of the address space, so wrapping changes no padding.
-    let pad = base.wrapping_add(offset).wrapping_neg() & (align - 1);
-    offset.checked_add(pad)
+    offset.checked_add(padding(base.wrapping_add(offset), align))
 }
 
 /// Whether `offset .. offset + len` lies in `0 .. size`.

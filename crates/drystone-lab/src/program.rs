@@ -485,8 +485,11 @@ impl Program {
         }
         let size = |at: usize| usize::try_from(header[at]).ok();
         let (thread_count, start_count, slots, steps) = (size(1)?, size(2)?, size(3)?, size(4)?);
-        let steps_at = HEADER_WORDS * 8 + thread_count * 24 + start_count * 8;
-        if mapping.len() != steps_at.checked_add(steps.checked_mul(STEP_BYTES)?)? {
+        let steps_at = thread_count
+            .checked_mul(24)?
+            .checked_add(start_count.checked_mul(8)?)?
+            .checked_add(HEADER_WORDS * 8)?;
+        if mapping.len() != steps_at.checked_add(steps.checked_mul(STEP_BYTES)?)? || slots > steps {
             return None;
         }
         let mut threads = Vec::with_capacity(thread_count);

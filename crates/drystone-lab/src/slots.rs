@@ -77,13 +77,17 @@ pub(crate) struct SlotTable {
 }
 
 // SAFETY: I2 gives every slot's cells to one thread at a time, with a happens-before edge at each
-// hand-off; `turn` is atomic; the mapping moves with the value and does not depend on a thread.
+// hand-off; `turn` is atomic; the mapping moves with the value and does not depend on a thread. I2
+// rests on the hand-off marks of the program, which only the decoder of this same build writes.
 unsafe impl Sync for SlotTable {}
 
 impl SlotTable {
     /// A table of `count` empty slots, every page of which has been written.
     pub(crate) fn new(count: usize) -> std::io::Result<Self> {
-        let bytes = count.max(1) * size_of::<Slot>();
+        let bytes = count
+            .max(1)
+            .checked_mul(size_of::<Slot>())
+            .ok_or(std::io::ErrorKind::OutOfMemory)?;
         let mut mapping = MmapMut::map_anon(bytes)?;
         mapping.fill(0);
         let base = mapping.as_mut_ptr().cast_const().cast::<Slot>();

@@ -42,7 +42,7 @@
 use core::ptr::{self, NonNull};
 
 use drystone_core::{
-    AllocError, Allocator, Deallocator, NonZeroLayout, Owns, Reset, StableAddress,
+    AllocError, Allocator, Deallocator, NonZeroLayout, Owns, Reset, StableAddress, abort_on_unwind,
 };
 
 /// Serves from `P`, and from `S` what `P` refuses.
@@ -247,8 +247,8 @@ impl<P: Allocator + Owns, S: Allocator> WithFallback<P, S> {
 ///
 /// # Safety
 ///
-/// `ptr` and `old` as for [`Deallocator::deallocate`] of `home`; `block` is another live block, at
-/// least `new.size()` bytes long.
+/// `ptr` and `old` as for [`Deallocator::deallocate`] of `home`; `ptr` is valid for reads of what
+/// is copied; `block` is another live block, at least `new.size()` bytes long.
 unsafe fn relocate<A: Deallocator>(
     home: &A,
     ptr: NonNull<u8>,
@@ -257,8 +257,9 @@ unsafe fn relocate<A: Deallocator>(
     new: NonZeroLayout,
 ) {
     let len = old.size().min(new.size()).get();
-    // SAFETY: `len` is within both blocks; two live blocks do not overlap; bytes have no
-    // alignment. The copy is untyped, so uninitialised bytes may pass.
+    // SAFETY: `ptr` is valid for reads of `len` bytes, by the promise of whoever asked to resize or
+    // because its part has just returned it; the new block is as long; two live blocks do not
+    // overlap; bytes have no alignment. The copy is untyped, so uninitialised bytes may pass.
     unsafe { ptr::copy_nonoverlapping(ptr.as_ptr(), block.as_ptr().cast::<u8>(), len) };
     // SAFETY: the caller promises what `deallocate` needs, and the bytes have been copied.
     unsafe { home.deallocate(ptr, old) };
@@ -268,11 +269,7 @@ unsafe fn relocate<A: Deallocator>(
 /// gone, and there is no place to which the new one could be moved.
 #[cold]
 fn broken_composition() -> ! {
-    // A panic that would leave an `extern "C"` function aborts instead of unwinding.
-    extern "C" fn abort() -> ! {
-        panic!("WithFallback: the secondary's memory lies inside the primary's");
-    }
-    abort()
+    abort_on_unwind(|| panic!("WithFallback: the secondary's memory lies inside the primary's"))
 }
 
 // SAFETY: by I1 the block goes back to the part that handed it out; each part keeps the contract.

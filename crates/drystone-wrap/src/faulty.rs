@@ -28,7 +28,9 @@
 
 use core::ptr::NonNull;
 
-use drystone_core::{AllocError, AllocFaultPolicy, Allocator, Deallocator, NonZeroLayout};
+use drystone_core::{
+    AllocError, AllocFaultPolicy, Allocator, Deallocator, NonZeroLayout, abort_on_unwind,
+};
 
 /// `A`, with the requests failing that `P` says.
 ///
@@ -86,7 +88,7 @@ impl<A, P: AllocFaultPolicy> Faulty<A, P> {
 
     #[inline]
     fn pass(&self, layout: NonZeroLayout) -> Result<(), AllocError> {
-        if self.policy.should_fail(layout) {
+        if abort_on_unwind(|| self.policy.should_fail(layout)) {
             return Err(AllocError);
         }
         Ok(())
@@ -102,7 +104,8 @@ unsafe impl<A: Deallocator, P> Deallocator for Faulty<A, P> {
     }
 }
 
-// SAFETY: every block is the inner allocator's; a request that is refused changes nothing.
+// SAFETY: every block is the inner allocator's; a request that is refused changes nothing; a panic
+// of the policy ends the process.
 unsafe impl<A: Allocator, P: AllocFaultPolicy> Allocator for Faulty<A, P> {
     #[inline]
     fn allocate(&self, layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {

@@ -3,7 +3,8 @@
 //! # What
 //!
 //! Takes a lock around every call of the inner allocator, which makes an allocator of one thread
-//! into one of many. Nothing else runs under the lock, except what [`Locked::with`] is given.
+//! into one of many. Nothing else runs under the lock, except what [`Locked::with`] is given and
+//! the policies that the inner allocator asks: neither may call this wrapper.
 //!
 //! # Memory picture
 //!
@@ -15,7 +16,8 @@
 //!
 //! # Invariants
 //!
-//! - I1: `inner` is reached through `&self` only by a thread that holds `lock`.
+//! - I1: `inner` is reached through `&self` only by a thread that holds `lock`, unless it is
+//!   `Sync` by itself.
 //! - I2: `corruption` is the inner allocator's count as of the last unlock, at most `usize::MAX`;
 //!   it is stored only by a thread that holds `lock` (or has `&mut self`), and never falls.
 //!

@@ -186,10 +186,10 @@ pub(super) unsafe fn bind_node(pages: NonNull<u8>, len: usize, node: u32) -> Res
             libc::SYS_mbind,
             pages.as_ptr(),
             len,
-            libc::MPOL_BIND,
+            libc::c_ulong::from(libc::MPOL_BIND.unsigned_abs()),
             mask.as_ptr(),
-            NODES_MAX + 1,
-            0,
+            (NODES_MAX + 1) as libc::c_ulong,
+            0 as libc::c_ulong,
         )
     };
     checked("mbind", if answer == 0 { 0 } else { -1 })

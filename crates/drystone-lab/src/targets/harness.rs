@@ -15,7 +15,8 @@ struct Null {
 }
 
 thread_local! {
-    static SCRATCH: Cell<*mut u8> = const { Cell::new(core::ptr::null_mut()) };
+    /// The range and how many bytes it was made for.
+    static SCRATCH: Cell<(*mut u8, usize)> = const { Cell::new((core::ptr::null_mut(), 0)) };
 }
 
 impl Null {
@@ -34,8 +35,8 @@ impl Null {
 
     #[inline]
     fn scratch(&self) -> *mut u8 {
-        let scratch = SCRATCH.get();
-        if scratch.is_null() {
+        let (scratch, bytes) = SCRATCH.get();
+        if bytes < self.scratch_bytes {
             self.make_scratch()
         } else {
             scratch
@@ -51,7 +52,7 @@ impl Null {
         // Blocks point into it until the process, a child of the lab, ends.
         core::mem::forget(mapping);
         let aligned = base.map_addr(|addr| addr.next_multiple_of(self.align));
-        SCRATCH.set(aligned);
+        SCRATCH.set((aligned, self.scratch_bytes));
         aligned
     }
 }

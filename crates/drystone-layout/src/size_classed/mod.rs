@@ -161,7 +161,9 @@ impl<B: FixedRange, const CLASSES: usize> SizeClassed<B, CLASSES> {
         if slots_per_class == 0 {
             return Err(SetupError::ZeroCapacity);
         }
-        let total: usize = sizes.iter().sum();
+        let total = sizes
+            .iter()
+            .fold(0, |sum: usize, &size| sum.saturating_add(size));
         if arith::array_bytes(slots_per_class, total).is_none() {
             return Err(SetupError::CapacityAboveLimit {
                 capacity: slots_per_class,
@@ -397,8 +399,10 @@ impl<B: FixedRange, const CLASSES: usize> SizeClassed<B, CLASSES> {
         }
         let block = self.allocate(new)?;
         let kept = old.size().min(new.size()).get();
-        // SAFETY: both blocks hold `kept` bytes, and two live blocks do not overlap.
-        unsafe { ptr::copy_nonoverlapping(ptr.as_ptr(), block.as_ptr().cast::<u8>(), kept) };
+        let old_block = self.pointer(self.offset_of(ptr));
+        // SAFETY: both blocks hold `kept` bytes and are reached through the range's own base; two
+        // live blocks do not overlap.
+        unsafe { ptr::copy_nonoverlapping(old_block.as_ptr(), block.as_ptr().cast(), kept) };
         // SAFETY: the caller gives up the old block, and `old` fits it.
         unsafe { self.deallocate(ptr, old) };
         Ok(block)

@@ -136,7 +136,8 @@ impl<B: FixedRange, const CLASSES: usize> SizeClassed<B, CLASSES> {
         if self.backing.commits_on_demand() {
             self.backing.commit(floor, RECORD_BYTES)?;
         }
-        // SAFETY: the record lies in the range, above the cursor.
+        // SAFETY: the caller took the record off the room before it chose the run, so the record
+        // lies in the range above the end of the run; its bytes are committed and hold nothing.
         unsafe { store(self.pointer(floor), 1, run) };
         shared.floor.set(floor);
         Ok(())

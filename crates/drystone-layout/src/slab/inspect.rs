@@ -151,7 +151,11 @@ impl<T, B: FixedRange, M: FreelistProtection> Iterator for FreeSlots<'_, T, B, M
         }
         self.left -= 1;
         self.next = if M::TAGGED {
-            match slab.verified_next(offset) {
+            // The protection must not reach the slots that the walk has yet to visit.
+            let head = slab.slots.take_head();
+            let next = slab.verified_next(offset);
+            slab.slots.set_head(head);
+            match next {
                 Some(next) => next,
                 None => return self.end_with("I4: a link that does not verify"),
             }

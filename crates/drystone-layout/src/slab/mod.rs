@@ -31,7 +31,7 @@
 //! - I4: the free list ends, and each of its slots is carved, starts at a whole number of strides
 //!   after `start`, is listed once and, with tags, has a tag that verifies.
 //! - I5: `free + live + lost == carved slots`, where slots are lost only when a damaged list is
-//!   abandoned.
+//!   abandoned, or when a protection calls back into the slab.
 //!
 //! # Threads
 //!

@@ -2,10 +2,10 @@
 //!
 //! The protection is a safe trait, so its answers decide about detection only. Three rules keep
 //! the slab sound whatever it does: a link is checked against the carved slots as well; the list
-//! is taken away while the protection runs, so a call back into the slab finds it empty; and a
-//! panic of the protection ends the process.
+//! is taken away while the protection runs, in walks too, so a call back into the slab finds it
+//! empty, and what such a call frees is lost; and a panic of the protection ends the process.
 
-use drystone_core::{FixedRange, FreeLink, FreelistProtection};
+use drystone_core::{FixedRange, FreeLink, FreelistProtection, abort_on_unwind};
 
 use super::Slab;
 use super::slot_list::{NONE, is_none, load, store};
@@ -21,25 +21,6 @@ pub(super) struct TaggedLink {
 
 /// The end of the list. No slot has this index: a capacity is at most `u32::MAX - 1`.
 const END: u32 = u32::MAX;
-
-/// Ends the process when it is dropped by a panic.
-struct AbortOnUnwind;
-
-impl Drop for AbortOnUnwind {
-    fn drop(&mut self) {
-        // A panic while unwinding aborts; there is no other way without `std`.
-        panic!("a free-list protection panicked inside an allocator");
-    }
-}
-
-/// Runs `f`, and ends the process if it panics.
-#[inline]
-fn no_unwind<R>(f: impl FnOnce() -> R) -> R {
-    let guard = AbortOnUnwind;
-    let result = f();
-    core::mem::forget(guard);
-    result
-}
 
 impl<T, B: FixedRange, M: FreelistProtection> Slab<T, B, M> {
     /// The index of the slot at `offset`. A division by a constant.
@@ -90,7 +71,7 @@ impl<T, B: FixedRange, M: FreelistProtection> Slab<T, B, M> {
         };
         let stored = TaggedLink {
             next: next.unwrap_or(END),
-            tag: no_unwind(|| self.protection.tag(link)),
+            tag: abort_on_unwind(|| self.protection.tag(link)),
         };
         // SAFETY: the slot is free by the caller's promise, a stride holds a `TaggedLink`, and the
         // slot is aligned by I1.
@@ -112,7 +93,7 @@ impl<T, B: FixedRange, M: FreelistProtection> Slab<T, B, M> {
         };
         let carved = (self.slots.carved() - self.start) / Self::STRIDE;
         let inside = next.is_none_or(|index| (index as usize) < carved);
-        if inside && no_unwind(|| self.protection.verify(link, stored.tag)) {
+        if inside && abort_on_unwind(|| self.protection.verify(link, stored.tag)) {
             Some(next.map_or(NONE, |index| self.offset_at(index)))
         } else {
             None

@@ -117,7 +117,9 @@ impl Shared {
         let before = self.live.fetch_add(change, Relaxed);
         // The level before counts too: the owner may have raised its part unseen, in a call that
         // overlapped the change of I2.
-        let high = (before as i64).max(before.wrapping_add(change) as i64) + solo_live;
+        let high = (before as i64)
+            .max(before.wrapping_add(change) as i64)
+            .wrapping_add(solo_live);
         if high > self.counts.peak.load(Relaxed) as i64 {
             self.counts.peak.fetch_max(high as u64, Relaxed);
         }
@@ -171,7 +173,10 @@ impl Counters {
             return solo;
         }
         // The present level counts too, for the reason given in `Shared::count`.
-        let now = self.solo.live() + self.shared.live.load(Relaxed) as i64;
+        let now = self
+            .solo
+            .live()
+            .wrapping_add(self.shared.live.load(Relaxed) as i64);
         let shared = self.shared.counts.peak.load(Relaxed);
         solo.max(shared).max(now.max(0) as u64)
     }
