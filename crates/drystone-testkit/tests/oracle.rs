@@ -231,7 +231,8 @@ fn repeats() -> Repeats {
 #[test]
 #[should_panic(expected = "which overlaps the block at")]
 fn an_allocator_that_overlaps_is_found() {
-    let oracle = Oracle::new(repeats(), PanicOnMisuse);
+    let repeats = repeats();
+    let oracle = Oracle::new(&repeats, PanicOnMisuse);
     let _ = oracle.allocate(layout(40));
     let _ = oracle.allocate(layout(40));
 }
@@ -239,7 +240,7 @@ fn an_allocator_that_overlaps_is_found() {
 #[test]
 #[should_panic(expected = "the allocator returned 40 bytes for")]
 fn an_allocator_that_returns_too_little_is_found() {
-    let _ = Oracle::new(repeats(), PanicOnMisuse).allocate(layout(48));
+    let _ = Oracle::new(&repeats(), PanicOnMisuse).allocate(layout(48));
 }
 
 #[test]
@@ -249,5 +250,5 @@ fn an_allocator_that_misaligns_is_found() {
     // SAFETY: inside the block.
     let odd = unsafe { wrong.block.cast::<u8>().add(1) };
     wrong.block = NonNull::slice_from_raw_parts(odd, 39);
-    let _ = Oracle::new(wrong, PanicOnMisuse).allocate(layout(8));
+    let _ = Oracle::new(&wrong, PanicOnMisuse).allocate(layout(8));
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use drystone_backing::{HeapBacked, System};
-use drystone_core::Allocator;
+use drystone_core::{Allocator, StableAddress};
 use drystone_layout::{BumpArena, SizeClassed, Slab};
 use drystone_testkit::conformance::{self, Caps};
 use drystone_testkit::oracle::{Oracle, PanicOnMisuse};
@@ -27,7 +27,7 @@ fn classes() -> SizeClassed<HeapBacked, 3> {
 
 /// Threads trade blocks over what `make` makes, watched by an oracle.
 #[track_caller]
-fn trade<A: Allocator + Sync>(make: impl Fn() -> A, caps: Caps) {
+fn trade<A: Allocator + StableAddress + Sync>(make: impl Fn() -> A, caps: Caps) {
     conformance::shares(&make, caps);
     conformance::shares(|| Oracle::new(make(), PanicOnMisuse), caps);
 }

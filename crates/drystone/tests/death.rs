@@ -5,7 +5,7 @@
 use std::ptr::NonNull;
 
 use drystone_backing::{HeapBacked, MmapBacked, System, page_size};
-use drystone_core::{Allocator, FixedRange, NonZeroLayout, OsBacked, Protection};
+use drystone_core::{Allocator, FixedRange, NonZeroLayout, OsBacked, Protection, StableAddress};
 use drystone_layout::{BumpArena, Slab};
 use drystone_testkit::FirstFit;
 use drystone_testkit::death::{self, End, Expect};
@@ -16,7 +16,7 @@ fn layout(size: usize) -> NonZeroLayout {
     NonZeroLayout::from_size_align(size, 8).expect("valid")
 }
 
-fn watched<A: Allocator>(inner: A) -> Oracle<A, AbortOnMisuse> {
+fn watched<A: Allocator + StableAddress>(inner: A) -> Oracle<A, AbortOnMisuse> {
     Oracle::new(inner, AbortOnMisuse)
 }
 

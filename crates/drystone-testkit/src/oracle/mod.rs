@@ -79,7 +79,17 @@ pub struct Oracle<A, P = PanicOnMisuse> {
     book: Mutex<Book>,
 }
 
-impl<A, P: MisusePolicy> Oracle<A, P> {
+/// The book keeps the addresses of the blocks, so the allocator must not leave them behind when the
+/// oracle moves. An allocator over storage that moves is watched through a reference to it.
+///
+/// ```compile_fail,E0277
+/// # use drystone_core::Allocator;
+/// # use drystone_testkit::oracle::{Oracle, PanicOnMisuse};
+/// fn watch<A: Allocator>(allocator: A) -> Oracle<A> {
+///     Oracle::new(allocator, PanicOnMisuse)
+/// }
+/// ```
+impl<A: StableAddress, P: MisusePolicy> Oracle<A, P> {
     /// Watches over `inner`, whose blocks are handed on as they are.
     pub fn new(inner: A, policy: P) -> Self {
         Self::with_red_zone(inner, policy, 0)
@@ -88,10 +98,25 @@ impl<A, P: MisusePolicy> Oracle<A, P> {
     /// Watches over `inner` and keeps at least `red_zone_bytes` behind each block for itself, to
     /// see a write past the end. Blocks are then exactly as long as asked.
     pub fn with_red_zone(inner: A, policy: P, red_zone_bytes: usize) -> Self {
+        Self::make(inner, policy, red_zone_bytes)
+    }
+}
+
+impl<A, P: MisusePolicy> Oracle<A, P> {
+    /// Watches over `inner`, which need not be stable.
+    ///
+    /// # Safety
+    ///
+    /// The oracle does not move while a block is live, unless `A` is [`StableAddress`].
+    pub(crate) unsafe fn in_place(inner: A, policy: P) -> Self {
+        Self::make(inner, policy, 0)
+    }
+
+    fn make(inner: A, policy: P, red_zone: usize) -> Self {
         Self {
             inner,
             policy,
-            red_zone: red_zone_bytes,
+            red_zone,
             book: Mutex::default(),
         }
     }
@@ -121,8 +146,8 @@ impl<A, P: MisusePolicy> Oracle<A, P> {
     ///
     /// # Safety
     ///
-    /// `ptr` is a live block of this oracle, and nobody writes to it from here on until it is
-    /// stamped again or freed.
+    /// `ptr` is a live block of this oracle, and nobody writes to it or holds a `&mut` to it from
+    /// here on until it is stamped again or freed.
     ///
     /// # Panics
     ///

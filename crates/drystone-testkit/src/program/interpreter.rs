@@ -57,8 +57,8 @@ fn interpret<A: Allocator + Inspect>(
     program: &Program,
     reset: impl Fn(&mut Watched<A>, &mut Live),
 ) {
-    // The allocator stays in this place: blocks of one that is not stable die when it moves.
-    let mut oracle = Oracle::new(allocator, PanicOnMisuse);
+    // SAFETY: the oracle stays in this variable until every block has been freed.
+    let mut oracle = unsafe { Oracle::in_place(allocator, PanicOnMisuse) };
     let mut live = Live::default();
     let mut listing = Listing { program, step: 0 };
     for (step, &operation) in program.operations.iter().enumerate() {
