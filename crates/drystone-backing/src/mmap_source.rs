@@ -18,8 +18,17 @@ use crate::{MmapBacked, MmapFlags};
 /// assert!(segment.base_align() >= 1 << 20);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct MmapSource;
+
+impl MmapSource {
+    /// The source; the same as the unit value.
+    #[inline]
+    #[must_use]
+    pub const fn new() -> Self {
+        Self
+    }
+}
 
 // SAFETY: see `segment_with`: mappings of one's own share nothing.
 unsafe impl SegmentSource for MmapSource {

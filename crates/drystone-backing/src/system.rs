@@ -44,6 +44,15 @@ use drystone_core::{AllocError, Allocator, Deallocator, NonZeroLayout, StableAdd
 #[derive(Clone, Copy, Debug, Default)]
 pub struct System;
 
+impl System {
+    /// The platform's allocator; the same as the unit value.
+    #[inline]
+    #[must_use]
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
 /// The block of `layout.size()` bytes at `ptr`, unless it is null.
 #[inline]
 fn block_at(ptr: *mut u8, layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {

@@ -35,3 +35,11 @@ impl fmt::Display for LayoutError {
 }
 
 impl core::error::Error for LayoutError {}
+
+/// A request that no layout describes is one that no allocator can serve.
+impl From<LayoutError> for AllocError {
+    #[inline]
+    fn from(_: LayoutError) -> Self {
+        Self
+    }
+}

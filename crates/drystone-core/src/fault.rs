@@ -16,3 +16,11 @@ impl<P: AllocFaultPolicy + ?Sized> AllocFaultPolicy for &P {
         (**self).should_fail(layout)
     }
 }
+
+#[cfg(feature = "alloc")]
+impl<P: AllocFaultPolicy + ?Sized> AllocFaultPolicy for crate::alloc_crate::boxed::Box<P> {
+    #[inline]
+    fn should_fail(&self, layout: NonZeroLayout) -> bool {
+        (**self).should_fail(layout)
+    }
+}

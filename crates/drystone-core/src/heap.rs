@@ -106,6 +106,15 @@ unsafe impl StableAddress for HeapSegment {}
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HeapSource;
 
+impl HeapSource {
+    /// The source; the same as the unit value.
+    #[inline]
+    #[must_use]
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
 // SAFETY: the global heap hands out blocks that are aligned, long enough and disjoint.
 unsafe impl SegmentSource for HeapSource {
     type Segment = HeapSegment;

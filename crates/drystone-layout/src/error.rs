@@ -28,7 +28,7 @@ pub enum SetupError {
         /// The bytes that the range has.
         available_bytes: usize,
     },
-    /// The range can move and guarantees less alignment than the blocks need.
+    /// The range guarantees less alignment, across its moves, than the blocks need.
     AlignmentUnavailable {
         /// The alignment needed, in bytes.
         align: usize,
@@ -71,7 +71,7 @@ impl fmt::Display for SetupError {
             ),
             Self::AlignmentUnavailable { align, base_align } => write!(
                 f,
-                "blocks need an alignment of {align} bytes, and the range can move and guarantees \
+                "blocks need an alignment of {align} bytes, and the range guarantees only \
                  {base_align}"
             ),
             Self::ClassCount { classes, limit } => write!(
