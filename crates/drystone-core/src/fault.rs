@@ -1,6 +1,8 @@
 //! [`AllocFaultPolicy`]: which requests a fault injector refuses.
 
 use crate::NonZeroLayout;
+#[cfg(feature = "alloc")]
+use crate::alloc_crate::boxed::Box;
 
 /// Decides which requests fail.
 ///
@@ -18,7 +20,7 @@ impl<P: AllocFaultPolicy + ?Sized> AllocFaultPolicy for &P {
 }
 
 #[cfg(feature = "alloc")]
-impl<P: AllocFaultPolicy + ?Sized> AllocFaultPolicy for crate::alloc_crate::boxed::Box<P> {
+impl<P: AllocFaultPolicy + ?Sized> AllocFaultPolicy for Box<P> {
     #[inline]
     fn should_fail(&self, layout: NonZeroLayout) -> bool {
         (**self).should_fail(layout)
