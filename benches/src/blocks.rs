@@ -4,7 +4,8 @@ use std::alloc::{GlobalAlloc, Layout};
 use std::hint::black_box;
 use std::ptr::{self, NonNull};
 
-use drystone_core::{Allocator, NonZeroLayout};
+use drystone_backing::HeapBacked;
+use drystone_core::{Allocator, FixedRange, NonZeroLayout};
 
 /// The object of the slab rows: 64 bytes, 8-byte aligned.
 #[derive(Clone, Copy)]
@@ -63,25 +64,27 @@ impl<A: Allocator> Blocks for Drystone<A> {
     }
 }
 
-/// The least that a LIFO free list does: the head lives in memory, links are pointers.
+/// The least that a LIFO free list does: the head lives in memory, links are pointers. Its objects
+/// lie in the same kind of memory as those of the slab, because where they lie relative to cache
+/// lines decides as much as the code.
 pub(crate) struct Lifo {
     head: *mut u8,
-    _memory: Vec<Object>,
+    _memory: HeapBacked,
 }
 
 impl Lifo {
     /// A list of `count` blocks, lowest address first.
     pub(crate) fn new(count: usize) -> Self {
-        let mut memory = vec![Object([0; 8]); count];
-        let base = memory.as_mut_ptr();
+        let memory = HeapBacked::new(count * size_of::<Object>()).expect("the heap has room");
+        let base = memory.base().cast::<Object>();
         let mut list = Self {
             head: ptr::null_mut(),
             _memory: memory,
         };
         for index in (0..count).rev() {
-            // SAFETY: the index is below the length of the vector.
+            // SAFETY: the index is below the number of objects that the memory holds.
             let block = unsafe { base.add(index) };
-            list.give(block.cast());
+            list.give(block.as_ptr().cast());
         }
         list
     }

@@ -3,6 +3,7 @@
 use std::hint::black_box;
 
 use drystone_backing::{HeapBacked, MmapBacked};
+use drystone_core::CachePadded;
 use drystone_layout::{SizeClassed, Slab};
 
 use crate::blocks::{Blocks, Drystone, General, Keyed, Lifo, Object};
@@ -11,6 +12,9 @@ use crate::{Arm, Kind, Row};
 
 /// Slots of each contestant.
 const SLOTS: usize = 4096;
+
+/// The most objects that a burst of the churn row replaces.
+const BURST_MAX: usize = 32;
 
 /// One object taken and given back, again and again.
 pub(crate) fn hot_pair() -> Row {
@@ -51,11 +55,13 @@ trait Workload: Copy + 'static {
 struct HotPair;
 
 impl Workload for HotPair {
-    fn prepare<B: Blocks + 'static>(self, mut blocks: B) -> Box<dyn FnMut(u64)> {
+    fn prepare<B: Blocks + 'static>(self, blocks: B) -> Box<dyn FnMut(u64)> {
+        let mut blocks = apart(blocks);
         Box::new(move |units| {
+            let blocks = &mut **blocks;
             for _ in 0..units {
-                let token = black_box(black_box(&mut blocks).take());
-                black_box(&mut blocks).give(token);
+                let token = black_box(black_box(&mut *blocks).take());
+                black_box(&mut *blocks).give(token);
             }
         })
     }
@@ -65,15 +71,18 @@ impl Workload for HotPair {
 struct FillFifo;
 
 impl Workload for FillFifo {
-    fn prepare<B: Blocks + 'static>(self, mut blocks: B) -> Box<dyn FnMut(u64)> {
-        let mut tokens = Vec::with_capacity(SLOTS);
+    fn prepare<B: Blocks + 'static>(self, blocks: B) -> Box<dyn FnMut(u64)> {
+        let mut blocks = apart(blocks);
+        let mut tokens: Vec<B::Token> = (0..SLOTS).map(|_| blocks.take()).collect();
+        tokens.iter().for_each(|&token| blocks.give(token));
         Box::new(move |units| {
+            let blocks = &mut **blocks;
             for _ in 0..units.div_ceil(SLOTS as u64) {
-                for _ in 0..SLOTS {
-                    tokens.push(black_box(black_box(&mut blocks).take()));
+                for token in &mut tokens {
+                    *token = black_box(black_box(&mut *blocks).take());
                 }
-                for token in tokens.drain(..) {
-                    black_box(&mut blocks).give(black_box(token));
+                for &token in &tokens {
+                    black_box(&mut *blocks).give(black_box(token));
                 }
             }
         })
@@ -84,27 +93,32 @@ impl Workload for FillFifo {
 struct Churn;
 
 impl Workload for Churn {
-    fn prepare<B: Blocks + 'static>(self, mut blocks: B) -> Box<dyn FnMut(u64)> {
+    fn prepare<B: Blocks + 'static>(self, blocks: B) -> Box<dyn FnMut(u64)> {
+        let mut blocks = apart(blocks);
         let mut random = Random::new(7);
         let mut live: Vec<B::Token> = (0..SLOTS / 2).map(|_| blocks.take()).collect();
-        // Drawn beforehand, so that the row times the contestant and not the generator.
-        let bursts: Vec<usize> = (0..1024).map(|_| 1 + random.below(32)).collect();
-        let victims: Vec<u16> = (0..1 << 15)
-            .map(|_| random.below(SLOTS / 2 - 32) as u16)
-            .collect();
-        let (mut burst, mut victim) = (0, 0);
+        // Drawn beforehand, so that the row times the contestant and not the generator. A burst is
+        // a window of the order, so that it names no object twice.
+        let mut order: Vec<u16> = (0..(SLOTS / 2) as u16).collect();
+        random.shuffle(&mut order);
+        let bursts: Vec<usize> = (0..1024).map(|_| 1 + random.below(BURST_MAX)).collect();
+        let (mut burst, mut window) = (0, 0);
         Box::new(move |units| {
+            let blocks = &mut **blocks;
             let mut done = 0;
             while done < units {
-                let count = bursts[burst % bursts.len()];
-                burst += 1;
-                for _ in 0..count {
-                    let index = usize::from(victims[victim % victims.len()]);
-                    victim += 1;
-                    black_box(&mut blocks).give(live.swap_remove(index));
+                let count = bursts[burst];
+                burst = (burst + 1) % bursts.len();
+                if window + count > order.len() {
+                    window = 0;
                 }
-                for _ in 0..count {
-                    live.push(black_box(black_box(&mut blocks).take()));
+                let victims = &order[window..window + count];
+                window += count;
+                for &victim in victims {
+                    black_box(&mut *blocks).give(live[usize::from(victim)]);
+                }
+                for &victim in victims {
+                    live[usize::from(victim)] = black_box(black_box(&mut *blocks).take());
                 }
                 done += count as u64;
             }
@@ -112,8 +126,13 @@ impl Workload for Churn {
     }
 }
 
+/// The contestant on cache lines of its own, away from what the harness writes.
+fn apart<B: Blocks>(blocks: B) -> Box<CachePadded<B>> {
+    Box::new(CachePadded::new(blocks))
+}
+
 fn heap_slab() -> Drystone<Slab<Object, HeapBacked>> {
-    let memory = HeapBacked::with_align(SLOTS * size_of::<Object>(), 64).expect("256 KiB of heap");
+    let memory = HeapBacked::new(SLOTS * size_of::<Object>()).expect("256 KiB of heap");
     Drystone(Slab::new(SLOTS, memory).expect("the range holds the slots"))
 }
 
