@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands;
@@ -189,7 +190,7 @@ pub(crate) struct SynthArgs {
     /// Records to write
     #[arg(long, default_value_t = 200_000, value_parser = parse_records)]
     pub(crate) records: usize,
-    /// File to write, in the raw form
+    /// File to write, in the raw form; `-` writes standard output
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// Print one JSON object
@@ -257,22 +258,62 @@ pub(crate) fn run(lab: &Lab) -> Result<ExitCode, Failure> {
 /// Help and version go to standard output; anything else is an error in this program's form.
 fn usage(error: &clap::Error) -> Result<ExitCode, Failure> {
     if !error.use_stderr() {
-        print!("{error}");
-        return Ok(ExitCode::SUCCESS);
+        return commands::print(&error.to_string()).map(|()| ExitCode::SUCCESS);
     }
+    Err(Failure::new(
+        Reason::Usage,
+        usage_message(error),
+        usage_hint(error),
+    ))
+}
+
+/// The first line, completed by the arguments that clap puts on lines of their own.
+fn usage_message(error: &clap::Error) -> String {
     let text = error.to_string();
-    let message = text.lines().next().unwrap_or_default();
-    let message = message.strip_prefix("error: ").unwrap_or(message);
-    let rest: Vec<&str> = text
-        .lines()
-        .skip(1)
-        .map(str::trim)
-        .filter(|l| l.starts_with("tip: "))
-        .collect();
-    let command = Cli::command();
-    let hint = match rest.first() {
-        Some(tip) => tip.trim_start_matches("tip: ").to_owned(),
-        None => format!("`{} --help` lists commands and options", command.get_name()),
+    let line = text.lines().next().unwrap_or_default();
+    let line = line.strip_prefix("error: ").unwrap_or(line);
+    if !line.ends_with(':') {
+        return line.to_owned();
+    }
+    let kind = match error.kind() {
+        ErrorKind::ArgumentConflict => ContextKind::PriorArg,
+        _ => ContextKind::InvalidArg,
     };
-    Err(Failure::new(Reason::Usage, message, hint))
+    format!("{line} {}", context(error, kind).join(", "))
+}
+
+/// What to write instead, as far as clap knows it.
+fn usage_hint(error: &clap::Error) -> String {
+    let suggested = [
+        ContextKind::SuggestedArg,
+        ContextKind::SuggestedSubcommand,
+        ContextKind::SuggestedValue,
+        ContextKind::Suggested,
+    ];
+    if let Some(first) = suggested
+        .into_iter()
+        .find_map(|kind| context(error, kind).into_iter().next())
+    {
+        return format!("did you mean `{first}`?");
+    }
+    let valid = [ContextKind::ValidValue, ContextKind::ValidSubcommand];
+    for kind in valid {
+        let values = context(error, kind);
+        if !values.is_empty() {
+            return format!("possible values: {}", values.join(", "));
+        }
+    }
+    let name = Cli::command().get_name().to_owned();
+    format!("`{name} --help` lists commands and options")
+}
+
+/// Texts that clap keeps beside its message.
+fn context(error: &clap::Error, kind: ContextKind) -> Vec<String> {
+    match error.get(kind) {
+        Some(ContextValue::String(text)) => vec![text.clone()],
+        Some(ContextValue::Strings(texts)) => texts.clone(),
+        Some(ContextValue::StyledStr(text)) => vec![text.to_string()],
+        Some(ContextValue::StyledStrs(texts)) => texts.iter().map(ToString::to_string).collect(),
+        _ => Vec::new(),
+    }
 }

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use drystone_trace::{TraceError, TraceErrorKind};
 
+use crate::text::printable;
+
 /// The reason of an exit code other than 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reason {
@@ -44,8 +46,9 @@ impl Failure {
     pub(crate) fn new(reason: Reason, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
             reason,
-            message: one_line(&message.into()),
-            hint: one_line(&hint.into()),
+            // One line whatever a file name holds.
+            message: printable(&message.into()),
+            hint: printable(&hint.into()),
         }
     }
 
@@ -73,6 +76,15 @@ impl Failure {
         Self::new(Reason::Invalid, message, hint)
     }
 
+    /// Memory for something of this machine's own was refused.
+    pub(crate) fn out_of_memory(what: impl Into<String>) -> Self {
+        Self::new(
+            Reason::Unreadable,
+            what,
+            "the system refused the memory; give it more, or cut the trace",
+        )
+    }
+
     /// A contradiction between two parts of this program.
     pub(crate) fn internal(message: &str) -> Self {
         Self::new(
@@ -85,13 +97,6 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.reason.code())
     }
-}
-
-/// Messages stay one line whatever a file name holds.
-fn one_line(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
 }
 
 impl fmt::Display for Failure {

@@ -1,5 +1,6 @@
 //! The set of contestants, and the program around it.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use crate::child::CHILD_COMMAND;
@@ -78,7 +79,8 @@ impl Lab {
         match cli::run(&self) {
             Ok(code) => code,
             Err(failure) => {
-                eprintln!("{failure}");
+                // Where nobody can be told, the exit code still tells.
+                let _ = writeln!(std::io::stderr(), "{failure}");
                 failure.exit_code()
             }
         }

@@ -103,7 +103,7 @@ impl<'a> Measurement<'a> {
         weight: u64,
     ) -> Result<TraceResult, Failure> {
         let plan = Plan::new(trace, self.plans.threads, self.plans.align)?;
-        let program = SharedFile::new(&plan.to_bytes())
+        let program = SharedFile::new(&plan.to_bytes()?)
             .map_err(|e| Failure::io("program file", "cannot write it", &e))?;
         let mut arms = self.arms()?;
         let mut run = Runs {

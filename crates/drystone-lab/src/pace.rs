@@ -29,8 +29,10 @@ use std::time::{Duration, Instant};
 /// Records between two publications of a thread's progress.
 const PUBLISH_EVERY: u32 = 256;
 
-/// Rounds of busy waiting before the processor is yielded.
+/// Rounds of busy waiting before the processor is yielded: while every thread can have a core,
+/// and while the awaited one may be waiting for this one's.
 const SPINS: u32 = 200;
+const SPINS_CROWDED: u32 = 4;
 
 #[repr(align(128))]
 struct Progress {
@@ -45,6 +47,7 @@ pub(crate) struct Pace {
     handles: OnceLock<Vec<Thread>>,
     stopped: AtomicBool,
     skew: u32,
+    spins: u32,
 }
 
 /// Why a wait ended early: a thread found a fault and the pass is over.
@@ -62,13 +65,19 @@ pub(crate) struct Stalls {
 impl Pace {
     /// For threads whose first records are given.
     pub(crate) fn new(first_records: impl Iterator<Item = u32>, skew: u32) -> Self {
-        let progress = first_records
+        let progress: Vec<Progress> = first_records
             .map(|record| Progress {
                 record: AtomicU32::new(record),
                 started: AtomicBool::new(false),
             })
             .collect();
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
+            spins: if progress.len() > cores {
+                SPINS_CROWDED
+            } else {
+                SPINS
+            },
             progress,
             handles: OnceLock::new(),
             stopped: AtomicBool::new(false),
@@ -200,7 +209,7 @@ impl Pace {
     fn wait<T>(&self, waited: &mut Duration, ready: impl Fn() -> Option<T>) -> Result<T, Stopped> {
         let since = Instant::now();
         loop {
-            for _ in 0..SPINS {
+            for _ in 0..self.spins {
                 if let Some(value) = ready() {
                     *waited += since.elapsed();
                     return Ok(value);
@@ -240,6 +249,13 @@ mod tests {
             pace.checkpoint(0, 11, &mut stalls)
                 .is_ok_and(|next| next == 11 + PUBLISH_EVERY)
         );
+    }
+
+    #[test]
+    fn threads_without_a_core_each_yield_soon() {
+        let of = |threads| Pace::new(core::iter::repeat_n(0, threads), 10).spins;
+        assert_eq!(of(1), SPINS);
+        assert_eq!(of(100_000), SPINS_CROWDED);
     }
 
     #[test]

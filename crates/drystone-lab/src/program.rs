@@ -127,6 +127,25 @@ pub(crate) struct Plan {
 /// Samples on the x axis of memory plots, at most.
 const SAMPLES: usize = 256;
 
+/// Steps of each replaying thread.
+fn steps_of(records: &[Record], thread_count: usize) -> Vec<usize> {
+    let mut counts = vec![0; thread_count];
+    for record in records {
+        counts[usize::from(record.thread) % thread_count] += 1;
+    }
+    counts
+}
+
+/// Makes room for `more` elements, or says that the system refused it.
+fn reserve<T>(elements: &mut Vec<T>, more: usize) -> Result<(), Failure> {
+    elements.try_reserve(more).map_err(|_| {
+        Failure::out_of_memory(format!(
+            "{more} more elements of {} bytes for the replay do not fit in memory",
+            size_of::<T>()
+        ))
+    })
+}
+
 struct Planner {
     threads: Vec<Vec<Step>>,
     /// Slot, current size and alignment by object.
@@ -158,14 +177,21 @@ impl Plan {
             Threads::Fold(n) => usize::from(n).min(trace.threads() as usize),
         }
         .max(1);
-        let objects = records
+        let object_count = records
             .iter()
             .map(|r| r.object as usize + 1)
             .max()
             .unwrap_or(0);
+        let mut objects = Vec::new();
+        reserve(&mut objects, object_count)?;
+        objects.resize(object_count, (u32::MAX, 0, 0));
+        let mut threads = vec![Vec::new(); thread_count];
+        for (steps, count) in threads.iter_mut().zip(steps_of(records, thread_count)) {
+            reserve(steps, count)?;
+        }
         let mut planner = Planner {
-            threads: vec![Vec::new(); thread_count],
-            objects: vec![(u32::MAX, 0, 0); objects],
+            threads,
+            objects,
             pools: vec![Vec::new(); thread_count],
             slots: Vec::new(),
         };
@@ -191,7 +217,7 @@ impl Plan {
     }
 
     /// The file form, as a child maps it.
-    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, Failure> {
         let starts = self.starts();
         let steps: usize = self.threads.iter().map(Vec::len).sum();
         let w = &self.workload;
@@ -213,7 +239,9 @@ impl Plan {
             0,
             0,
         ];
-        let mut bytes = Vec::with_capacity(steps * STEP_BYTES + 4096);
+        let header_bytes = HEADER_WORDS * 8 + self.threads.len() * 24 + starts.len() * 8;
+        let mut bytes = Vec::new();
+        reserve(&mut bytes, steps * STEP_BYTES + header_bytes)?;
         bytes.extend(header.iter().flat_map(|word| word.to_ne_bytes()));
         let mut first = 0u64;
         for thread in &self.threads {
@@ -236,7 +264,7 @@ impl Plan {
             bytes.extend(step.record.to_ne_bytes());
             bytes.extend([step.op, step.align_log2, step.flags, step.unused]);
         }
-        bytes
+        Ok(bytes)
     }
 
     /// `(record whose execution starts it, thread)` for all threads but the first to go.
@@ -267,7 +295,7 @@ impl Planner {
         let (slot, step_op, align_log2) = match record.op {
             Op::Allocate | Op::AllocateZeroed => {
                 let align_log2 = replayed_align(record, size, align);
-                let slot = self.take_slot(thread);
+                let slot = self.take_slot(thread)?;
                 load.change(0, size, align_log2, 1);
                 self.objects[object] = (slot, size, align_log2);
                 let zeroed = record.op == Op::AllocateZeroed;
@@ -298,6 +326,7 @@ impl Planner {
             Op::Free => {
                 let (slot, old_size, old_align) = self.objects[object];
                 load.free(old_size);
+                reserve(&mut self.pools[thread], 1)?;
                 self.pools[thread].push(slot);
                 (slot, op::FREE, old_align)
             }
@@ -327,15 +356,17 @@ impl Planner {
         Ok(())
     }
 
-    fn take_slot(&mut self, thread: usize) -> u32 {
-        self.pools[thread].pop().unwrap_or_else(|| {
-            self.slots.push(SlotHistory {
-                turns: 0,
-                thread: thread as u32,
-                step: u32::MAX,
-            });
-            (self.slots.len() - 1) as u32
-        })
+    fn take_slot(&mut self, thread: usize) -> Result<u32, Failure> {
+        if let Some(slot) = self.pools[thread].pop() {
+            return Ok(slot);
+        }
+        reserve(&mut self.slots, 1)?;
+        self.slots.push(SlotHistory {
+            turns: 0,
+            thread: thread as u32,
+            step: u32::MAX,
+        });
+        Ok((self.slots.len() - 1) as u32)
     }
 
     fn append(&mut self, thread: usize, mut step: Step) {
@@ -570,5 +601,19 @@ impl Program {
             .iter()
             .take_while(move |s| s.0 == record)
             .map(|s| s.1 as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Reason;
+
+    #[test]
+    fn memory_that_is_refused_is_an_error_and_no_abort() {
+        let mut steps: Vec<Step> = Vec::new();
+        let failure = reserve(&mut steps, usize::MAX / STEP_BYTES).unwrap_err();
+        assert_eq!(failure.reason, Reason::Unreadable);
+        assert!(reserve(&mut steps, 1).is_ok());
     }
 }

@@ -19,8 +19,7 @@ pub(crate) fn write(
     directory: &Path,
     with_results: bool,
 ) -> Result<PathBuf, Failure> {
-    let name = directory.display().to_string();
-    std::fs::create_dir_all(directory).map_err(|e| Failure::io(&name, "cannot create it", &e))?;
+    make_directory(directory)?;
     let page = directory.join("index.html");
     let mut files = vec![
         (page.clone(), html::page(results)),
@@ -34,6 +33,12 @@ pub(crate) fn write(
         std::fs::write(&path, text).map_err(|e| Failure::io(&name, "cannot write it", &e))?;
     }
     Ok(page)
+}
+
+/// Makes the directory of a report: before anything is measured for it.
+pub(crate) fn make_directory(directory: &Path) -> Result<(), Failure> {
+    let name = directory.display().to_string();
+    std::fs::create_dir_all(directory).map_err(|e| Failure::io(&name, "cannot create it", &e))
 }
 
 /// What stands below a trace's name.
@@ -52,10 +57,7 @@ fn facts(results: &Results) -> Vec<(&'static str, String)> {
             s.mode,
             s.threads,
             s.align,
-            serde_json::to_value(s.touch)
-                .ok()
-                .and_then(|v| Some(v.as_str()?.to_owned()))
-                .unwrap_or_default(),
+            s.touch.name(),
             s.skew_records
         ),
     ));

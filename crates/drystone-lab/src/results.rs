@@ -15,6 +15,7 @@ use crate::host::Host;
 use crate::job::StallFigures;
 use crate::resources::Resources;
 use crate::stats::{Ratio, Verdict};
+use crate::text::printable;
 use crate::touch::Touch;
 use crate::watch::Fault;
 
@@ -166,8 +167,24 @@ impl Status {
 pub(crate) struct Verification {
     pub(crate) blocks_checked: u64,
     pub(crate) wrong_bytes: u64,
-    /// Of all outcomes in order; the same in every run when one thread replays.
+    /// Of all outcomes in order; the same in every run when one thread replays. Sixteen
+    /// hexadecimal digits: many readers of JSON keep only 53 bits of a number.
+    #[serde(with = "hexadecimal")]
     pub(crate) digest: u64,
+}
+
+mod hexadecimal {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&format!("{number:016x}"))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        u64::from_str_radix(&text, 16).map_err(D::Error::custom)
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -258,13 +275,32 @@ impl Results {
         let results: Self = serde_json::from_slice(&text)
             .map_err(|e| invalid(format!("not a result file: {e}")))?;
         if results.schema == SCHEMA {
-            Ok(results)
+            Ok(results.with_printable_names())
         } else {
             Err(invalid(format!(
                 "schema {:?} is not {SCHEMA:?}",
                 results.schema
             )))
         }
+    }
+
+    /// A result file may come from anywhere: its names are shown as those of file names are.
+    fn with_printable_names(mut self) -> Self {
+        self.command = printable(&self.command);
+        for label in &mut self.labels {
+            *label = printable(label);
+        }
+        for target in &mut self.targets {
+            target.name = printable(&target.name);
+        }
+        for trace in &mut self.traces {
+            trace.name = printable(&trace.name);
+            trace.baseline = printable(&trace.baseline);
+            for row in &mut trace.rows {
+                row.target = printable(&row.target);
+            }
+        }
+        self
     }
 
     /// The JSON text on one line: the samples are many.

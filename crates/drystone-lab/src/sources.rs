@@ -6,6 +6,7 @@ use drystone_trace::synth::Scenario;
 use drystone_trace::{Figures, Trace};
 
 use crate::error::{Failure, Reason};
+use crate::text::printable;
 
 /// Records of a synthetic trace in a comparison, at most.
 const SYNTHETIC_RECORDS: usize = 60_000;
@@ -21,20 +22,28 @@ const PROBE_RECORDS: usize = 2_000;
 const VARIABLE: &str = "DRYSTONE_TRACES";
 
 /// One trace to come.
+#[derive(PartialEq, Eq)]
 pub(crate) enum Source {
     File(PathBuf),
     Synthetic { scenario: Scenario, seed: u64 },
 }
 
 impl Source {
-    /// Short name for tables: without directory and endings.
-    pub(crate) fn name(&self) -> String {
+    /// Short name for tables: without endings, with so many directories above the file.
+    fn name(&self, directories: usize) -> String {
         match self {
             Self::File(path) => {
                 let name = path.file_name().unwrap_or(path.as_os_str());
                 let name = name.to_string_lossy();
                 let name = name.strip_suffix(".zst").unwrap_or(&name);
-                name.strip_suffix(".satrace").unwrap_or(name).to_owned()
+                let name = name.strip_suffix(".satrace").unwrap_or(name);
+                let above = path.ancestors().skip(1).filter_map(Path::file_name);
+                let name = above
+                    .take(directories)
+                    .fold(name.to_owned(), |below, part| {
+                        format!("{}/{below}", part.to_string_lossy())
+                    });
+                printable(&name)
             }
             Self::Synthetic { scenario, .. } => scenario.name().to_owned(),
         }
@@ -46,7 +55,7 @@ impl Source {
 
     pub(crate) fn load(&self) -> Result<Trace, Failure> {
         match self {
-            Self::File(path) => Ok(Trace::read(path)?),
+            Self::File(path) => read(path),
             Self::Synthetic { scenario, seed } => Ok(synthetic(*scenario, *seed)),
         }
     }
@@ -59,6 +68,55 @@ impl Source {
             Self::Synthetic { .. } => SYNTHETIC_RECORDS as u64,
         }
     }
+}
+
+/// Most directories that a name may carry.
+const DIRECTORIES_MAX: usize = 8;
+
+/// Names for tables, no two the same: namesakes carry as many directories as tell them apart, and
+/// a number if none does.
+pub(crate) fn names(sources: &[Source]) -> Vec<String> {
+    let mut directories = vec![0; sources.len()];
+    for _ in 0..DIRECTORIES_MAX {
+        let names = named(sources, &directories);
+        for (at, name) in names.iter().enumerate() {
+            // No directory tells a file from itself.
+            let mut others = names.iter().zip(sources);
+            if others.any(|(other, source)| other == name && *source != sources[at]) {
+                directories[at] += 1;
+            }
+        }
+    }
+    let mut names = named(sources, &directories);
+    for at in 0..names.len() {
+        let plain = names[at].clone();
+        let mut number = 1;
+        while names[..at].contains(&names[at]) {
+            number += 1;
+            names[at] = format!("{plain}#{number}");
+        }
+    }
+    names
+}
+
+fn named(sources: &[Source], directories: &[usize]) -> Vec<String> {
+    let pairs = sources.iter().zip(directories);
+    pairs
+        .map(|(source, directories)| source.name(*directories))
+        .collect()
+}
+
+/// Reads a trace that has records.
+pub(crate) fn read(path: &Path) -> Result<Trace, Failure> {
+    let trace = Trace::read(path)?;
+    if trace.records().is_empty() {
+        return Err(Failure::new(
+            Reason::Invalid,
+            format!("{}: no records to replay", path.display()),
+            "the file is a valid trace of a program that allocated nothing; record it again",
+        ));
+    }
+    Ok(trace)
 }
 
 fn synthetic(scenario: Scenario, seed: u64) -> Trace {
@@ -127,4 +185,45 @@ fn in_directory(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
         .collect();
     files.sort();
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(paths: &[&str]) -> Vec<String> {
+        let sources: Vec<Source> = paths.iter().map(|path| Source::File(path.into())).collect();
+        names(&sources)
+    }
+
+    #[test]
+    fn namesakes_are_told_apart_by_their_directories() {
+        assert_eq!(named(&["p1/x.satrace", "p2/y.satrace.zst"]), ["x", "y"]);
+        assert_eq!(
+            named(&["a/p1/x.satrace", "a/p2/x.satrace", "a/p2/z"]),
+            ["p1/x", "p2/x", "z"]
+        );
+        assert_eq!(named(&["a/p/x", "b/p/x"]), ["a/p/x", "b/p/x"]);
+        assert_eq!(named(&["x.satrace", "p/x.satrace"]), ["x", "p/x"]);
+    }
+
+    #[test]
+    fn one_file_named_twice_is_numbered() {
+        assert_eq!(named(&["a/x", "a/x", "a/x"]), ["x", "x#2", "x#3"]);
+    }
+
+    #[test]
+    fn a_file_named_like_a_scenario_has_a_name_of_its_own() {
+        let scenario = Scenario::LarsonLike;
+        let sources = [
+            Source::File("p/larson-like.satrace".into()),
+            Source::Synthetic { scenario, seed: 1 },
+        ];
+        assert_eq!(names(&sources), ["p/larson-like", "larson-like"]);
+    }
+
+    #[test]
+    fn names_hold_no_control_characters() {
+        assert_eq!(named(&["a\u{1b}[2J.satrace"]), ["a\u{fffd}[2J"]);
+    }
 }

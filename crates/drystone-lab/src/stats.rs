@@ -11,6 +11,9 @@ const RESAMPLES: usize = 2000;
 /// layout differ as much.
 pub(crate) const LEAST_NOISE_RATIO: f64 = 0.01;
 
+/// Rounds below which a bootstrap interval says nothing: of one round its width is 0.
+const LEAST_ROUNDS: usize = 3;
+
 /// Median; 0 of nothing.
 pub(crate) fn median(values: &[f64]) -> f64 {
     quantile(values, 0.5)
@@ -29,15 +32,15 @@ pub(crate) fn quantile(values: &[f64], q: f64) -> f64 {
     sorted[below] + (sorted[above] - sorted[below]) * (place - below as f64)
 }
 
-/// A median ratio with its bootstrap 95 % interval.
+/// A median ratio with its bootstrap 95 % interval; without one if there were too few rounds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Ratio {
     #[serde(rename = "ratio")]
     pub(crate) median: f64,
     #[serde(rename = "low_ratio")]
-    pub(crate) low: f64,
+    pub(crate) low: Option<f64>,
     #[serde(rename = "high_ratio")]
-    pub(crate) high: f64,
+    pub(crate) high: Option<f64>,
 }
 
 impl Ratio {
@@ -49,7 +52,7 @@ impl Ratio {
             .filter(|(_, t)| **t > 0.0)
             .map(|(o, t)| o / t)
             .collect();
-        bootstrap(seed, median(&ratios), |random| {
+        bootstrap(seed, ratios.len(), median(&ratios), |random| {
             median(&resample(&ratios, random))
         })
     }
@@ -60,20 +63,42 @@ impl Ratio {
             0.0 => 1.0,
             base => median(ours) / base,
         };
-        bootstrap(seed, of(ours, theirs), |random| {
+        let rounds = ours.len().min(theirs.len());
+        bootstrap(seed, rounds, of(ours, theirs), |random| {
             of(&resample(ours, random), &resample(theirs, random))
         })
     }
 
-    /// The greatest distance from 1 that the interval reaches.
-    pub(crate) fn reach(&self) -> f64 {
-        (self.low - 1.0).abs().max((self.high - 1.0).abs())
+    /// No difference, and nothing measured that would bound it.
+    pub(crate) fn unmeasured() -> Self {
+        Self {
+            median: 1.0,
+            low: None,
+            high: None,
+        }
     }
 
-    /// Different only if the interval excludes 1 and the difference exceeds `noise_ratio`.
+    /// Both ends of the interval.
+    pub(crate) fn interval(&self) -> Option<(f64, f64)> {
+        self.low.zip(self.high)
+    }
+
+    /// The greatest difference that the interval reaches, upwards or as much downwards: 1.0 stands
+    /// for twice and for half. 0 without an interval.
+    pub(crate) fn reach(&self) -> f64 {
+        self.interval().map_or(0.0, |(low, high)| {
+            distance(low).max(distance(high)).exp_m1()
+        })
+    }
+
+    /// Different only if the interval excludes 1 and the difference exceeds `noise_ratio`, which
+    /// is the same distance in both directions: 1.0 covers from half to twice.
     pub(crate) fn verdict(&self, noise_ratio: f64) -> Verdict {
-        let excludes_one = self.low > 1.0 || self.high < 1.0;
-        if !excludes_one || (self.median - 1.0).abs() <= noise_ratio {
+        let Some((low, high)) = self.interval() else {
+            return Verdict::Unjudged;
+        };
+        let excludes_one = low > 1.0 || high < 1.0;
+        if !excludes_one || distance(self.median) <= noise_ratio.ln_1p() {
             Verdict::Same
         } else if self.median > 1.0 {
             Verdict::Faster
@@ -91,15 +116,34 @@ pub(crate) enum Verdict {
     Same,
     Faster,
     Slower,
+    /// Too few rounds for an interval.
+    Unjudged,
 }
 
-fn bootstrap(seed: u64, median: f64, statistic: impl Fn(&mut Random) -> f64) -> Ratio {
+/// Distance of a ratio from 1 in natural logarithms, finite for 0.
+fn distance(ratio: f64) -> f64 {
+    const LEAST: f64 = 1e-9;
+    ratio.clamp(LEAST, LEAST.recip()).ln().abs()
+}
+
+fn bootstrap(
+    seed: u64,
+    rounds: usize,
+    median: f64,
+    statistic: impl Fn(&mut Random) -> f64,
+) -> Ratio {
+    if rounds < LEAST_ROUNDS {
+        return Ratio {
+            median,
+            ..Ratio::unmeasured()
+        };
+    }
     let mut random = Random::new(seed);
     let values: Vec<f64> = (0..RESAMPLES).map(|_| statistic(&mut random)).collect();
     Ratio {
         median,
-        low: quantile(&values, 0.025),
-        high: quantile(&values, 0.975),
+        low: Some(quantile(&values, 0.025)),
+        high: Some(quantile(&values, 0.975)),
     }
 }
 
@@ -129,7 +173,8 @@ mod tests {
         let fast = [200.0, 205.0, 198.0, 203.0, 201.0];
         let slow = [100.0, 101.0, 99.0, 100.0, 102.0];
         let ratio = Ratio::paired(&fast, &slow, 1);
-        assert!(ratio.low > 1.9 && ratio.high < 2.1, "{ratio:?}");
+        let (low, high) = ratio.interval().unwrap();
+        assert!(low > 1.9 && high < 2.1, "{ratio:?}");
         assert_eq!(ratio.verdict(0.02), Verdict::Faster);
         assert_eq!(
             Ratio::paired(&slow, &fast, 1).verdict(0.02),
@@ -151,6 +196,40 @@ mod tests {
         let ratio = Ratio::paired(&ours, &theirs, 1);
         assert_eq!(ratio.verdict(0.05), Verdict::Same);
         assert_eq!(ratio.verdict(LEAST_NOISE_RATIO), Verdict::Faster);
+    }
+
+    #[test]
+    fn noise_beyond_100_percent_hides_no_greater_slowdown() {
+        let slow = Ratio::paired(&[20.0; 5], &[100.0; 5], 1);
+        assert_eq!(slow.verdict(1.5), Verdict::Slower);
+        assert_eq!(slow.verdict(5.0), Verdict::Same);
+        let fast = Ratio::paired(&[100.0; 5], &[20.0; 5], 1);
+        assert_eq!(fast.verdict(1.5), Verdict::Faster);
+    }
+
+    #[test]
+    fn noise_reaches_as_far_down_as_up() {
+        let half = Ratio::paired(&[50.0; 3], &[100.0; 3], 1);
+        let twice = Ratio::paired(&[100.0; 3], &[50.0; 3], 1);
+        assert!((half.reach() - 1.0).abs() < 1e-9, "{half:?}");
+        assert!((twice.reach() - 1.0).abs() < 1e-9, "{twice:?}");
+        let nothing = Ratio::paired(&[0.0; 3], &[1.0; 3], 1);
+        assert!(nothing.reach().is_finite());
+    }
+
+    #[test]
+    fn fewer_than_three_rounds_have_no_interval_and_no_verdict() {
+        for rounds in 0..LEAST_ROUNDS {
+            let (ours, theirs) = (vec![200.0; rounds], vec![100.0; rounds]);
+            for ratio in [
+                Ratio::paired(&ours, &theirs, 1),
+                Ratio::unpaired(&ours, &[100.0; 5], 1),
+                Ratio::unpaired(&[200.0; 5], &theirs, 1),
+            ] {
+                assert_eq!(ratio.interval(), None);
+                assert_eq!(ratio.verdict(0.0), Verdict::Unjudged);
+            }
+        }
     }
 
     #[test]

@@ -5,8 +5,9 @@ use std::io::IsTerminal;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 use crate::lab::HARNESS;
-use crate::results::{Results, Row, TraceResult};
+use crate::results::{Results, Row, TraceResult, Versus};
 use crate::stats::Verdict;
+use crate::target::Role;
 use crate::text::{bytes, grouped, interval, nanoseconds, percent, sparkline, three_digits};
 
 /// Columns of the memory curve.
@@ -44,16 +45,17 @@ pub(crate) fn sorted(trace: &TraceResult) -> Vec<&Row> {
     rows
 }
 
+/// The role of a row's target; empty if the results do not know it.
+pub(crate) fn role<'a>(results: &'a Results, row: &Row) -> &'a str {
+    let name = row.target.split('#').next().unwrap_or(&row.target);
+    let target = results.targets.iter().find(|t| t.name == name);
+    target.map_or("", |t| t.role.as_str())
+}
+
 /// Marks after a target's name, explained in [`legend`].
 pub(crate) fn marks(results: &Results, row: &Row) -> String {
-    let name = row.target.split('#').next().unwrap_or(&row.target);
-    let role = results
-        .targets
-        .iter()
-        .find(|t| t.name == name)
-        .map_or("", |t| t.role.as_str());
     let mut marks = String::new();
-    if role == "ceiling" {
+    if role(results, row) == Role::Ceiling.name() {
         marks.push('*');
     }
     if row.refusals.is_some_and(|refusals| refusals.total() > 0) {
@@ -111,12 +113,11 @@ fn cells(results: &Results, trace: &TraceResult, row: &Row, top: u64) -> [String
     let rate = |ops: f64| three_digits(ops / 1e6);
     let (difference, range) = match &row.versus {
         Some(versus) => {
-            let ratio = &versus.ratio;
-            let word = match versus.verdict {
-                Verdict::Same => "same".to_owned(),
-                Verdict::Faster | Verdict::Slower => percent(ratio.median),
-            };
-            (word, interval(ratio.low, ratio.high))
+            let range = versus.ratio.interval();
+            (
+                difference(versus),
+                range.map_or_else(dash, |(low, high)| interval(low, high)),
+            )
         }
         None if row.target == trace.baseline => ("baseline".to_owned(), String::new()),
         None => (dash(), String::new()),
@@ -155,6 +156,15 @@ fn cells(results: &Results, trace: &TraceResult, row: &Row, top: u64) -> [String
     ]
 }
 
+/// What a comparison says, in a cell.
+pub(crate) fn difference(versus: &Versus) -> String {
+    match versus.verdict {
+        Verdict::Same => "same".to_owned(),
+        Verdict::Faster | Verdict::Slower => percent(versus.ratio.median),
+        Verdict::Unjudged => "-".to_owned(),
+    }
+}
+
 /// What stands beside a trace's name.
 pub(crate) fn headline(trace: &TraceResult) -> String {
     let threads = trace.threads_replayed;
@@ -168,11 +178,14 @@ pub(crate) fn headline(trace: &TraceResult) -> String {
 
 /// What the figures of a trace rest on.
 pub(crate) fn grounds(trace: &TraceResult) -> String {
+    let noise = match trace.noise.against_itself.interval() {
+        Some(_) => format!("noise {:.1}%", trace.noise.floor_ratio * 100.0),
+        None => "noise not measured".to_owned(),
+    };
     format!(
-        "{} round{}, noise {:.1}%, replay without an allocator {} ns/op",
+        "{} round{}, {noise}, replay without an allocator {} ns/op",
         trace.rounds,
         if trace.rounds == 1 { "" } else { "s" },
-        trace.noise.floor_ratio * 100.0,
         three_digits(trace.harness_ns_per_op),
     )
 }
@@ -190,6 +203,13 @@ pub(crate) fn legend(results: &Results) -> String {
         "MiB: peak resident memory, without lazily freed pages and without the harness.".to_owned(),
     ];
     let rows = || results.traces.iter().flat_map(|trace| &trace.rows);
+    let unjudged = |row: &Row| {
+        row.versus
+            .is_some_and(|versus| versus.verdict == Verdict::Unjudged)
+    };
+    if rows().any(unjudged) {
+        lines.push("-: too few rounds for an interval; no difference is called.".to_owned());
+    }
     if rows().any(|row| marks(results, row).contains('*')) {
         lines.push("* never gives memory back: a ceiling for speed, not a choice.".to_owned());
     }

@@ -13,6 +13,31 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
+/// Names that one line holds.
+const NAMES: usize = 8;
+
+/// The first names of a list, and how many more there are.
+pub(crate) fn some_of(names: &[String]) -> String {
+    let shown = names.iter().take(NAMES).cloned().collect::<Vec<_>>();
+    match names.len() - shown.len() {
+        0 => shown.join("; "),
+        more => format!("{}; and {more} more", shown.join("; ")),
+    }
+}
+
+/// A name as a terminal and a page may show it: nothing in it moves the cursor or turns the text.
+pub(crate) fn printable(name: &str) -> String {
+    let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let shown = |c: char| {
+        if c.is_control() || turns(c) {
+            char::REPLACEMENT_CHARACTER
+        } else {
+            c
+        }
+    };
+    name.chars().map(shown).collect()
+}
+
 /// Bytes in the unit that fits: `14.9 MiB`.
 pub(crate) fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -116,6 +141,20 @@ mod tests {
             (percent(7.853), interval(3.9, 12.3)),
             ("7.85x".to_owned(), "3.90..12.3x".to_owned())
         );
+    }
+
+    #[test]
+    fn names_cannot_command_a_terminal() {
+        assert_eq!(printable("a\u{1b}[2J\nb"), "a\u{fffd}[2J\u{fffd}b");
+        assert_eq!(printable("x\u{202e}y"), "x\u{fffd}y");
+        assert_eq!(printable("Grün 漢"), "Grün 漢");
+    }
+
+    #[test]
+    fn long_lists_are_cut_and_say_so() {
+        let names = |count: usize| vec!["n".to_owned(); count];
+        assert_eq!(some_of(&names(2)), "n; n");
+        assert!(some_of(&names(11)).ends_with("; n; and 3 more"));
     }
 
     #[test]

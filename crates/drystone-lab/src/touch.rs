@@ -29,6 +29,16 @@ pub(crate) fn page_bytes() -> usize {
 }
 
 impl Touch {
+    /// As the command line spells it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Ends => "ends",
+            Self::Page => "page",
+            Self::All => "all",
+        }
+    }
+
     /// Writes the bytes of `block` from `from` on that this choice names.
     ///
     /// # Safety

@@ -172,7 +172,7 @@ fn a_crash_is_a_row_and_the_others_are_complete() {
     assert_eq!(row(&rows, "abort")["status"]["outcome"], "failed");
     assert_eq!(row(&rows, "abort")["status"]["state"], "crashed");
     assert!(
-        complaint.starts_with("error: grow: abort: crashed: "),
+        complaint.starts_with("error: 1 of 3 rows failed: grow: abort: crashed: "),
         "{complaint}"
     );
     assert_eq!(complaint.lines().count(), 2, "{complaint}");
@@ -185,6 +185,23 @@ fn a_crash_is_a_row_and_the_others_are_complete() {
                 > 0.0
         );
     }
+}
+
+fn every_failed_target_is_named_and_the_hint_counts_the_others() {
+    let (code, _, complaint) = outcome(&run(&["--with", "abort,unable"], &trace()));
+    assert_eq!(code, 5, "{complaint}");
+    assert!(complaint.contains("2 of 2 rows failed: "), "{complaint}");
+    assert!(complaint.contains("grow: abort: "), "{complaint}");
+    assert!(complaint.contains("grow: unable: "), "{complaint}");
+    assert!(
+        complaint.contains("hint: no row is complete"),
+        "{complaint}"
+    );
+    let (_, _, complaint) = outcome(&run(&["--with", "abort,mine"], &trace()));
+    assert!(
+        complaint.contains("the other row is complete"),
+        "{complaint}"
+    );
 }
 
 fn a_hang_ends_at_its_limit() {
@@ -246,10 +263,14 @@ fn main() -> ExitCode {
     if std::env::var_os(VARIABLE).is_some() {
         return lab().run();
     }
-    let tests: [(&str, fn()); 6] = [
+    let tests: [(&str, fn()); 7] = [
         (
             "a_crash_is_a_row_and_the_others_are_complete",
             a_crash_is_a_row_and_the_others_are_complete,
+        ),
+        (
+            "every_failed_target_is_named_and_the_hint_counts_the_others",
+            every_failed_target_is_named_and_the_hint_counts_the_others,
         ),
         ("a_hang_ends_at_its_limit", a_hang_ends_at_its_limit),
         ("what_cannot_be_made_says_why", what_cannot_be_made_says_why),

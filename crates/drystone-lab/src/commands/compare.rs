@@ -26,6 +26,10 @@ pub(crate) fn run(
     if targets::asked(&options.measure.with) {
         return targets::list(lab, options.measure.json);
     }
+    for file in files {
+        let name = file.display().to_string();
+        reachable(file).map_err(|e| Failure::io(&name, "cannot read it", &e))?;
+    }
     if let Some(threshold) = threshold
         && let Some((old, new)) = result_files(files)?
     {
@@ -47,7 +51,22 @@ fn result_files(files: &[PathBuf]) -> Result<Option<(&Path, &Path)>, Failure> {
     }
 }
 
-/// No trace form begins with a brace. A file that cannot be read is told later, as a trace.
+/// Whether a named file can be read. Pipes are not opened: they can be read only once.
+fn reachable(path: &Path) -> std::io::Result<()> {
+    if path == Path::new("-") {
+        return Ok(());
+    }
+    let kind = std::fs::metadata(path)?;
+    if kind.is_dir() {
+        return Err(std::io::ErrorKind::IsADirectory.into());
+    }
+    if kind.is_file() {
+        std::fs::File::open(path)?;
+    }
+    Ok(())
+}
+
+/// No trace form begins with a brace.
 fn begins_like_json(path: &Path) -> bool {
     if path == Path::new("-") || !path.is_file() {
         return false;
@@ -92,6 +111,8 @@ fn traces(lab: &Lab, files: &[PathBuf], options: &CompareOptions) -> Result<Exit
         rounds: options.rounds.map_or(ROUNDS, |rounds| (rounds, rounds)),
         budget: Duration::from_secs(options.budget),
     };
+    report::make_directory(&options.report)?;
+    measured::prepare_out(measure)?;
     let results = measured::measure(lab, request, |results, trace| {
         if !measure.json && said.is_ok() {
             said = print(&(table::of_trace(results, trace, style) + "\n"));

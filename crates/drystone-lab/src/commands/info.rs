@@ -2,39 +2,35 @@
 
 use std::process::ExitCode;
 
-use drystone_trace::{Figures, Trace};
+use drystone_trace::Figures;
 use serde::Serialize;
 
-use super::print;
+use super::{envelope, print};
 use crate::cli::InfoArgs;
 use crate::error::Failure;
-use crate::results::{SCHEMA, json_text};
-use crate::text::{bytes, grouped};
+use crate::sources;
+use crate::text::{bytes, grouped, printable};
 
 /// Longest bar of the histogram, in columns.
 const BAR_COLUMNS: u64 = 40;
 
 #[derive(Serialize)]
 struct Info<'a> {
-    schema: &'a str,
-    kind: &'a str,
     trace: String,
     #[serde(flatten)]
     figures: &'a Figures,
 }
 
 pub(crate) fn run(args: &InfoArgs) -> Result<ExitCode, Failure> {
-    let trace = Trace::read(&args.trace)?;
+    let trace = sources::read(&args.trace)?;
     let figures = Figures::of(&trace);
-    let name = args.trace.display().to_string();
+    let name = printable(&args.trace.display().to_string());
     if args.json {
         let info = Info {
-            schema: SCHEMA,
-            kind: "info",
             trace: name,
             figures: &figures,
         };
-        print(&json_text(&info)?)?;
+        print(&envelope::text("info", None, &info)?)?;
     } else {
         print(&text(&name, &figures))?;
     }

@@ -11,8 +11,9 @@ use crate::measure::{Measurement, Plans};
 use crate::program::{Align, Threads};
 use crate::progress::Progress;
 use crate::results::{NotIncluded, Results, SCHEMA, Settings, Status, TargetFacts, TraceResult};
-use crate::sources::Source;
+use crate::sources::{self, Source};
 use crate::targets::not_included;
+use crate::text::{printable, some_of};
 use crate::touch::Touch;
 use crate::watch::latency::ONE_IN;
 
@@ -76,8 +77,8 @@ pub(crate) fn measure(
     let progress = Progress::new(wants_progress(options), total);
     let mut measurement = Measurement::new(lab, request.chosen, plans, progress);
     let mut left = total;
-    for (source, weight) in request.sources.iter().zip(weights) {
-        let name = source.name();
+    let names = sources::names(&request.sources);
+    for ((source, weight), name) in request.sources.iter().zip(weights).zip(names) {
         measurement.progress().say(&format!("{name} · loading"));
         let trace = source.load()?;
         let time_left = request.budget.saturating_sub(started.elapsed());
@@ -85,8 +86,11 @@ pub(crate) fn measure(
         left -= weight;
         let result = measurement.trace(&name, source.is_synthetic(), &trace, share, weight)?;
         label_threads(&mut results, &result);
-        measurement.progress().aside(|| show(&results, &result));
+        // The legend speaks of the marks in this trace's table too.
         results.traces.push(result);
+        if let Some(result) = results.traces.last() {
+            measurement.progress().aside(|| show(&results, result));
+        }
     }
     results.duration_s = started.elapsed().as_secs_f64();
     Ok(results)
@@ -193,7 +197,7 @@ fn label_threads(results: &mut Results, trace: &TraceResult) {
 }
 
 /// The command, with file names in place of paths: a path may tell a user's name.
-fn command_line() -> String {
+pub(super) fn command_line() -> String {
     let short = |argument: String| match argument.rsplit_once(['/', '\\']) {
         Some((before, file)) => match before.split_once('=') {
             Some((option, _)) if option.starts_with("--") => format!("{option}={file}"),
@@ -204,10 +208,25 @@ fn command_line() -> String {
     let arguments = std::env::args_os()
         .skip(1)
         .map(|a| short(a.to_string_lossy().into_owned()));
-    std::iter::once("drystone".to_owned())
+    let words: Vec<String> = std::iter::once("drystone".to_owned())
         .chain(arguments)
-        .collect::<Vec<_>>()
-        .join(" ")
+        .collect();
+    printable(&words.join(" "))
+}
+
+/// Creates the file that `--out` names, before anything is measured for it. What it holds stays
+/// until the results replace it.
+pub(super) fn prepare_out(options: &MeasureOptions) -> Result<(), Failure> {
+    let Some(path) = &options.out else {
+        return Ok(());
+    };
+    let name = path.display().to_string();
+    let mut create = std::fs::OpenOptions::new();
+    create.append(true).create(true);
+    create
+        .open(path)
+        .map(|_| ())
+        .map_err(|e| Failure::io(&name, "cannot create it", &e))
 }
 
 /// Writes the results where `--out` says.
@@ -221,30 +240,36 @@ pub(crate) fn write_out(results: &Results, options: &MeasureOptions) -> Result<(
 
 /// Success, or the worst that happened to a target: a wrong byte before a crash.
 pub(crate) fn verdict(results: &Results) -> Result<ExitCode, Failure> {
-    let failed = |wanted: fn(&Status) -> bool| {
-        results.traces.iter().find_map(|trace| {
-            let row = trace.rows.iter().find(|row| wanted(&row.status))?;
-            Some(format!(
-                "{}: {}: {}",
-                trace.name,
-                row.target,
-                row.status.sentence()
-            ))
-        })
-    };
-    if let Some(message) = failed(|status| matches!(status, Status::WrongByte(_))) {
+    let rows = || results.traces.iter().flat_map(|trace| &trace.rows);
+    let failed: Vec<String> = results
+        .traces
+        .iter()
+        .flat_map(|trace| trace.rows.iter().map(move |row| (trace, row)))
+        .filter(|(_, row)| !row.status.is_ok())
+        .map(|(trace, row)| format!("{}: {}: {}", trace.name, row.target, row.status.sentence()))
+        .collect();
+    if failed.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let all = rows().count();
+    let message = format!(
+        "{} of {all} rows failed: {}",
+        failed.len(),
+        some_of(&failed)
+    );
+    if rows().any(|row| matches!(row.status, Status::WrongByte(_))) {
         return Err(Failure::new(
             Reason::Gate,
             message,
-            "the allocator handed out memory that was not its own to give, or lost contents",
+            "wrong byte: an allocator handed out memory that was not its own to give, or lost \
+             contents",
         ));
     }
-    if let Some(message) = failed(|status| !status.is_ok()) {
-        return Err(Failure::new(
-            Reason::Target,
-            message,
-            "the other rows are complete; `drystone replay TRACE --with NAME` runs this one alone",
-        ));
-    }
-    Ok(ExitCode::SUCCESS)
+    let hint = "`drystone replay TRACE --with NAME` runs one target alone";
+    let hint = match all - failed.len() {
+        0 => format!("no row is complete; {hint}"),
+        1 => format!("the other row is complete; {hint}"),
+        others => format!("the other {others} rows are complete; {hint}"),
+    };
+    Err(Failure::new(Reason::Target, message, hint))
 }

@@ -11,6 +11,7 @@ use crate::program::Threads;
 use crate::results::{Results, TraceResult};
 use crate::sources::Source;
 use crate::table::{self, Style, align_right, plain_table, trimmed};
+use crate::target::Role;
 use crate::text::{bytes, grouped, three_digits};
 
 /// Targets when none are named, as far as this build has them.
@@ -57,6 +58,7 @@ pub(crate) fn run(lab: &Lab, args: &ReplayArgs) -> Result<ExitCode, Failure> {
         rounds: (rounds, rounds),
         budget: Duration::ZERO,
     };
+    measured::prepare_out(options)?;
     let mut said = Ok(());
     let style = Style::of_stdout();
     let results = measured::measure(lab, request, |results, trace| {
@@ -84,7 +86,7 @@ fn text(results: &Results, trace: &TraceResult, style: Style) -> String {
     } else {
         format!("{}: {}\n", trace.name, scope(trace))
     };
-    text += &format!("\n{}\n", verification(trace));
+    text += &format!("\n{}\n", verification(results, trace));
     for label in &results.labels {
         text += &format!("{label}\n");
     }
@@ -163,7 +165,7 @@ fn waits(trace: &TraceResult) -> String {
     trimmed(&table)
 }
 
-fn verification(trace: &TraceResult) -> String {
+fn verification(results: &Results, trace: &TraceResult) -> String {
     let mut table = plain_table();
     table.set_header([
         "verified",
@@ -172,9 +174,15 @@ fn verification(trace: &TraceResult) -> String {
         "refused",
         "digest of outcomes",
     ]);
+    let mut unverified = String::new();
     for row in &trace.rows {
         let Some(verified) = row.verification else {
-            table.add_row([row.target.clone(), row.status.sentence()]);
+            let why = if row.status.is_ok() && table::role(results, row) == Role::Harness.name() {
+                "not verified: one shared block".to_owned()
+            } else {
+                row.status.sentence()
+            };
+            unverified += &format!("\n{}: {why}", row.target);
             continue;
         };
         table.add_row([
@@ -192,5 +200,5 @@ fn verification(trace: &TraceResult) -> String {
         ]);
     }
     align_right(&mut table, 1..4);
-    trimmed(&table)
+    trimmed(&table) + &unverified
 }

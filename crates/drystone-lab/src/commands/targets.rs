@@ -4,10 +4,9 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::print;
+use super::{envelope, print};
 use crate::error::Failure;
 use crate::lab::Lab;
-use crate::results::{SCHEMA, json_text};
 use crate::targets::not_included;
 
 /// Whether the option asks for the list.
@@ -33,9 +32,8 @@ pub(crate) fn list(lab: &Lab, as_json: bool) -> Result<ExitCode, Failure> {
             .iter()
             .map(|(name, reason)| json!({ "name": name, "reason": reason }))
             .collect();
-        print(&json_text(&json!({
-            "schema": SCHEMA, "kind": "targets", "targets": targets, "not_included": missing,
-        }))?)?;
+        let all = json!({ "targets": targets, "not_included": missing });
+        print(&envelope::text("targets", None, all)?)?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut text = String::new();

@@ -91,7 +91,7 @@ const OPTIONS: PassOptions = PassOptions {
 
 fn program(trace: &Trace, threads: Threads, align: Align) -> (Program, SlotTable) {
     let plan = Plan::new(trace, threads, align).unwrap();
-    let file = SharedFile::new(&plan.to_bytes()).unwrap();
+    let file = SharedFile::new(&plan.to_bytes().unwrap()).unwrap();
     let program = Program::map(&File::open(file.path()).unwrap()).unwrap();
     let slots = SlotTable::new(program.slots).unwrap();
     (program, slots)

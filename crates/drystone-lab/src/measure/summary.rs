@@ -54,11 +54,7 @@ pub(super) fn of_trace(
     let against_itself = if same && again.len() == baseline_rates.len() && !again.is_empty() {
         Ratio::paired(&again, &baseline_rates, plans.seed)
     } else {
-        Ratio {
-            median: 1.0,
-            low: 1.0,
-            high: 1.0,
-        }
+        Ratio::unmeasured()
     };
     let floor_ratio = against_itself.reach().max(LEAST_NOISE_RATIO);
     let harness_ns = of_kind(Kind::Harness).map_or_else(Vec::new, |arm| {

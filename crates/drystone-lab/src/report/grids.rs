@@ -2,9 +2,8 @@
 
 use super::grid::Grid;
 use crate::results::{Results, TraceResult};
-use crate::stats::Verdict;
-use crate::table::{marks, sorted};
-use crate::text::{bytes, grouped, interval, nanoseconds, percent, three_digits};
+use crate::table::{difference, marks, sorted};
+use crate::text::{bytes, grouped, interval, nanoseconds, three_digits};
 
 /// Requests of one range of sizes, as `info` prints them.
 #[derive(serde::Deserialize)]
@@ -54,10 +53,13 @@ pub(crate) fn throughput(results: &Results, trace: &TraceResult) -> Grid {
         };
         let rate = |ops: f64| three_digits(ops / 1e6);
         let (word, range) = match &row.versus {
-            Some(v) if v.verdict == Verdict::Same => {
-                ("same".to_owned(), interval(v.ratio.low, v.ratio.high))
+            Some(v) => {
+                let range = v.ratio.interval();
+                (
+                    difference(v),
+                    range.map_or_else(dash, |(low, high)| interval(low, high)),
+                )
             }
-            Some(v) => (percent(v.ratio.median), interval(v.ratio.low, v.ratio.high)),
             None if row.target == trace.baseline => ("baseline".to_owned(), dash()),
             None => (dash(), dash()),
         };
@@ -178,7 +180,7 @@ pub(crate) fn sizes(trace: &TraceResult) -> Grid {
 }
 
 pub(crate) fn targets(results: &Results) -> Grid {
-    let mut grid = Grid::new(["target", "what it is", "version", "flags"]);
+    let mut grid = Grid::of_text(["target", "what it is", "version", "flags"]);
     for target in &results.targets {
         grid.row([&target.name, &target.about, &target.version, &target.flags].map(Clone::clone));
     }
@@ -204,10 +206,7 @@ pub(crate) fn overview(results: &Results) -> Grid {
             };
             match (&row.throughput, &row.versus) {
                 (None, _) => row.status.word().to_owned(),
-                (Some(_), Some(v)) => match v.verdict {
-                    Verdict::Same => "same".to_owned(),
-                    Verdict::Faster | Verdict::Slower => percent(v.ratio.median),
-                },
+                (Some(_), Some(v)) => difference(v),
                 (Some(t), None) => format!("{} Mop/s", three_digits(t.ops_per_s / 1e6)),
             }
         };

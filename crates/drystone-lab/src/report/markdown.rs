@@ -1,18 +1,23 @@
 //! The report as Markdown: the tables, without plots.
 
+use super::grid::markdown;
 use super::grids;
 use super::told;
 use crate::results::Results;
 use crate::table::legend;
 
 pub(crate) fn page(results: &Results) -> String {
-    let mut text = format!("# drystone {}\n\n`{}`\n\n", results.kind, results.command);
+    let mut text = format!(
+        "# drystone {}\n\n{}\n\n",
+        markdown(&results.kind),
+        markdown(&results.command)
+    );
     for label in &results.labels {
-        text += &format!("- **{label}**\n");
+        text += &format!("- **{}**\n", markdown(label));
     }
     text += "\n| | |\n|---|---|\n";
     for (key, value) in super::facts(results) {
-        text += &format!("| {key} | {} |\n", value.replace('|', "\\|"));
+        text += &format!("| {key} | {} |\n", markdown(&value));
     }
     text += "\n## Targets\n\n";
     text += &grids::targets(results).to_markdown();
@@ -20,10 +25,14 @@ pub(crate) fn page(results: &Results) -> String {
     text += &grids::overview(results).to_markdown();
     text += &format!("\n```text\n{}\n```\n", legend(results));
     for trace in &results.traces {
-        text += &format!("\n## {}\n\n{}\n\n", trace.name, told(trace));
+        text += &format!("\n## {}\n\n{}\n\n", markdown(&trace.name), told(trace));
         text += &grids::throughput(results, trace).to_markdown();
         for row in trace.rows.iter().filter(|row| !row.status.is_ok()) {
-            text += &format!("\n**{}**: {}\n", row.target, row.status.sentence());
+            text += &format!(
+                "\n**{}**: {}\n",
+                markdown(&row.target),
+                markdown(&row.status.sentence())
+            );
         }
         for (title, grid) in [
             ("Memory", grids::memory(trace)),

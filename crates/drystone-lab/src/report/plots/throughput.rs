@@ -11,20 +11,17 @@ use crate::results::{Row, TraceResult};
 /// Height of a row, in pixels.
 const ROW: u32 = 26;
 
-/// Median, low and high ratio of a row; the baseline's are of itself.
+/// Median, low and high ratio of a row; the baseline's are of itself. Without an interval all
+/// three are the median.
 fn ratio(trace: &TraceResult, row: &Row) -> Option<(f64, f64, f64)> {
     row.throughput.as_ref()?;
-    match &row.versus {
-        Some(versus) => {
-            let ratio = versus.ratio;
-            Some((ratio.median, ratio.low, ratio.high))
-        }
-        None if row.target == trace.baseline => {
-            let noise = trace.noise.against_itself;
-            Some((1.0, noise.low, noise.high))
-        }
-        None => None,
-    }
+    let (median, ratio) = match &row.versus {
+        Some(versus) => (versus.ratio.median, versus.ratio),
+        None if row.target == trace.baseline => (1.0, trace.noise.against_itself),
+        None => return None,
+    };
+    let (low, high) = ratio.interval().unwrap_or((median, median));
+    Some((median, low, high))
 }
 
 pub(crate) fn svg(trace: &TraceResult) -> Option<String> {
