@@ -158,10 +158,10 @@ struct Watched<R> {
 impl<R: Read> Read for Watched<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let result = self.source.read(buffer);
-        if let Err(error) = &result {
-            if error.kind() != io::ErrorKind::Interrupted {
-                self.failure = Some(copy_of(error));
-            }
+        if let Err(error) = &result
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            self.failure = Some(copy_of(error));
         }
         result
     }
