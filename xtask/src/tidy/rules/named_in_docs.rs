@@ -5,7 +5,8 @@ use crate::tidy::Finding;
 use crate::tidy::tree::Tree;
 
 const WRAPPERS: (&str, &str) = ("drystone-wrap", "docs/COMPOSING.md");
-const RESULTS: (&str, &str) = ("benches/results/", "docs/BENCHMARKS.md");
+const RESULTS: &str = "benches/results/";
+const PAGES: &[&str] = &["docs/BENCHMARKS.md", "docs/design/"];
 
 pub(crate) fn find(tree: &Tree) -> Vec<Finding> {
     wrappers(tree, WRAPPERS.0)
@@ -37,24 +38,24 @@ fn wrappers(tree: &Tree, wrap: &str) -> Vec<Finding> {
         .collect()
 }
 
-/// Every committed table of figures stands in the page that says how figures are made.
+/// Every committed table of figures stands in a page that says how the figures were made: the
+/// page of benchmarks, or the design page of what was measured.
 fn results(tree: &Tree) -> Vec<Finding> {
-    let (dir, page) = RESULTS;
-    let Some(text) = tree.text_of(page) else {
-        return Vec::new();
+    let says_how = |table: &str| {
+        let is_page = |path: &str| PAGES.iter().any(|start| path.starts_with(start));
+        tree.others
+            .iter()
+            .any(|file| is_page(&file.path) && file.text.contains(table))
     };
     let tables = tree
         .paths
         .iter()
-        .filter(|path| path.starts_with(dir) && path.ends_with(".csv"));
+        .filter_map(|path| Some((path, path.strip_prefix(RESULTS)?)));
     tables
-        .filter(|path| !text.contains(path.trim_start_matches(dir)))
-        .map(|path| {
-            Finding::new(
-                path,
-                0,
-                format!("{page} does not say how these figures were made"),
-            )
+        .filter(|(_, table)| table.ends_with(".csv") && !says_how(table))
+        .map(|(path, _)| {
+            let message = format!("no page of {} says how it was made", PAGES.join(", "));
+            Finding::new(path, 0, message)
         })
         .collect()
 }
@@ -92,11 +93,14 @@ mod tests {
 
     #[test]
     fn a_table_of_figures_without_its_making_is_found() {
-        let found = |page| {
+        let found = |path, page| {
             let csv = ("benches/results/slab.csv", "a,b\n");
-            results(&Tree::sample(&[csv, ("docs/BENCHMARKS.md", page)])).len()
+            results(&Tree::sample(&[csv, (path, page)])).len()
         };
-        assert_eq!(found("made by hand"), 1);
-        assert_eq!(found("`results/slab.csv`: cargo xtask bench slab"), 0);
+        let made = "`results/slab.csv`: cargo xtask bench slab";
+        assert_eq!(found("docs/BENCHMARKS.md", "made by hand"), 1);
+        assert_eq!(found("docs/BENCHMARKS.md", made), 0);
+        assert_eq!(found("docs/design/slab.md", made), 0);
+        assert_eq!(found("README.md", made), 1);
     }
 }
