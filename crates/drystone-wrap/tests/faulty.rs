@@ -100,34 +100,6 @@ fn every_nth_of_the_requests_of_a_sequence_fails() {
 }
 
 #[test]
-fn policies_count_exactly_across_threads() {
-    const THREADS: usize = 4;
-    let rounds = if cfg!(miri) { 10 } else { 1000 };
-    let after = FailAfter::new(rounds + 3);
-    let nth = FailEveryNth::new(3);
-    let (passed, failed) = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..THREADS)
-            .map(|_| {
-                scope.spawn(|| {
-                    let passed = answers(&after, rounds)
-                        .iter()
-                        .filter(|&&fail| !fail)
-                        .count();
-                    let failed = answers(&nth, rounds).iter().filter(|&&fail| fail).count();
-                    (passed, failed)
-                })
-            })
-            .collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().expect("no panic"))
-            .fold((0, 0), |sum, each| (sum.0 + each.0, sum.1 + each.1))
-    });
-    assert_eq!(passed, rounds + 3);
-    assert_eq!(failed, THREADS * rounds / 3);
-}
-
-#[test]
 fn a_policy_can_be_lent() {
     let policy = FailAfter::new(1);
     let faulty = Faulty::new(Slots::new(2), &policy);

@@ -3,63 +3,11 @@
 mod common;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::{Blocks, SLOT, Slots};
 use drystone_core::{AllocError, Allocator, Owns, Reset};
 use drystone_wrap::{Locked, NoLock, RawLock, SpinLock};
-
-const THREADS: usize = 4;
-
-/// Threads that allocate, fill, resize, check and free. `Slots` has no protection of its own: a
-/// slot given out twice shows in the bytes, and Miri sees the race.
-fn hammer<L: RawLock + Sync>(locked: &Locked<Slots, L>) {
-    let rounds = if cfg!(miri) { 12 } else { 20_000 };
-    let start = Barrier::new(THREADS);
-    std::thread::scope(|scope| {
-        for thread in 0..THREADS as u8 {
-            let start = &start;
-            scope.spawn(move || {
-                start.wait();
-                for round in 0..rounds {
-                    let seed = thread.wrapping_mul(61).wrapping_add(round as u8);
-                    let Ok(block) = locked.take(8, 8) else {
-                        continue;
-                    };
-                    block.fill(seed);
-                    let block = locked.grow_to(block, SLOT).expect("in place");
-                    block.check(seed, 8);
-                    assert_eq!(locked.usable(block), Some(SLOT));
-                    assert!(locked.owns(block.ptr));
-                    locked.give(block);
-                }
-            });
-        }
-    });
-    assert_eq!(locked.with(Slots::live), 0);
-}
-
-#[test]
-fn threads_take_turns_with_the_spin_lock() {
-    hammer(&Locked::new(Slots::new(3)));
-    hammer(&Locked::with_lock(Slots::new(2), SpinLock::new()));
-}
-
-#[cfg(feature = "parking_lot")]
-#[cfg_attr(
-    miri,
-    ignore = "parking_lot 0.12 makes pointers from integers while it waits: cargo test --all-features"
-)]
-#[test]
-fn threads_take_turns_with_parking_lot() {
-    use drystone_wrap::ParkingLotLock;
-    hammer(&Locked::with_lock(Slots::new(3), ParkingLotLock::new()));
-    assert_eq!(
-        format!("{:?}", ParkingLotLock::default()),
-        "ParkingLotLock { locked: false }"
-    );
-}
 
 #[test]
 fn one_thread_needs_no_lock() {

@@ -2,8 +2,6 @@
 
 mod common;
 
-use std::sync::Barrier;
-
 use common::{Blocks, SLOT, Slots, layout};
 use drystone_core::{AllocError, Allocator, Deallocator, Owns, Reset, Stats};
 use drystone_wrap::{Locked, Off, On, Statistics};
@@ -125,59 +123,6 @@ fn counters_can_be_statics() {
     assert_eq!(text, "Statistics { inner: Locked { .. }, .. }");
 }
 
-const THREADS: usize = 4;
-
-#[test]
-fn blocks_held_by_all_threads_at_once_make_the_exact_peak() {
-    let counted = Statistics::new(Locked::new(Slots::new(64)));
-    let each = if cfg!(miri) { 3 } else { 16 };
-    let all_hold = Barrier::new(THREADS);
-    std::thread::scope(|scope| {
-        for _ in 0..THREADS {
-            scope.spawn(|| {
-                let blocks: Vec<_> = (0..each)
-                    .map(|_| counted.take(10, 1).expect("room"))
-                    .collect();
-                all_hold.wait();
-                for block in blocks {
-                    counted.give(block);
-                }
-            });
-        }
-    });
-    let total = (THREADS * each) as u64;
-    let peak = 10 * total;
-    assert_eq!(
-        figures(&counted.stats()),
-        [total, total, 0, 0, peak, peak, peak]
-    );
-}
-
-#[test]
-fn no_count_is_lost_when_threads_do_all_kinds_of_requests() {
-    let rounds: u64 = if cfg!(miri) { 8 } else { 20_000 };
-    let counted = Statistics::new(Locked::new(Slots::new(THREADS as u32)));
-    let start = Barrier::new(THREADS);
-    std::thread::scope(|scope| {
-        for _ in 0..THREADS {
-            scope.spawn(|| {
-                start.wait();
-                for _ in 0..rounds {
-                    let block = counted.take(8, 1).expect("a slot for each thread");
-                    let block = counted.grow_to(block, 24).expect("in place");
-                    assert_eq!(counted.grow_to(block, SLOT + 1), Err(AllocError));
-                    let block = counted.shrink_to(block, 4, 1).expect("in place");
-                    counted.give(block);
-                }
-            });
-        }
-    });
-    let n = rounds * THREADS as u64;
-    let stats = counted.stats();
-    assert_eq!(figures(&stats)[..6], [n, n, 2 * n, n, 24 * n, 24 * n]);
-    assert!((24..=24 * THREADS as u64).contains(&stats.peak_live_bytes));
-}
-
 #[test]
 fn a_peak_made_by_one_thread_survives_the_arrival_of_another() {
     let counted = Statistics::new(Locked::new(Slots::new(8)));
@@ -224,23 +169,6 @@ fn an_allocator_that_changes_threads_keeps_its_figures() {
     }
     counted.give(block);
     assert_eq!(counted.stats().live_bytes(), 0);
-}
-
-#[test]
-fn threads_that_live_one_after_another_count_exactly() {
-    let counted = Statistics::new(Locked::new(Slots::new(2)));
-    for rounds in 1..=6 {
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                let block = counted.take(9, 1).expect("room");
-                counted.give(block);
-            });
-        });
-        assert_eq!(
-            figures(&counted.stats()),
-            [rounds, rounds, 0, 0, 9 * rounds, 9 * rounds, 9]
-        );
-    }
 }
 
 /// Counts in a thread-local's destructor, when other thread-locals may be gone.
