@@ -50,19 +50,10 @@ use drystone_core::{
 /// `P` must know its own blocks; an allocator that does not cannot be a primary:
 ///
 /// ```compile_fail,E0277
-/// use drystone_core::{AllocError, Allocator, Deallocator, NonZeroLayout};
-/// use core::ptr::NonNull;
+/// use drystone_backing::System;
+/// use drystone_wrap::WithFallback;
 ///
-/// struct Forgetful; // an allocator without `Owns`
-/// unsafe impl Deallocator for Forgetful {
-///     unsafe fn deallocate(&self, _: NonNull<u8>, _: NonZeroLayout) {}
-/// }
-/// unsafe impl Allocator for Forgetful {
-///     fn allocate(&self, _: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
-///         Err(AllocError)
-///     }
-/// }
-/// drystone_wrap::WithFallback::new(Forgetful, Forgetful);
+/// WithFallback::new(System, System);
 /// ```
 ///
 /// A secondary that takes its memory from the primary (a slab cut out of the arena that is the
