@@ -1,6 +1,6 @@
 //! The bump arena: exhaustion to the byte, alignment, the topmost block, commits, moves, values.
 
-mod slab_ranges;
+mod ranges;
 
 use std::cell::Cell;
 use std::mem::MaybeUninit;
@@ -15,7 +15,7 @@ use drystone_core::{
     NonZeroLayout, Owns, Region, Reset, StableAddress,
 };
 use drystone_layout::{BumpArena, Slab};
-use slab_ranges::{Inline, Lazy, Skewed, heap, layout};
+use ranges::{Inline, Lazy, Skewed, heap, layout};
 
 fn arena(bytes: usize) -> BumpArena<HeapSegment> {
     BumpArena::new(heap(bytes, 64))

@@ -1,16 +1,15 @@
 //! Every promise of the bump arena and of its scopes, over every kind of range.
 
-mod slab_ranges;
+mod ranges;
 
-use std::mem::{self, MaybeUninit};
-use std::sync::Mutex;
+use std::mem;
 
 use drystone_backing::{HeapBacked, InlineBacked, MmapBacked, StaticBacked, System};
 use drystone_core::{AllocatedRegion, NonZeroLayout, Region};
 use drystone_layout::{BumpArena, Scope};
 use drystone_testkit::conformance::Caps;
 use drystone_testkit::conformance_suite;
-use slab_ranges::{Lazy, Skewed};
+use ranges::{Lazy, Skewed, buffer, kept};
 
 /// The largest block and alignment that are tried, and how many: less where each byte is slow.
 const LIMITS: (usize, usize, usize) = if cfg!(miri) {
@@ -63,27 +62,9 @@ conformance_suite!(
     owns, reset, stable_address, inspect, sends
 );
 
-/// What [`kept`] keeps: where the values are, so that they do not count as leaked.
-static KEPT: Mutex<Vec<Kept>> = Mutex::new(Vec::new());
-
-struct Kept(#[expect(dead_code, reason = "holds the value")] *mut ());
-
-// SAFETY: the pointer is never used.
-unsafe impl Send for Kept {}
-
-/// A value that lives as long as the test program.
-fn kept<T>(value: T) -> &'static mut T {
-    let value = Box::into_raw(Box::new(value));
-    KEPT.lock()
-        .expect("no test panics here")
-        .push(Kept(value.cast()));
-    // SAFETY: the box was just given up, and nothing uses the pointer that is kept.
-    unsafe { &mut *value }
-}
-
 conformance_suite!(
     static_buffer,
-    || BumpArena::new(StaticBacked::new(&mut kept([MaybeUninit::uninit(); BYTES])[1..])), CAPS;
+    || BumpArena::new(StaticBacked::new(&mut buffer::<BYTES>()[1..])), CAPS;
     owns, reset, stable_address, inspect, sends
 );
 

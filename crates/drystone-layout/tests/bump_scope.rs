@@ -1,6 +1,6 @@
 //! Scopes: what comes back, what stays, and how exactly.
 
-mod slab_ranges;
+mod ranges;
 
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,7 +12,7 @@ use drystone_core::{
     StableAddress,
 };
 use drystone_layout::{BumpArena, Scope};
-use slab_ranges::{Inline, heap, layout};
+use ranges::{Inline, heap, layout};
 
 fn arena(bytes: usize) -> BumpArena<HeapSegment> {
     BumpArena::new(heap(bytes, 64))

@@ -1,7 +1,7 @@
 //! Scopes in every order: all short sequences, and long random ones.
 
 mod bump_scopes;
-mod slab_ranges;
+mod ranges;
 
 use bump_scopes::{Machine, Step};
 use proptest::prelude::*;

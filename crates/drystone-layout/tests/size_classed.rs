@@ -1,6 +1,6 @@
 //! Size classes: which class serves what, exhaustion to the last block, runs, shares, and a model.
 
-mod slab_ranges;
+mod ranges;
 
 use std::collections::BTreeMap;
 use std::ptr::NonNull;
@@ -11,7 +11,7 @@ use drystone_core::{
     NonZeroLayout, Owns, Reset, SizeClass, StableAddress,
 };
 use drystone_layout::{SetupError, SizeClassed};
-use slab_ranges::{Inline, Lazy, Skewed, heap, layout};
+use ranges::{Inline, Lazy, Skewed, heap, layout};
 
 const DEFAULT: usize = SizeClass::COUNT;
 

@@ -1,8 +1,6 @@
 //! Every promise of the size classes, over every kind of range.
-//!
-//! Not under Miri, where it takes tens of minutes: there `size_classed.rs` beside it runs, and the facade's
-//! `pairs.rs` checks the same promises over a heap of size classes.
-#![cfg(not(miri))]
+
+mod ranges;
 
 use drystone_backing::StaticBacked;
 use drystone_backing::{HeapBacked, InlineBacked, MmapBacked, System};
@@ -11,6 +9,7 @@ use drystone_core::{AllocatedRegion, NonZeroLayout};
 use drystone_layout::SizeClassed;
 use drystone_testkit::conformance::Caps;
 use drystone_testkit::conformance_suite;
+use ranges::{buffer, kept};
 
 const BYTES: usize = if cfg!(miri) { 8 << 10 } else { 64 << 10 };
 const BLOCKS: usize = 8;
@@ -51,8 +50,8 @@ conformance_suite!(
 conformance_suite!(
     default_odd_static_buffer,
     || {
-        let buffer: &'static mut [u8] = Box::leak(vec![0; BYTES].into_boxed_slice());
-        SizeClassed::with_default_classes(StaticBacked::from_bytes(&mut buffer[3..])).expect("fits")
+        let range = StaticBacked::new(&mut buffer::<BYTES>()[3..]);
+        SizeClassed::with_default_classes(range).expect("fits")
     },
     DEFAULT;
     owns, reset, stable_address, inspect, sends
@@ -61,7 +60,7 @@ conformance_suite!(
 conformance_suite!(
     default_borrowed_inline,
     || {
-        let inline = Box::leak(Box::new(InlineBacked::<BYTES>::new()));
+        let inline = kept(InlineBacked::<BYTES>::new());
         SizeClassed::with_default_classes(Region::borrow(inline)).expect("fits")
     },
     DEFAULT;

@@ -1,6 +1,6 @@
 //! Slabs: strides, order, limits, set-up errors, moves, damaged links, and a model.
 
-mod slab_ranges;
+mod ranges;
 
 use std::collections::BTreeSet;
 use std::ptr::NonNull;
@@ -11,7 +11,7 @@ use drystone_core::{
     HeapSegment, Inspect, Misuse, NoProtection, NonZeroLayout, Owns, Reset, StableAddress,
 };
 use drystone_layout::{SetupError, Slab};
-use slab_ranges::{Inline, Lazy, Skewed, heap, layout};
+use ranges::{Inline, Lazy, Skewed, heap, layout};
 
 /// A protection with tags: enough to notice every single flipped bit.
 #[derive(Clone, Copy)]

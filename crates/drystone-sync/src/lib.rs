@@ -14,6 +14,7 @@
 //! | [`RawLock`] | what a lock is to an allocator; [`RawGuard`] unlocks on drop |
 //! | [`struct@NoLock`] | the lock of a single thread |
 //! | [`SpinLock`] | one word, waits by [`Backoff`]; absent where the target has no compare-and-swap |
+//! | [`thread_mark`] | tells the calling thread from every other; needs `std` |
 //! | [`CachePadded`] | a value on cache lines of its own |
 //!
 //! # Features
@@ -36,6 +37,7 @@ mod raw_lock;
 mod spin_lock;
 #[cfg(any(feature = "std", loom))]
 pub mod thread;
+mod thread_mark;
 
 pub use backoff::Backoff;
 pub use drystone_core::{CACHE_LINE, CachePadded};
@@ -44,3 +46,4 @@ pub use no_lock::NoLock;
 pub use raw_lock::RawLock;
 #[cfg(target_has_atomic = "32")]
 pub use spin_lock::SpinLock;
+pub use thread_mark::thread_mark;

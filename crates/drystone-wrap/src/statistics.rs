@@ -73,8 +73,6 @@ mod counters;
 mod counters;
 #[cfg(all(test, loom))]
 mod models;
-#[cfg(target_has_atomic = "64")]
-mod thread_mark;
 
 pub(crate) use counters::Counters;
 

@@ -13,7 +13,7 @@ use std::slice;
 use drystone_core::{Allocator, Deallocator, HeapSegment, NonZeroLayout, Region};
 use drystone_layout::{BumpArena, Scope};
 
-use crate::slab_ranges::{heap, layout};
+use crate::ranges::{heap, layout};
 
 /// One step. Scopes and blocks are named by indices into what is there; an index that names
 /// nothing makes the step void.

@@ -1,10 +1,10 @@
 //! [`Counters`]: plain while one thread counts, atomic once several do.
 
 use drystone_core::Stats;
-use drystone_sync::CachePadded;
 use drystone_sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use drystone_sync::{CachePadded, thread_mark};
 
-use super::{Event, Record, thread_mark};
+use super::{Event, Record};
 
 /// `owner`: nobody has counted yet.
 const VACANT: usize = 0;
@@ -155,7 +155,7 @@ impl Counters {
         if self.owner.load(Relaxed) == SHARED {
             return false;
         }
-        let claimed = thread_mark::current().is_some_and(|mark| {
+        let claimed = thread_mark().is_some_and(|mark| {
             self.owner
                 .compare_exchange(VACANT, mark, Relaxed, Relaxed)
                 .is_ok()
@@ -235,7 +235,7 @@ impl Record for Counters {
 
     #[inline]
     fn count_alone(&self, event: Event) -> bool {
-        let alone = thread_mark::current() == Some(self.owner.load(Relaxed));
+        let alone = thread_mark() == Some(self.owner.load(Relaxed));
         if alone {
             self.solo.count_alone(event);
         }

@@ -8,8 +8,8 @@
 use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use drystone_core::{AllocError, FixedRange, HeapSegment, NonZeroLayout, StableAddress, arith};
 
@@ -156,6 +156,32 @@ unsafe impl FixedRange for Lazy {
 
 // SAFETY: the inner range is stable.
 unsafe impl StableAddress for Lazy {}
+
+/// What [`kept`] keeps: where the values are, so that they do not count as leaked.
+static KEPT: Mutex<Vec<Kept>> = Mutex::new(Vec::new());
+
+struct Kept(#[expect(dead_code, reason = "holds the value")] *mut ());
+
+// SAFETY: the pointer is never used.
+unsafe impl Send for Kept {}
+
+/// A value that lives as long as the test program.
+pub fn kept<T>(value: T) -> &'static mut T {
+    let value = Box::into_raw(Box::new(value));
+    KEPT.lock()
+        .expect("no test panics here")
+        .push(Kept(value.cast()));
+    // SAFETY: the box was just given up, and nothing uses the pointer that is kept.
+    unsafe { &mut *value }
+}
+
+/// A buffer of `N` bytes at a multiple of 4096, for a range that borrows it for good.
+pub fn buffer<const N: usize>() -> &'static mut [MaybeUninit<u8>] {
+    #[repr(align(4096))]
+    struct Aligned<const N: usize>([MaybeUninit<u8>; N]);
+
+    &mut kept(Aligned([MaybeUninit::uninit(); N])).0
+}
 
 /// Bytes inside the value: they move with it.
 #[repr(C, align(16))]
