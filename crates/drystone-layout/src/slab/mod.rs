@@ -47,25 +47,20 @@
 
 pub(crate) mod digest;
 mod inspect;
+pub(crate) mod kernel;
 pub(crate) mod slot_list;
 mod tagged;
 
-use core::cell::Cell;
 use core::fmt;
-use core::marker::PhantomData;
 use core::ptr::NonNull;
 
 use drystone_core::{
     AllocError, Allocator, Deallocator, FixedRange, FreelistProtection, NoProtection,
-    NonZeroLayout, Owns, Reset, StableAddress, arith,
+    NonZeroLayout, Owns, Reset, StableAddress,
 };
 
 use crate::SetupError;
-use slot_list::SlotList;
-use tagged::TaggedLink;
-
-/// How much of a range that commits on demand is committed at once, in bytes.
-const COMMIT_STEP_BYTES: usize = 64 << 10;
+use kernel::SlotKernel;
 
 /// Blocks for values of type `T`, cut from the range `B`.
 ///
@@ -107,16 +102,8 @@ const COMMIT_STEP_BYTES: usize = 64 << 10;
 /// assert_sync::<Slab<u64, HeapSegment>>();
 /// ```
 pub struct Slab<T, B, M = NoProtection> {
-    /// The free list and the carve cursor (I3, I4).
-    slots: SlotList,
-    /// The offset of the first slot (I1).
-    start: usize,
-    /// The offset after the last slot (I2).
-    end: usize,
-    corruption_events: Cell<u64>,
-    protection: M,
+    kernel: SlotKernel<T, M>,
     backing: B,
-    blocks: PhantomData<fn() -> T>,
 }
 
 impl<T, B, M: FreelistProtection> Slab<T, B, M> {
@@ -124,63 +111,20 @@ impl<T, B, M: FreelistProtection> Slab<T, B, M> {
     /// link, rounded up to the alignment of `T`.
     ///
     /// A link takes 4 bytes on a 32-bit target and 8 on a 64-bit one; with tags always 8.
-    pub const STRIDE: usize = {
-        assert!(size_of::<T>() > 0, "a slab of a zero-sized type");
-        let size = if size_of::<T>() < Self::LINK_SIZE {
-            Self::LINK_SIZE
-        } else {
-            size_of::<T>()
-        };
-        match arith::align_up(size, align_of::<T>()) {
-            Some(stride) => stride,
-            None => panic!("the stride exceeds the address space"),
-        }
-    };
+    pub const STRIDE: usize = SlotKernel::<T, M>::STRIDE;
 
     /// The alignment of every block in bytes: that of `T`, or up to 8 where the stride keeps that
     /// too.
-    pub const SLOT_ALIGN: usize = {
-        let natural = arith::natural_align(Self::STRIDE);
-        let kept = if natural < 8 { natural } else { 8 };
-        if kept < align_of::<T>() {
-            align_of::<T>()
-        } else {
-            kept
-        }
-    };
+    pub const SLOT_ALIGN: usize = SlotKernel::<T, M>::SLOT_ALIGN;
 
     /// The most blocks that a slab of this type can have: `u32::MAX - 1`, or as many as fit in
     /// `isize::MAX` bytes.
-    pub const CAPACITY_MAX: usize = {
-        let in_bytes = arith::SIZE_MAX / Self::STRIDE;
-        let indices = u32::MAX as usize - 1;
-        if in_bytes < indices {
-            in_bytes
-        } else {
-            indices
-        }
-    };
-
-    const LINK_SIZE: usize = if M::TAGGED {
-        size_of::<TaggedLink>()
-    } else {
-        size_of::<usize>()
-    };
-
-    /// How much is committed at once, in whole slots.
-    const COMMIT_STEP: usize = {
-        let slots = COMMIT_STEP_BYTES / Self::STRIDE;
-        if slots == 0 {
-            Self::STRIDE
-        } else {
-            slots * Self::STRIDE
-        }
-    };
+    pub const CAPACITY_MAX: usize = SlotKernel::<T, M>::CAPACITY_MAX;
 
     /// The number of blocks.
     #[inline]
     pub fn capacity(&self) -> usize {
-        (self.end - self.start) / Self::STRIDE
+        self.kernel.capacity()
     }
 
     /// The distance between two blocks in bytes, which is also the size of every block:
@@ -222,71 +166,18 @@ impl<T, B: FixedRange, M: FreelistProtection> Slab<T, B, M> {
     /// range is too small, or if it can move and guarantees less than the slot alignment. The
     /// range is dropped.
     pub fn with_protection(capacity: usize, backing: B, protection: M) -> Result<Self, SetupError> {
-        let (start, end) = Self::place(capacity, &backing)?;
-        let ready = if backing.commits_on_demand() {
-            start
-        } else {
-            end
-        };
-        let slab = Self {
-            slots: SlotList::new(start, ready),
-            start,
-            end,
-            corruption_events: Cell::new(0),
-            protection,
-            backing,
-            blocks: PhantomData,
-        };
+        let kernel = SlotKernel::new(capacity, &backing, protection)?;
+        let slab = Self { kernel, backing };
         slab.debug_assert_invariants();
         Ok(slab)
-    }
-
-    /// Where the first slot starts and the last one ends.
-    fn place(capacity: usize, backing: &B) -> Result<(usize, usize), SetupError> {
-        if capacity == 0 {
-            return Err(SetupError::ZeroCapacity);
-        }
-        if capacity > Self::CAPACITY_MAX {
-            return Err(SetupError::CapacityAboveLimit {
-                capacity,
-                limit: Self::CAPACITY_MAX,
-            });
-        }
-        let Some(start) = backing.align_offset(0, Self::SLOT_ALIGN) else {
-            return Err(SetupError::AlignmentUnavailable {
-                align: Self::SLOT_ALIGN,
-                base_align: backing.base_align(),
-            });
-        };
-        // The capacity is within its limit, so the product does not overflow.
-        let bytes = capacity * Self::STRIDE;
-        if !arith::range_fits(start, bytes, backing.size()) {
-            return Err(SetupError::RangeTooSmall {
-                needed_bytes: start.saturating_add(bytes),
-                available_bytes: backing.size(),
-            });
-        }
-        Ok((start, start + bytes))
-    }
-
-    /// Whether blocks of `layout` fit a slot. Folds away where the layout is a constant.
-    #[inline]
-    fn fits(layout: NonZeroLayout) -> bool {
-        layout.size().get() <= Self::STRIDE && layout.align().get() <= Self::SLOT_ALIGN
-    }
-
-    /// A pointer to the slot at `offset`.
-    #[inline]
-    fn slot(&self, offset: usize) -> NonNull<u8> {
-        debug_assert!(offset < self.end);
-        // SAFETY: every offset in use is that of a slot, which by I2 lies in the range.
-        unsafe { self.backing.base().add(offset) }
     }
 
     /// The block at `offset`, as long as its slot.
     #[inline]
     fn block(&self, offset: usize) -> NonNull<[u8]> {
-        NonNull::slice_from_raw_parts(self.slot(offset), Self::STRIDE)
+        // SAFETY: the kernel was placed in this range, and every offset in use is that of a slot.
+        let slot = unsafe { self.kernel.slot(self.backing.base(), offset) };
+        NonNull::slice_from_raw_parts(slot, Self::STRIDE)
     }
 
     /// The offset of `ptr`, by its address.
@@ -297,52 +188,11 @@ impl<T, B: FixedRange, M: FreelistProtection> Slab<T, B, M> {
             .wrapping_sub(self.backing.base().addr().get())
     }
 
-    /// Takes the slot that was freed last.
-    #[inline]
-    fn pop(&self) -> Option<usize> {
-        if M::TAGGED {
-            return self.pop_tagged();
-        }
-        // SAFETY: the offsets on the list count from this base, and the slots of I4 are aligned
-        // by I1 and the stride.
-        unsafe { self.slots.pop(self.backing.base(), Self::SLOT_ALIGN) }
-    }
-
-    /// Cuts off the next slot never used.
-    #[inline]
-    fn carve(&self) -> Result<usize, AllocError> {
-        match self.slots.carve(Self::STRIDE) {
-            Some(offset) => Ok(offset),
-            None if self.backing.commits_on_demand() => self.commit_and_carve(),
-            None => Err(AllocError),
-        }
-    }
-
-    /// Commits the next step of the range, or one slot where that is all there is memory for.
-    #[cold]
-    #[inline(never)]
-    fn commit_and_carve(&self) -> Result<usize, AllocError> {
-        let ready = self.slots.ready();
-        let step = Self::COMMIT_STEP.min(self.end - ready);
-        if step == 0 {
-            return Err(AllocError);
-        }
-        let step = match self.backing.commit(ready, step) {
-            Ok(()) => step,
-            Err(AllocError) => {
-                self.backing.commit(ready, Self::STRIDE)?;
-                Self::STRIDE
-            }
-        };
-        self.slots.set_carve(self.slots.carved(), ready + step);
-        self.slots.carve(Self::STRIDE).ok_or(AllocError)
-    }
-
     /// The block at `ptr`, if blocks of `new` fit its slot.
     #[inline]
     fn in_place(&self, ptr: NonNull<u8>, new: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
         // All slots are alike: a layout that does not fit this one fits none.
-        if Self::fits(new) {
+        if SlotKernel::<T, M>::fits(new) {
             Ok(self.block(self.offset_of(ptr)))
         } else {
             Err(AllocError)
@@ -355,18 +205,9 @@ impl<T, B: FixedRange, M: FreelistProtection> Slab<T, B, M> {
 unsafe impl<T, B: FixedRange, M: FreelistProtection> Deallocator for Slab<T, B, M> {
     #[inline]
     unsafe fn deallocate(&self, ptr: NonNull<u8>, layout: NonZeroLayout) {
-        let base = self.backing.base();
-        let offset = self.offset_of(ptr);
-        debug_assert!(Self::fits(layout), "the layout does not fit a slot");
-        debug_assert!(self.is_carved_slot(offset), "not a block of this slab");
-        if M::TAGGED {
-            // SAFETY: the caller gives up a live block of this slab.
-            unsafe { self.push_tagged(offset) };
-        } else {
-            // SAFETY: the caller gives up a live block of this slab, so `offset` is a slot by I2,
-            // aligned by I1, not on the list, and a stride holds a link.
-            unsafe { self.slots.push(base, offset, Self::SLOT_ALIGN) };
-        }
+        let (base, offset) = (self.backing.base(), self.offset_of(ptr));
+        // SAFETY: the kernel was placed in this range, and the caller gives up a live block of it.
+        unsafe { self.kernel.free(base, offset, layout) };
     }
 }
 
@@ -375,13 +216,11 @@ unsafe impl<T, B: FixedRange, M: FreelistProtection> Deallocator for Slab<T, B, 
 unsafe impl<T, B: FixedRange, M: FreelistProtection> Allocator for Slab<T, B, M> {
     #[inline]
     fn allocate(&self, layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
-        if !Self::fits(layout) {
+        if !SlotKernel::<T, M>::fits(layout) {
             return Err(AllocError);
         }
-        let offset = match self.pop() {
-            Some(offset) => offset,
-            None => self.carve()?,
-        };
+        // SAFETY: the kernel was placed in this range.
+        let offset = unsafe { self.kernel.allocate(&self.backing) }?;
         Ok(self.block(offset))
     }
 
@@ -414,40 +253,37 @@ unsafe impl<T, B: FixedRange, M: FreelistProtection> Allocator for Slab<T, B, M>
 
     #[inline]
     fn capacity_bytes(&self) -> Option<usize> {
-        Some(self.end - self.start)
+        Some(self.kernel.bytes())
     }
 
     #[inline]
     fn corruption_events(&self) -> u64 {
-        self.corruption_events.get()
+        self.kernel.corruption_events()
     }
 }
 
 // SAFETY: every block lies in `start .. end` by I2, and no other memory does.
-unsafe impl<T, B: FixedRange, M> Owns for Slab<T, B, M> {
+unsafe impl<T, B: FixedRange, M: FreelistProtection> Owns for Slab<T, B, M> {
     #[inline]
     fn owns(&self, ptr: NonNull<u8>) -> bool {
-        let first = self.backing.base().addr().get().wrapping_add(self.start);
-        ptr.addr().get().wrapping_sub(first) < self.end - self.start
+        self.kernel.contains(self.offset_of(ptr))
     }
 }
 
 // SAFETY: the slab keeps offsets only, and blocks lie in the range.
 unsafe impl<T, B: StableAddress, M> StableAddress for Slab<T, B, M> {}
 
-impl<T, B, M> Reset for Slab<T, B, M> {
+impl<T, B: FixedRange, M: FreelistProtection> Reset for Slab<T, B, M> {
     fn reset(&mut self) {
-        self.slots.take_head();
-        self.slots.set_carve(self.start, self.slots.ready());
+        // SAFETY: the kernel was placed in this range; with `&mut` to the slab all its blocks end.
+        unsafe { self.kernel.reset(self.backing.base()) };
     }
 }
 
 impl<T, B, M> fmt::Debug for Slab<T, B, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Slab")
-            .field("slots", &self.slots)
-            .field("start", &self.start)
-            .field("end", &self.end)
+            .field("kernel", &self.kernel)
             .finish_non_exhaustive()
     }
 }

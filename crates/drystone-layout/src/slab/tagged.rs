@@ -5,9 +5,11 @@
 //! is taken away while the protection runs, in walks too, so a call back into the slab finds it
 //! empty, and what such a call frees is lost; and a panic of the protection ends the process.
 
-use drystone_core::{FixedRange, FreeLink, FreelistProtection, abort_on_unwind};
+use core::ptr::NonNull;
 
-use super::Slab;
+use drystone_core::{FreeLink, FreelistProtection, abort_on_unwind};
+
+use super::kernel::SlotKernel;
 use super::slot_list::{NONE, is_none, load, store};
 
 /// What a free slot holds under a protection with tags.
@@ -22,7 +24,7 @@ pub(super) struct TaggedLink {
 /// The end of the list. No slot has this index: a capacity is at most `u32::MAX - 1`.
 const END: u32 = u32::MAX;
 
-impl<T, B: FixedRange, M: FreelistProtection> Slab<T, B, M> {
+impl<T, M: FreelistProtection> SlotKernel<T, M> {
     /// The index of the slot at `offset`. A division by a constant.
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "the capacity fits a u32")]
@@ -37,13 +39,18 @@ impl<T, B: FixedRange, M: FreelistProtection> Slab<T, B, M> {
     }
 
     /// Takes the slot that was freed last. A link that does not verify ends the list: `None`.
+    ///
+    /// # Safety
+    ///
+    /// As said at [`SlotKernel`] of `base`.
     #[inline]
-    pub(super) fn pop_tagged(&self) -> Option<usize> {
+    pub(super) unsafe fn pop_tagged(&self, base: NonNull<u8>) -> Option<usize> {
         let head = self.slots.take_head();
         if is_none(head) {
             return None;
         }
-        match self.verified_next(head) {
+        // SAFETY: the head was on the list, and the caller vouches for `base`.
+        match unsafe { self.verified_next(base, head) } {
             Some(next) => {
                 self.slots.set_head(next);
                 Some(head)
@@ -59,9 +66,9 @@ impl<T, B: FixedRange, M: FreelistProtection> Slab<T, B, M> {
     ///
     /// # Safety
     ///
-    /// The slot belongs to this slab and to nobody else, and is not on the list.
+    /// As said at [`SlotKernel`] of `base`; the slot belongs to nobody and is not on the list.
     #[inline]
-    pub(super) unsafe fn push_tagged(&self, offset: usize) {
+    pub(super) unsafe fn push_tagged(&self, base: NonNull<u8>, offset: usize) {
         let head = self.slots.take_head();
         debug_assert_ne!(head, offset, "double free");
         let next = (!is_none(head)).then(|| self.index_of(head));
@@ -73,19 +80,27 @@ impl<T, B: FixedRange, M: FreelistProtection> Slab<T, B, M> {
             next: next.unwrap_or(END),
             tag: abort_on_unwind(|| self.protection.tag(link)),
         };
+        // SAFETY: a slot, by the caller's promise.
+        let slot = unsafe { self.slot(base, offset) };
         // SAFETY: the slot is free by the caller's promise, a stride holds a `TaggedLink`, and the
         // slot is aligned by I1.
-        unsafe { store(self.slot(offset), Self::SLOT_ALIGN, stored) };
+        unsafe { store(slot, Self::SLOT_ALIGN, stored) };
         self.slots.set_head(offset);
     }
 
     /// The offset after `offset` on the list, [`NONE`] at its end; `None` if the link there names
     /// a slot that is not carved or does not verify.
+    ///
+    /// # Safety
+    ///
+    /// As said at [`SlotKernel`] of `base`; the slot at `offset` is or was just on the list.
     #[inline]
-    pub(super) fn verified_next(&self, offset: usize) -> Option<usize> {
+    pub(super) unsafe fn verified_next(&self, base: NonNull<u8>, offset: usize) -> Option<usize> {
+        // SAFETY: a slot, by the caller's promise.
+        let slot = unsafe { self.slot(base, offset) };
         // SAFETY: the slot is on the list, so it holds a link or what somebody wrote over it; it
         // is aligned by I1.
-        let stored: TaggedLink = unsafe { load(self.slot(offset), Self::SLOT_ALIGN) };
+        let stored: TaggedLink = unsafe { load(slot, Self::SLOT_ALIGN) };
         let next = (stored.next != END).then_some(stored.next);
         let link = FreeLink {
             slot: self.index_of(offset),
@@ -98,14 +113,5 @@ impl<T, B: FixedRange, M: FreelistProtection> Slab<T, B, M> {
         } else {
             None
         }
-    }
-
-    /// Counts a damaged list; the caller has already let go of it. Its slots are lost until the
-    /// next reset.
-    #[cold]
-    #[inline(never)]
-    fn count_corruption(&self) {
-        let events = self.corruption_events.get();
-        self.corruption_events.set(events.saturating_add(1));
     }
 }

@@ -1,0 +1,352 @@
+//! [`SlotKernel`]: the bookkeeping of equal slots in a range whose base comes in with each call.
+//!
+//! # What
+//!
+//! The free list, the carve cursor and the guard of the links: everything that a slab is, except
+//! the range. A slab over one range holds one kernel; a layout of many segments holds one for each.
+//!
+//! # Memory picture
+//!
+//! ```text
+//!  base   start                       carved       ready  end
+//!   │       │                           │            │     │
+//!   ┌───────┬────────┬────────┬────────┬─────────────┬─────┬──────┐
+//!   │  pad  │ link   │ live T │ link   │ never used        │ rest │
+//!   └───────┴────────┴────────┴────────┴─────────────┴─────┴──────┘
+//! ```
+//!
+//! # Invariants
+//!
+//! - I1: `start` is a multiple of the slot alignment, as an address and across moves of the range.
+//! - I2: `start + capacity * stride == end <= range size`.
+//! - I3: `start <= carved <= ready <= end`, each a whole number of strides after `start`; the
+//!   bytes `start .. ready` are committed.
+//! - I4: the free list ends, and each of its slots is carved, starts at a whole number of strides
+//!   after `start`, is listed once and, with tags, has a tag that verifies.
+//! - I5: `free + live + lost == carved slots`, where slots are lost only when a damaged list is
+//!   abandoned, or when a protection calls back into the slab.
+//!
+//! # Threads
+//!
+//! One at a time: the fields are cells.
+//!
+//! # Cost
+//!
+//! That of [`SlotList`]: with `NoProtection` every other step is a constant and folds away.
+
+use core::cell::Cell;
+use core::fmt;
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+
+use drystone_core::{AllocError, FixedRange, FreelistProtection, NonZeroLayout, arith};
+
+use super::slot_list::SlotList;
+use super::tagged::TaggedLink;
+use crate::SetupError;
+
+/// How much of a range that commits on demand is committed at once, in bytes.
+const COMMIT_STEP_BYTES: usize = 64 << 10;
+
+/// Slots for values of type `T`, by their offsets from a base that each call brings.
+///
+/// Every unsafe method requires of its `base` or `range` the same: it is the range that
+/// [`place`](Self::place) was asked about, wherever it is now, and nothing else uses the slots
+/// that are not handed out.
+pub(crate) struct SlotKernel<T, M> {
+    /// The free list and the carve cursor (I3, I4).
+    pub(super) slots: SlotList,
+    /// The offset of the first slot (I1).
+    pub(super) start: usize,
+    /// The offset after the last slot (I2).
+    pub(super) end: usize,
+    pub(super) corruption_events: Cell<u64>,
+    pub(super) protection: M,
+    blocks: PhantomData<fn() -> T>,
+}
+
+impl<T, M: FreelistProtection> SlotKernel<T, M> {
+    /// The distance between two slots in bytes.
+    pub(crate) const STRIDE: usize = {
+        assert!(size_of::<T>() > 0, "a slab of a zero-sized type");
+        let size = if size_of::<T>() < Self::LINK_SIZE {
+            Self::LINK_SIZE
+        } else {
+            size_of::<T>()
+        };
+        match arith::align_up(size, align_of::<T>()) {
+            Some(stride) => stride,
+            None => panic!("the stride exceeds the address space"),
+        }
+    };
+
+    /// The alignment of every slot in bytes: that of `T`, or up to 8 where the stride keeps that.
+    pub(crate) const SLOT_ALIGN: usize = {
+        let natural = arith::natural_align(Self::STRIDE);
+        let kept = if natural < 8 { natural } else { 8 };
+        if kept < align_of::<T>() {
+            align_of::<T>()
+        } else {
+            kept
+        }
+    };
+
+    /// The most slots: `u32::MAX - 1`, or as many as fit in `isize::MAX` bytes.
+    pub(crate) const CAPACITY_MAX: usize = {
+        let in_bytes = arith::SIZE_MAX / Self::STRIDE;
+        let indices = u32::MAX as usize - 1;
+        if in_bytes < indices {
+            in_bytes
+        } else {
+            indices
+        }
+    };
+
+    const LINK_SIZE: usize = if M::TAGGED {
+        size_of::<TaggedLink>()
+    } else {
+        size_of::<usize>()
+    };
+
+    /// How much is committed at once, in whole slots.
+    const COMMIT_STEP: usize = {
+        let slots = COMMIT_STEP_BYTES / Self::STRIDE;
+        if slots == 0 {
+            Self::STRIDE
+        } else {
+            slots * Self::STRIDE
+        }
+    };
+
+    /// The offset of the first of `capacity` slots in `range`.
+    ///
+    /// # Errors
+    ///
+    /// [`SetupError`] if `capacity` is 0 or above [`CAPACITY_MAX`](Self::CAPACITY_MAX), if the
+    /// range is too small, or if it can move and guarantees less than the slot alignment.
+    pub(crate) fn place<B: FixedRange>(capacity: usize, range: &B) -> Result<usize, SetupError> {
+        if capacity == 0 {
+            return Err(SetupError::ZeroCapacity);
+        }
+        if capacity > Self::CAPACITY_MAX {
+            return Err(SetupError::CapacityAboveLimit {
+                capacity,
+                limit: Self::CAPACITY_MAX,
+            });
+        }
+        let Some(start) = range.align_offset(0, Self::SLOT_ALIGN) else {
+            return Err(SetupError::AlignmentUnavailable {
+                align: Self::SLOT_ALIGN,
+                base_align: range.base_align(),
+            });
+        };
+        // The capacity is within its limit, so the product does not overflow.
+        let bytes = capacity * Self::STRIDE;
+        if !arith::range_fits(start, bytes, range.size()) {
+            return Err(SetupError::RangeTooSmall {
+                needed_bytes: start.saturating_add(bytes),
+                available_bytes: range.size(),
+            });
+        }
+        Ok(start)
+    }
+
+    /// `capacity` slots, all free, in `range`.
+    ///
+    /// # Errors
+    ///
+    /// As [`place`](Self::place).
+    pub(crate) fn new<B: FixedRange>(
+        capacity: usize,
+        range: &B,
+        protection: M,
+    ) -> Result<Self, SetupError> {
+        let start = Self::place(capacity, range)?;
+        let end = start + capacity * Self::STRIDE;
+        let ready = if range.commits_on_demand() {
+            start
+        } else {
+            end
+        };
+        Ok(Self {
+            slots: SlotList::new(start, ready),
+            start,
+            end,
+            corruption_events: Cell::new(0),
+            protection,
+            blocks: PhantomData,
+        })
+    }
+
+    /// Whether blocks of `layout` fit a slot. Folds away where the layout is a constant.
+    #[inline]
+    pub(crate) fn fits(layout: NonZeroLayout) -> bool {
+        layout.size().get() <= Self::STRIDE && layout.align().get() <= Self::SLOT_ALIGN
+    }
+
+    /// The number of slots.
+    #[inline]
+    pub(crate) fn capacity(&self) -> usize {
+        self.bytes() / Self::STRIDE
+    }
+
+    /// The bytes of all slots.
+    #[inline]
+    pub(crate) fn bytes(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// Whether `offset`, counted from the base of the range, lies in a slot.
+    #[inline]
+    pub(crate) fn contains(&self, offset: usize) -> bool {
+        offset.wrapping_sub(self.start) < self.bytes()
+    }
+
+    /// How many damages were found.
+    #[inline]
+    pub(crate) fn corruption_events(&self) -> u64 {
+        self.corruption_events.get()
+    }
+
+    /// Takes a free slot: the one freed last, or the next never used.
+    ///
+    /// # Errors
+    ///
+    /// [`AllocError`] if all slots are live, or no more can be committed.
+    ///
+    /// # Safety
+    ///
+    /// As said at [`SlotKernel`] of `range`.
+    #[inline]
+    pub(crate) unsafe fn allocate<B: FixedRange>(&self, range: &B) -> Result<usize, AllocError> {
+        // SAFETY: the caller's promise about `range`.
+        match unsafe { self.pop(range.base()) } {
+            Some(offset) => Ok(offset),
+            // SAFETY: as above.
+            None => unsafe { self.carve(range) },
+        }
+    }
+
+    /// Takes the slot that was freed last.
+    ///
+    /// # Safety
+    ///
+    /// As said at [`SlotKernel`] of `base`.
+    #[inline]
+    pub(crate) unsafe fn pop(&self, base: NonNull<u8>) -> Option<usize> {
+        if M::TAGGED {
+            // SAFETY: the caller's promise about `base`.
+            return unsafe { self.pop_tagged(base) };
+        }
+        // SAFETY: the offsets on the list count from this base, and the slots of I4 are aligned
+        // by I1 and the stride.
+        unsafe { self.slots.pop(base, Self::SLOT_ALIGN) }
+    }
+
+    /// Cuts off the next slot never used.
+    ///
+    /// # Errors
+    ///
+    /// [`AllocError`] if there is none, or it cannot be committed.
+    ///
+    /// # Safety
+    ///
+    /// As said at [`SlotKernel`] of `range`.
+    #[inline]
+    pub(crate) unsafe fn carve<B: FixedRange>(&self, range: &B) -> Result<usize, AllocError> {
+        match self.slots.carve(Self::STRIDE) {
+            Some(offset) => Ok(offset),
+            None if range.commits_on_demand() => self.commit_and_carve(range),
+            None => Err(AllocError),
+        }
+    }
+
+    /// Commits the next step of the range, or one slot where that is all there is memory for.
+    #[cold]
+    #[inline(never)]
+    fn commit_and_carve<B: FixedRange>(&self, range: &B) -> Result<usize, AllocError> {
+        let ready = self.slots.ready();
+        let step = Self::COMMIT_STEP.min(self.end - ready);
+        if step == 0 {
+            return Err(AllocError);
+        }
+        let step = match range.commit(ready, step) {
+            Ok(()) => step,
+            Err(AllocError) => {
+                range.commit(ready, Self::STRIDE)?;
+                Self::STRIDE
+            }
+        };
+        self.slots.set_carve(self.slots.carved(), ready + step);
+        self.slots.carve(Self::STRIDE).ok_or(AllocError)
+    }
+
+    /// Takes the slot at `offset` back.
+    ///
+    /// # Safety
+    ///
+    /// As said at [`SlotKernel`] of `base`; the slot at `offset` was handed out by this kernel,
+    /// its holder gives it up, and `layout` fits it.
+    #[inline]
+    pub(crate) unsafe fn free(&self, base: NonNull<u8>, offset: usize, layout: NonZeroLayout) {
+        debug_assert!(Self::fits(layout), "the layout does not fit a slot");
+        debug_assert!(self.is_carved_slot(offset), "not a block of this slab");
+        if M::TAGGED {
+            // SAFETY: the caller gives up a live slot.
+            unsafe { self.push_tagged(base, offset) };
+        } else {
+            // SAFETY: the caller gives up a live slot, so `offset` is a slot by I2, aligned by I1,
+            // not on the list, and a stride holds a link.
+            unsafe { self.slots.push(base, offset, Self::SLOT_ALIGN) };
+        }
+    }
+
+    /// Whether a slot that has been handed out starts at `offset`.
+    #[inline]
+    pub(crate) fn is_carved_slot(&self, offset: usize) -> bool {
+        offset >= self.start
+            && offset < self.slots.carved()
+            && (offset - self.start).is_multiple_of(Self::STRIDE)
+    }
+
+    /// A pointer to the slot at `offset`.
+    ///
+    /// # Safety
+    ///
+    /// As said at [`SlotKernel`] of `base`; `offset` is that of a slot.
+    #[inline]
+    pub(crate) unsafe fn slot(&self, base: NonNull<u8>, offset: usize) -> NonNull<u8> {
+        debug_assert!(offset < self.end);
+        // SAFETY: by I2 the slot lies in the range.
+        unsafe { base.add(offset) }
+    }
+
+    /// Frees every slot at once.
+    ///
+    /// # Safety
+    ///
+    /// As said at [`SlotKernel`] of `base`; nothing uses a slot that was handed out.
+    pub(crate) unsafe fn reset(&mut self, base: NonNull<u8>) {
+        let _ = base;
+        self.slots.take_head();
+        self.slots.set_carve(self.start, self.slots.ready());
+    }
+
+    /// Counts a damage.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn count_corruption(&self) {
+        let events = self.corruption_events.get();
+        self.corruption_events.set(events.saturating_add(1));
+    }
+}
+
+impl<T, M> fmt::Debug for SlotKernel<T, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SlotKernel")
+            .field("slots", &self.slots)
+            .field("start", &self.start)
+            .field("end", &self.end)
+            .finish_non_exhaustive()
+    }
+}
