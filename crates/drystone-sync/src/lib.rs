@@ -14,6 +14,7 @@
 //! | [`RawLock`] | what a lock is to an allocator; [`RawGuard`] unlocks on drop |
 //! | [`struct@NoLock`] | the lock of a single thread |
 //! | [`SpinLock`] | one word, waits by [`Backoff`]; absent where the target has no compare-and-swap |
+//! | [`RemoteList`] | many threads put chains of blocks on it, one takes all; absent where the target has no compare-and-swap |
 //! | [`thread_mark`] | tells the calling thread from every other; needs `std` |
 //! | [`CachePadded`] | a value on cache lines of its own |
 //!
@@ -33,6 +34,8 @@ mod guard;
 pub mod hint;
 mod no_lock;
 mod raw_lock;
+#[cfg(target_has_atomic = "ptr")]
+mod remote_list;
 #[cfg(target_has_atomic = "32")]
 mod spin_lock;
 #[cfg(any(feature = "std", loom))]
@@ -44,6 +47,8 @@ pub use drystone_core::{CACHE_LINE, CachePadded};
 pub use guard::RawGuard;
 pub use no_lock::NoLock;
 pub use raw_lock::RawLock;
+#[cfg(target_has_atomic = "ptr")]
+pub use remote_list::{Closed, RemoteList};
 #[cfg(target_has_atomic = "32")]
 pub use spin_lock::SpinLock;
 pub use thread_mark::thread_mark;
