@@ -1,6 +1,8 @@
-//! [`Digest`]: the hash behind `Inspect::state_digest`, FNV-1a of 64 bits over words.
+//! [`Digest`]: the hash behind `Inspect::state_digest`.
 
-/// A running hash.
+/// A running hash: each word is mixed in by the finaliser of SplitMix64 (Steele, Lea and Flood,
+/// "Fast splittable pseudorandom number generators", 2014), a bijection, so two sequences of one
+/// length that differ in one word never collide.
 pub(crate) struct Digest(u64);
 
 impl Digest {
@@ -11,9 +13,10 @@ impl Digest {
 
     /// Adds a word.
     pub(crate) fn add(&mut self, word: u64) {
-        for byte in word.to_le_bytes() {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
+        let mut mixed = (self.0 ^ word).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        self.0 = mixed ^ (mixed >> 31);
     }
 
     /// Adds an offset or a count.

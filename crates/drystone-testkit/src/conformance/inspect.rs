@@ -77,7 +77,7 @@ fn validates<A: Allocator + Inspect>(allocator: &A, block: &Block<'_, A>) -> Ver
 
 fn refusals_leave_the_digest<A: Allocator + Inspect>(allocator: &A) -> Verdict {
     let digest = allocator.state_digest();
-    for absurd in absurd_layouts() {
+    for absurd in absurd_layouts().step_by(if cfg!(miri) { 8 } else { 1 }) {
         if allocator.allocate(absurd).is_err() {
             ensure!(
                 allocator.state_digest() == digest,
