@@ -12,11 +12,13 @@
 mod alloc_value_error;
 pub mod bump;
 mod error;
+pub mod generational_slab;
 pub mod size_classed;
 pub mod slab;
 
 pub use alloc_value_error::AllocValueError;
 pub use bump::{BumpArena, Scope};
 pub use error::SetupError;
+pub use generational_slab::{GenerationalSlab, Handle};
 pub use size_classed::SizeClassed;
 pub use slab::Slab;
