@@ -83,6 +83,8 @@ pub enum Misuse {
     LayoutMismatch,
     /// Bytes outside the block were overwritten.
     Overrun,
+    /// The link inside a free block was overwritten, or a free block is missing from its list.
+    DamagedLink,
 }
 
 impl Misuse {
@@ -96,6 +98,7 @@ impl Misuse {
             Self::NeverAllocated => "pointer never allocated",
             Self::LayoutMismatch => "layout mismatch",
             Self::Overrun => "buffer overrun",
+            Self::DamagedLink => "damaged free-list link",
         }
     }
 }

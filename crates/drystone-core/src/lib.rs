@@ -23,7 +23,8 @@
 //!
 //! None by default: no_std, no `alloc`, no atomics, no dependency. `alloc` adds [`HeapSource`]
 //! and forwarding for `Box`, `Rc` and `Arc`; `std` adds the operating system's words to
-//! [`OsError`]; `serde` makes [`Stats`] serialisable.
+//! [`OsError`], and a line on standard error to [`AbortOnMisuse`]; `serde` makes [`Stats`]
+//! serialisable; `siphash` adds `SipHashMac`.
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -32,6 +33,7 @@ extern crate alloc as alloc_crate;
 #[cfg(feature = "std")]
 extern crate std;
 
+mod abort;
 mod alloc;
 mod allocated_region;
 pub mod arith;
@@ -55,6 +57,7 @@ mod source;
 mod stats;
 mod unwind;
 
+pub use abort::AbortOnMisuse;
 pub use alloc::{Allocator, Deallocator};
 pub use allocated_region::AllocatedRegion;
 pub use cache_padded::{CACHE_LINE, CachePadded};
@@ -66,7 +69,9 @@ pub use inspect::{BlockInfo, Corruption, Inspect, Misuse, MisusePolicy, Report};
 pub use nonzero_layout::NonZeroLayout;
 pub use os::{Advice, OsBacked, OsError, Protection};
 pub use promise::{Owns, Reset, StableAddress};
-pub use protection::{FreeLink, FreelistProtection, NoProtection};
+#[cfg(feature = "siphash")]
+pub use protection::SipHashMac;
+pub use protection::{Checked, FreeLink, FreelistProtection, NoProtection, OnMisuse};
 pub use range::FixedRange;
 pub use region::Region;
 pub use size_class::SizeClass;

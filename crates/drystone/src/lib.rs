@@ -45,6 +45,7 @@
 //! | `alloc` | `HeapBacked`, `HeapSource`, forwarding for `Box`, `Rc` and `Arc` |
 //! | `mmap` | `MmapBacked`, `MmapSource`: pages of the operating system |
 //! | `parking_lot` | `ParkingLotLock`: waiters of [`Locked`] sleep |
+//! | `siphash` | `SipHashMac`: the links of a slab's free list carry a keyed code |
 //! | `trace` | the `trace` module: reads allocation traces |
 //! | `serde` | [`Stats`] and trace figures can be serialised |
 //! | `testing` | the `testing` module: checks for your own allocators |
@@ -53,12 +54,14 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 // Contracts.
+#[cfg(feature = "siphash")]
+pub use drystone_core::SipHashMac;
 pub use drystone_core::{
-    Advice, AllocError, AllocFaultPolicy, AllocatedRegion, Allocator, BlockInfo, CACHE_LINE,
-    CachePadded, Corruption, Deallocator, FixedRange, FreeLink, FreelistProtection, Inspect,
-    LayoutError, Misuse, MisusePolicy, NoProtection, NonZeroLayout, OsBacked, OsError, Owns,
-    Protection, Region, Report, Reset, SegmentSource, SizeClass, SourceFrom, StableAddress, Stats,
-    arith,
+    AbortOnMisuse, Advice, AllocError, AllocFaultPolicy, AllocatedRegion, Allocator, BlockInfo,
+    CACHE_LINE, CachePadded, Checked, Corruption, Deallocator, FixedRange, FreeLink,
+    FreelistProtection, Inspect, LayoutError, Misuse, MisusePolicy, NoProtection, NonZeroLayout,
+    OnMisuse, OsBacked, OsError, Owns, Protection, Region, Report, Reset, SegmentSource, SizeClass,
+    SourceFrom, StableAddress, Stats, arith,
 };
 #[cfg(feature = "alloc")]
 pub use drystone_core::{HeapSegment, HeapSource};

@@ -24,8 +24,9 @@ names! {
         AllocError, LayoutError, NonZeroLayout, Deallocator, Allocator, FixedRange, Region,
         AllocatedRegion, Owns, StableAddress, OsBacked, SegmentSource, SourceFrom, Reset,
         FreelistProtection, NoProtection, SizeClass, Stats, AllocFaultPolicy, CachePadded,
-        CACHE_LINE, Inspect, Misuse, MisusePolicy,
+        CACHE_LINE, Inspect, Misuse, MisusePolicy, Checked, OnMisuse, AbortOnMisuse,
     }
+    link_codes if "siphash": drystone_core { SipHashMac }
     heap_contracts if "alloc": drystone_core { HeapSource, HeapSegment }
     backings: drystone_backing { InlineBacked, StaticBacked }
     heap_backings if "alloc": drystone_backing { HeapBacked, HeapSource }

@@ -75,6 +75,7 @@ impl<T, M: FreelistProtection> SlotKernel<T, M> {
         let link = FreeLink {
             slot: self.index_of(offset),
             next,
+            epoch: 0,
         };
         let stored = TaggedLink {
             next: next.unwrap_or(END),
@@ -105,6 +106,7 @@ impl<T, M: FreelistProtection> SlotKernel<T, M> {
         let link = FreeLink {
             slot: self.index_of(offset),
             next,
+            epoch: 0,
         };
         let carved = (self.slots.carved() - self.start) / Self::STRIDE;
         let inside = next.is_none_or(|index| (index as usize) < carved);

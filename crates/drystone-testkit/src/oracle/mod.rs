@@ -49,7 +49,9 @@ use drystone_core::{
 
 use crate::bytes;
 use book::{Book, Entry};
-pub use policy::{AbortOnMisuse, CountMisuse, PanicOnMisuse};
+/// Ends the process at the first misuse, with one line.
+pub use drystone_core::AbortOnMisuse;
+pub use policy::{CountMisuse, PanicOnMisuse};
 
 /// The stamp of every red zone.
 const RED_ZONE: usize = 251;

@@ -1,7 +1,5 @@
-//! What to do about a misuse: panic, count, or end the process.
+//! What to do about a misuse: panic or count.
 
-use std::io::{self, Write};
-use std::process;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use drystone_core::{Misuse, MisusePolicy};
@@ -56,84 +54,5 @@ impl MisusePolicy for CountMisuse {
         self.latest.store(address, Ordering::Relaxed);
         // Relaxed: as above.
         self.count.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// Writes one line to standard error, `drystone: double free at 0x7f0c2a3b4010`, and aborts.
-///
-/// The line is put together in a fixed buffer: no allocation and no formatting, so it works with
-/// a damaged heap.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct AbortOnMisuse;
-
-impl MisusePolicy for AbortOnMisuse {
-    fn on_misuse(&self, misuse: Misuse, address: usize) {
-        let mut line = Line::new();
-        line.push(b"drystone: ");
-        line.push(misuse.name().as_bytes());
-        line.push(b" at 0x");
-        line.push_hex(address);
-        line.push(b"\n");
-        // A closed standard error changes nothing about what follows.
-        let _ = io::stderr().write_all(line.bytes());
-        process::abort();
-    }
-}
-
-/// One line of text in a fixed buffer. What does not fit is left out.
-struct Line {
-    buffer: [u8; 96],
-    len: usize,
-}
-
-impl Line {
-    const fn new() -> Self {
-        Self {
-            buffer: [0; 96],
-            len: 0,
-        }
-    }
-
-    fn push(&mut self, words: &[u8]) {
-        for (to, from) in self.buffer[self.len..].iter_mut().zip(words) {
-            *to = *from;
-            self.len += 1;
-        }
-    }
-
-    /// Hexadecimal digits without leading zeros.
-    fn push_hex(&mut self, value: usize) {
-        let digits = (usize::BITS - value.leading_zeros()).div_ceil(4).max(1);
-        for digit in (0..digits).rev() {
-            self.push(&[b"0123456789abcdef"[(value >> (digit * 4)) & 15]]);
-        }
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.buffer[..self.len]
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_is_what_formatting_would_give() {
-        for value in [0, 1, 15, 16, 0xDEAD_BEEF, usize::MAX] {
-            let mut line = Line::new();
-            line.push(b"at 0x");
-            line.push_hex(value);
-            assert_eq!(line.bytes(), format!("at {value:#x}").as_bytes());
-        }
-    }
-
-    #[test]
-    fn a_line_ends_at_its_buffer() {
-        let mut line = Line::new();
-        for _ in 0..20 {
-            line.push(b"0123456789");
-        }
-        assert_eq!(line.bytes().len(), 96);
     }
 }
