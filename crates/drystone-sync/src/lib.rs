@@ -16,6 +16,7 @@
 //! | [`SpinLock`] | one word, waits by [`Backoff`]; absent where the target has no compare-and-swap |
 //! | [`RemoteList`] | many threads put chains of blocks on it, one takes all; absent where the target has no compare-and-swap |
 //! | [`thread_mark`] | tells the calling thread from every other; needs `std` |
+//! | [`thread_slot`] | a small number for each living thread; needs `std` |
 //! | [`CachePadded`] | a value on cache lines of its own |
 //!
 //! # Features
@@ -41,6 +42,7 @@ mod spin_lock;
 #[cfg(any(feature = "std", loom))]
 pub mod thread;
 mod thread_mark;
+mod thread_slot;
 
 pub use backoff::Backoff;
 pub use drystone_core::{CACHE_LINE, CachePadded};
@@ -52,3 +54,4 @@ pub use remote_list::{Closed, RemoteList};
 #[cfg(target_has_atomic = "32")]
 pub use spin_lock::SpinLock;
 pub use thread_mark::thread_mark;
+pub use thread_slot::{SlotClaim, THREAD_SLOTS_MAX, claim_thread_slot, thread_slot};
