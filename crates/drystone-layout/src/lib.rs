@@ -9,16 +9,30 @@
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "alloc")]
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
 mod alloc_value_error;
 pub mod bump;
 mod error;
 pub mod generational_slab;
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
+pub mod remote_slab;
 pub mod size_classed;
 pub mod slab;
+pub mod slots;
 
 pub use alloc_value_error::AllocValueError;
 pub use bump::{BumpArena, Scope};
 pub use error::SetupError;
 pub use generational_slab::{GenerationalSlab, Handle};
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
+pub use remote_slab::{
+    ADAPTIVE_COOLDOWN_TICKS, ADAPTIVE_LEVELS, BatchPolicy, Intrusive, RemoteBatch, RemoteBox,
+    RemoteQueue, Ring, SlabOwner, SlabRemote,
+};
 pub use size_classed::SizeClassed;
 pub use slab::Slab;
+pub use slots::{SlabError, Slots, SlotsState};
