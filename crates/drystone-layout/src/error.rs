@@ -50,6 +50,8 @@ pub enum SetupError {
         /// Its size in bytes.
         size_bytes: usize,
     },
+    /// The heap has no memory for the layout's own bookkeeping.
+    OutOfMemory,
 }
 
 impl fmt::Display for SetupError {
@@ -84,6 +86,7 @@ impl fmt::Display for SetupError {
                  above zero and at most {}",
                 crate::size_classed::CLASS_SIZE_MAX
             ),
+            Self::OutOfMemory => f.write_str("there is no memory for the bookkeeping"),
         }
     }
 }

@@ -55,9 +55,9 @@ const COMMIT_STEP_BYTES: usize = 64 << 10;
 /// that are not handed out.
 pub(crate) struct SlotKernel<T, M> {
     /// The free list and the carve cursor (I3, I4).
-    pub(super) slots: SlotList,
+    pub(crate) slots: SlotList,
     /// The offset of the first slot (I1).
-    pub(super) start: usize,
+    pub(crate) start: usize,
     /// The offset after the last slot (I2).
     pub(super) end: usize,
     pub(super) corruption_events: Cell<u64>,
