@@ -22,6 +22,8 @@ pub(crate) struct Package {
     pub(crate) published: bool,
     /// Has a library and no program.
     pub(crate) is_library: bool,
+    /// The programs below `tests/`, by name.
+    pub(crate) test_programs: Vec<String>,
     pub(crate) rust_version: Option<String>,
     /// Declared features, in the order of their names, `default` among them.
     pub(crate) features: Vec<String>,
@@ -149,13 +151,18 @@ impl Package {
             .map(|(name, _)| name.clone())
             .collect();
         features.sort();
-        let has_target = |wanted: &str| {
-            array(value, "targets").any(|target| array(target, "kind").any(|kind| kind == wanted))
+        let targets = |wanted: &'static str| {
+            array(value, "targets")
+                .filter(move |target| array(target, "kind").any(|kind| kind == wanted))
         };
+        let has_target = |wanted| targets(wanted).next().is_some();
         Ok(Self {
             dir,
             published: value["publish"].is_null(),
             is_library: has_target("lib") && !has_target("bin"),
+            test_programs: targets("test")
+                .map(|target| text(target, "name").map(str::to_owned))
+                .collect::<Result<_, _>>()?,
             rust_version: value["rust_version"].as_str().map(str::to_owned),
             features,
             dependencies: array(value, "dependencies")
@@ -230,7 +237,7 @@ mod tests {
                   "targets": [{ "kind": ["bin"] }, { "kind": ["lib"] }], "features": {}, "dependencies": [],
                   "metadata": null, "rust_version": null },
                 { "name": "stone", "manifest_path": "/r/stone/Cargo.toml", "publish": null,
-                  "targets": [{ "kind": ["lib"] }, { "kind": ["test"] }],
+                  "targets": [{ "kind": ["lib"] }, { "kind": ["test"], "name": "laws" }],
                   "features": { "std": [], "default": ["std"] }, "rust_version": "1.87",
                   "dependencies": [
                       { "name": "root", "kind": null, "uses_default_features": false },
@@ -255,6 +262,7 @@ mod tests {
         assert_eq!(stone.features, ["default", "std"]);
         assert_eq!(stone.rust_version.as_deref(), Some("1.87"));
         assert!(stone.published && stone.is_library);
+        assert_eq!(stone.test_programs, ["laws"]);
         assert!(!workspace.package("tool").unwrap().is_library);
         assert!(!stone.dependencies[0].dev && !stone.dependencies[0].default_features);
         assert!(stone.dependencies[1].dev);

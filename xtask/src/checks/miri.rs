@@ -108,7 +108,8 @@ fn stones(workspace: &Workspace) -> Vec<&Package> {
         .collect()
 }
 
-/// Two crates at a time: one test program uses one core.
+/// Two test programs at a time, since one uses one core. The conformance runs are the longest and
+/// go first.
 fn whole(
     packages: &[&Package],
     flags: &[&str],
@@ -116,10 +117,25 @@ fn whole(
     filter: &[String],
 ) -> Result<(), Failure> {
     prepare(target)?;
-    let jobs: Vec<Cmd> = packages
-        .iter()
-        .map(|package| test(&[*package], flags, target).args(filter))
-        .collect();
+    let run = |package: &Package, parts: &[&str]| {
+        test(&[package], flags, target).args(parts.iter().copied())
+    };
+    let mut jobs = Vec::new();
+    for package in packages {
+        if !filter.is_empty() {
+            jobs.push(run(package, &[]).args(filter));
+            continue;
+        }
+        for program in &package.test_programs {
+            let job = run(package, &["--test", program]);
+            match program.ends_with("conformance") {
+                true => jobs.insert(0, job),
+                false => jobs.push(job),
+            }
+        }
+        jobs.push(run(package, &["--lib"]));
+        jobs.push(run(package, &["--doc"]));
+    }
     run_in_pairs(&jobs)
 }
 
