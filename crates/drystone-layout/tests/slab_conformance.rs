@@ -1,15 +1,19 @@
-//! Every promise of a slab, over every kind of range.
+//! Every promise of a slab, over every kind of range, under every protection.
 
 mod ranges;
 
 use drystone_backing::StaticBacked;
 use drystone_backing::{HeapBacked, InlineBacked, MmapBacked, System};
 use drystone_core::Region;
-use drystone_core::{AllocatedRegion, FreeLink, FreelistProtection, NonZeroLayout, StableAddress};
+use drystone_core::{
+    AllocatedRegion, Checked, FreeLink, FreelistProtection, NonZeroLayout, OnMisuse, SipHashMac,
+    StableAddress,
+};
 use drystone_layout::Slab;
 use drystone_testkit::conformance::Caps;
 use drystone_testkit::conformance_suite;
-use ranges::{buffer, kept};
+use drystone_testkit::oracle::PanicOnMisuse;
+use ranges::{Lazy, buffer, kept};
 
 /// Fewer where each byte is slow.
 const SLOTS: usize = if cfg!(miri) { 8 } else { 40 };
@@ -28,6 +32,21 @@ impl FreelistProtection for SlotTag {
     fn tag(&self, link: FreeLink) -> u32 {
         !link.slot ^ link.next.unwrap_or(u32::MAX).rotate_left(16)
     }
+}
+
+/// Bytes for the slots and the longest record.
+const GUARDED_BYTES: usize = match Slab::<Block, (), SipHashMac>::bytes_for(SLOTS) {
+    Some(bytes) => bytes + 8,
+    None => panic!("a few slots"),
+};
+
+/// A protection that is told nothing in correct use.
+fn silent<M: FreelistProtection>(protection: M) -> OnMisuse<M, PanicOnMisuse> {
+    OnMisuse::new(protection, PanicOnMisuse)
+}
+
+fn mac() -> OnMisuse<SipHashMac, PanicOnMisuse> {
+    silent(SipHashMac::with_key(*b"a key for a test"))
 }
 
 fn region() -> NonZeroLayout {
@@ -109,4 +128,64 @@ conformance_suite!(
     },
     CAPS;
     owns, reset, stable_address, inspect
+);
+
+conformance_suite!(
+    heap_checked,
+    || {
+        let range = HeapBacked::new(GUARDED_BYTES).expect("memory");
+        Slab::<Block, _, _>::with_protection(SLOTS, range, silent(Checked)).expect("fits")
+    },
+    CAPS;
+    owns, reset, stable_address, inspect, sends
+);
+
+conformance_suite!(
+    heap_mac,
+    || {
+        let range = HeapBacked::new(GUARDED_BYTES).expect("memory");
+        Slab::<Block, _, _>::with_protection(SLOTS, range, mac()).expect("fits")
+    },
+    CAPS;
+    owns, reset, stable_address, inspect, sends
+);
+
+conformance_suite!(
+    inline_checked,
+    || {
+        let range = InlineBacked::<GUARDED_BYTES>::new();
+        Slab::<Block, _, _>::with_protection(SLOTS, range, silent(Checked)).expect("fits")
+    },
+    CAPS;
+    owns, reset, inspect, sends
+);
+
+conformance_suite!(
+    odd_static_buffer_mac,
+    || {
+        let range = StaticBacked::new(&mut buffer::<GUARDED_BYTES>()[1..]);
+        Slab::<Block, _, _>::with_protection(SLOTS, range, mac()).expect("fits")
+    },
+    CAPS;
+    owns, reset, stable_address, inspect, sends
+);
+
+conformance_suite!(
+    lazy_mac,
+    || {
+        let (range, _) = Lazy::new(GUARDED_BYTES, usize::MAX, 0);
+        Slab::<Block, _, _>::with_protection(SLOTS, range, mac()).expect("fits")
+    },
+    CAPS;
+    owns, reset, stable_address, inspect, sends
+);
+
+conformance_suite!(
+    mmap_checked,
+    || {
+        let range = MmapBacked::new(GUARDED_BYTES).expect("memory");
+        Slab::<Block, _, _>::with_protection(SLOTS, range, silent(Checked)).expect("fits")
+    },
+    CAPS;
+    owns, reset, stable_address, inspect, sends
 );

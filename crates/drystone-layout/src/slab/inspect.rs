@@ -9,14 +9,10 @@ use drystone_core::{
 use super::Slab;
 use super::digest::Digest;
 use super::kernel::SlotKernel;
+use super::record::State;
 use super::slot_list::is_none;
 
 impl<T, M: FreelistProtection> SlotKernel<T, M> {
-    /// The slots that were ever handed out.
-    fn carved_slots(&self) -> usize {
-        (self.slots.carved() - self.start) / Self::STRIDE
-    }
-
     /// The offsets on the free list. Ends with an error at the first link that breaks I4.
     ///
     /// # Safety
@@ -54,9 +50,14 @@ impl<T, M: FreelistProtection> SlotKernel<T, M> {
         if !self.is_carved_slot(offset) {
             return Err(Misuse::InteriorPointer);
         }
-        // SAFETY: the caller's promise.
-        let mut free_slots = unsafe { self.free_slots(base) };
-        if free_slots.any(|free| free == Ok(offset)) {
+        let live = if M::OCCUPANCY {
+            // SAFETY: a carved slot is ready.
+            (unsafe { self.state(base, self.index_of(offset)) }) == State::LIVE
+        } else {
+            // SAFETY: the caller's promise.
+            !unsafe { self.free_slots(base) }.any(|free| free == Ok(offset))
+        };
+        if !live {
             return Err(Misuse::DoubleFree);
         }
         Ok(BlockInfo {
@@ -81,11 +82,58 @@ impl<T, M: FreelistProtection> SlotKernel<T, M> {
             slot?;
             free_blocks += 1;
         }
+        let live_blocks = if M::OCCUPANCY {
+            // SAFETY: the caller's promise.
+            unsafe { self.verify_states(range.base(), free_blocks) }?
+        } else {
+            self.carved_slots() - free_blocks
+        };
         Ok(Report {
-            live_blocks: self.carved_slots() - free_blocks,
+            live_blocks,
             free_blocks,
             untouched_bytes: self.end - self.slots.carved(),
         })
+    }
+
+    /// Checks I6 and I7, and returns how many slots are live. `listed` is the length of the list.
+    ///
+    /// # Safety
+    ///
+    /// As said at [`SlotKernel`] of `base`.
+    unsafe fn verify_states(&self, base: NonNull<u8>, listed: usize) -> Result<usize, Corruption> {
+        let broken = |invariant, offset| Err(Corruption { invariant, offset });
+        let ready_slots = self.record.ready_slots.get() as usize;
+        if ready_slots != self.index_of(self.slots.ready()) {
+            return broken(
+                "I6: the record does not end with the ready slots",
+                self.slots.ready(),
+            );
+        }
+        let (mut free, mut live) = (0, 0);
+        for index in 0..ready_slots {
+            // SAFETY: the slot is ready.
+            let state = unsafe { self.state(base, index) };
+            match state {
+                State::NEVER if index >= self.carved_slots() => {}
+                State::FREE if index < self.carved_slots() => free += 1,
+                State::LIVE if index < self.carved_slots() => live += 1,
+                State::WITHHELD if index < self.carved_slots() => {}
+                _ => {
+                    return broken(
+                        "I7: a slot in a state that it cannot have",
+                        self.offset_at(index),
+                    );
+                }
+            }
+        }
+        let all_listed = listed == free || (self.record.incomplete.get() && listed < free);
+        if free != self.record.free_slots.get() as usize || !all_listed {
+            return broken(
+                "I7: the list is not that of the slots marked free",
+                self.slots.head(),
+            );
+        }
+        Ok(live)
     }
 
     /// Adds all bookkeeping to `digest`.
@@ -103,6 +151,18 @@ impl<T, M: FreelistProtection> SlotKernel<T, M> {
             digest.add_size(size);
         }
         digest.add(self.corruption_events.get());
+        let record = &self.record;
+        digest.add(u64::from(record.ready_slots.get()));
+        digest.add(u64::from(record.free_slots.get()));
+        digest.add(u64::from(record.incomplete.get()));
+        for (offset, len) in self.record_parts(0, record.ready_slots.get() as usize) {
+            for at in offset..offset + len {
+                // SAFETY: the record lies in the range (I2).
+                let byte = unsafe { base.add(at) };
+                // SAFETY: it is written for the ready slots (I6).
+                digest.add(u64::from(unsafe { byte.read() }));
+            }
+        }
         // SAFETY: the caller's promise.
         for slot in unsafe { self.free_slots(base) } {
             match slot {
@@ -120,9 +180,13 @@ impl<T, M: FreelistProtection> SlotKernel<T, M> {
         }
         if self.end < self.start
             || self.end > range.size()
+            || self.record.offset + Self::RECORD_BYTES * self.capacity() != self.start
             || !(self.end - self.start).is_multiple_of(Self::STRIDE)
         {
-            return broken("I2: the slots do not fill start .. end", self.end);
+            return broken(
+                "I2: the slots and their record do not fill the range",
+                self.end,
+            );
         }
         let (carved, ready) = (self.slots.carved(), self.slots.ready());
         let in_order = self.start <= carved && carved <= ready && ready <= self.end;
@@ -206,13 +270,9 @@ impl<T, M: FreelistProtection> Iterator for FreeSlots<'_, T, M> {
             return self.end_with("I4: the free list does not end");
         }
         self.left -= 1;
-        self.next = if M::TAGGED {
-            // The protection must not reach the slots that the walk has yet to visit.
-            let head = kernel.slots.take_head();
+        self.next = if M::TAGGED || M::OCCUPANCY {
             // SAFETY: the slot is on the list, and `base` is what the walk was started with.
-            let next = unsafe { kernel.verified_next(self.base, offset) };
-            kernel.slots.set_head(head);
-            match next {
+            match unsafe { kernel.read_link(self.base, offset, |state| state == State::FREE) } {
                 Some(next) => next,
                 None => return self.end_with("I4: a link that does not verify"),
             }

@@ -8,23 +8,33 @@
 //! # Memory picture
 //!
 //! ```text
-//!  base   start                       carved       ready  end
-//!   │       │                           │            │     │
-//!   ┌───────┬────────┬────────┬────────┬─────────────┬─────┬──────┐
-//!   │  pad  │ link   │ live T │ link   │ never used        │ rest │
-//!   └───────┴────────┴────────┴────────┴─────────────┴─────┴──────┘
+//!  base  record   start                       carved       ready  end
+//!   │      │        │                           │            │     │
+//!   ┌──────┬────────┬────────┬────────┬────────┬─────────────┬─────┬──────┐
+//!   │ pad  │ state, │ link   │ live T │ link   │ never used        │ rest │
+//!   │      │ epochs │        │        │        │                   │      │
+//!   └──────┴────────┴────────┴────────┴────────┴─────────────┴─────┴──────┘
 //! ```
+//!
+//! A protection with occupancy or epochs has a *record* of each slot before the first one; others
+//! have none, and the first slot starts where the range does.
 //!
 //! # Invariants
 //!
 //! - I1: `start` is a multiple of the slot alignment, as an address and across moves of the range.
-//! - I2: `start + capacity * stride == end <= range size`.
+//! - I2: `start + capacity * stride == end <= range size`, and the record lies before `start`.
 //! - I3: `start <= carved <= ready <= end`, each a whole number of strides after `start`; the
 //!   bytes `start .. ready` are committed.
 //! - I4: the free list ends, and each of its slots is carved, starts at a whole number of strides
 //!   after `start`, is listed once and, with tags, has a tag that verifies.
-//! - I5: `free + live + lost == carved slots`, where slots are lost only when a damaged list is
-//!   abandoned, or when a protection calls back into the slab.
+//! - I5: `free + live + lost == carved slots`. Without occupancy slots are lost when a damaged list
+//!   is abandoned, or when a protection calls back. With it only withheld slots are lost: those
+//!   whose link was damaged.
+//! - I6: with a record, it is written for the slots below `ready`, and `ready_slots` counts them.
+//! - I7: with occupancy, slots from `carved` on are marked as never handed out, and the others as
+//!   free, live or withheld; `free_slots` of them are free. They are the slots of the list, but for
+//!   those that a call back freed.
+//! - I8: with occupancy, the head of the list is none or marked free.
 //!
 //! # Threads
 //!
@@ -41,12 +51,15 @@ use core::ptr::NonNull;
 
 use drystone_core::{AllocError, FixedRange, FreelistProtection, NonZeroLayout, arith};
 
+use super::link::TaggedLink;
+use super::record::{Record, State};
+use super::slot_index::Stride;
 use super::slot_list::SlotList;
-use super::tagged::TaggedLink;
 use crate::SetupError;
 
-/// How much of a range that commits on demand is committed at once, in bytes.
-const COMMIT_STEP_BYTES: usize = 64 << 10;
+/// How many bytes of slots are made ready at once: committed where that is on demand, and their
+/// record written.
+const READY_STEP_BYTES: usize = 64 << 10;
 
 /// Slots for values of type `T`, by their offsets from a base that each call brings.
 ///
@@ -60,6 +73,8 @@ pub(crate) struct SlotKernel<T, M> {
     pub(crate) start: usize,
     /// The offset after the last slot (I2).
     pub(super) end: usize,
+    /// What is kept outside the slots (I6, I7).
+    pub(super) record: Record,
     pub(super) corruption_events: Cell<u64>,
     pub(super) protection: M,
     blocks: PhantomData<fn() -> T>,
@@ -91,9 +106,14 @@ impl<T, M: FreelistProtection> SlotKernel<T, M> {
         }
     };
 
-    /// The most slots: `u32::MAX - 1`, or as many as fit in `isize::MAX` bytes.
+    /// The most slots: `u32::MAX - 1`, or as many as fit in `isize::MAX` bytes with their record.
     pub(crate) const CAPACITY_MAX: usize = {
-        let in_bytes = arith::SIZE_MAX / Self::STRIDE;
+        let gap_max = if Self::RECORD_BYTES == 0 {
+            0
+        } else {
+            Self::SLOT_ALIGN - 1
+        };
+        let in_bytes = (arith::SIZE_MAX - gap_max) / (Self::STRIDE + Self::RECORD_BYTES);
         let indices = u32::MAX as usize - 1;
         if in_bytes < indices {
             in_bytes
@@ -108,15 +128,32 @@ impl<T, M: FreelistProtection> SlotKernel<T, M> {
         size_of::<usize>()
     };
 
-    /// How much is committed at once, in whole slots.
-    const COMMIT_STEP: usize = {
-        let slots = COMMIT_STEP_BYTES / Self::STRIDE;
+    /// Whether links are judged, states are kept, or both.
+    const GUARDED: bool = M::TAGGED || M::OCCUPANCY;
+
+    const INDEX: Stride = Stride::new(Self::STRIDE);
+
+    /// How much is made ready at once, in whole slots.
+    const READY_STEP: usize = {
+        let slots = READY_STEP_BYTES / Self::STRIDE;
         if slots == 0 {
             Self::STRIDE
         } else {
             slots * Self::STRIDE
         }
     };
+
+    /// The bytes that `capacity` slots and their record take from a base of the slot alignment.
+    /// `None` above [`CAPACITY_MAX`](Self::CAPACITY_MAX).
+    pub(crate) const fn bytes_for(capacity: usize) -> Option<usize> {
+        if capacity > Self::CAPACITY_MAX {
+            return None;
+        }
+        match arith::align_up(capacity * Self::RECORD_BYTES, Self::SLOT_ALIGN) {
+            Some(start) => Some(start + capacity * Self::STRIDE),
+            None => None,
+        }
+    }
 
     /// The offset of the first of `capacity` slots in `range`.
     ///
@@ -134,13 +171,14 @@ impl<T, M: FreelistProtection> SlotKernel<T, M> {
                 limit: Self::CAPACITY_MAX,
             });
         }
-        let Some(start) = range.align_offset(0, Self::SLOT_ALIGN) else {
+        // The capacity is within its limit, so the products do not overflow.
+        let record = capacity * Self::RECORD_BYTES;
+        let Some(start) = range.align_offset(record, Self::SLOT_ALIGN) else {
             return Err(SetupError::AlignmentUnavailable {
                 align: Self::SLOT_ALIGN,
                 base_align: range.base_align(),
             });
         };
-        // The capacity is within its limit, so the product does not overflow.
         let bytes = capacity * Self::STRIDE;
         if !arith::range_fits(start, bytes, range.size()) {
             return Err(SetupError::RangeTooSmall {
@@ -163,15 +201,13 @@ impl<T, M: FreelistProtection> SlotKernel<T, M> {
     ) -> Result<Self, SetupError> {
         let start = Self::place(capacity, range)?;
         let end = start + capacity * Self::STRIDE;
-        let ready = if range.commits_on_demand() {
-            start
-        } else {
-            end
-        };
+        let at_once = Self::RECORD_BYTES == 0 && !range.commits_on_demand();
+        let ready = if at_once { end } else { start };
         Ok(Self {
             slots: SlotList::new(start, ready),
             start,
             end,
+            record: Record::new(start - capacity * Self::RECORD_BYTES),
             corruption_events: Cell::new(0),
             protection,
             blocks: PhantomData,
@@ -219,12 +255,18 @@ impl<T, M: FreelistProtection> SlotKernel<T, M> {
     /// As said at [`SlotKernel`] of `range`.
     #[inline]
     pub(crate) unsafe fn allocate<B: FixedRange>(&self, range: &B) -> Result<usize, AllocError> {
+        let base = range.base();
         // SAFETY: the caller's promise about `range`.
-        match unsafe { self.pop(range.base()) } {
-            Some(offset) => Ok(offset),
-            // SAFETY: as above.
-            None => unsafe { self.carve(range) },
+        if let Some(offset) = unsafe { self.pop(base) } {
+            return Ok(offset);
         }
+        // SAFETY: as above.
+        let carved = unsafe { self.carve(range) };
+        if M::OCCUPANCY && carved.is_err() {
+            // SAFETY: as above.
+            return unsafe { self.find_missing(base) }.ok_or(AllocError);
+        }
+        carved
     }
 
     /// Takes the slot that was freed last.
@@ -234,9 +276,9 @@ impl<T, M: FreelistProtection> SlotKernel<T, M> {
     /// As said at [`SlotKernel`] of `base`.
     #[inline]
     pub(crate) unsafe fn pop(&self, base: NonNull<u8>) -> Option<usize> {
-        if M::TAGGED {
+        if Self::GUARDED {
             // SAFETY: the caller's promise about `base`.
-            return unsafe { self.pop_tagged(base) };
+            return unsafe { self.pop_guarded(base) };
         }
         // SAFETY: the offsets on the list count from this base, and the slots of I4 are aligned
         // by I1 and the stride.
@@ -254,26 +296,40 @@ impl<T, M: FreelistProtection> SlotKernel<T, M> {
     /// As said at [`SlotKernel`] of `range`.
     #[inline]
     pub(crate) unsafe fn carve<B: FixedRange>(&self, range: &B) -> Result<usize, AllocError> {
-        match self.slots.carve(Self::STRIDE) {
-            Some(offset) => Ok(offset),
-            None if range.commits_on_demand() => self.commit_and_carve(range),
-            None => Err(AllocError),
+        let offset = match self.slots.carve(Self::STRIDE) {
+            Some(offset) => offset,
+            None if Self::RECORD_BYTES > 0 || range.commits_on_demand() => {
+                // SAFETY: the caller's promise.
+                unsafe { self.make_ready_and_carve(range) }?
+            }
+            None => return Err(AllocError),
+        };
+        if M::OCCUPANCY {
+            // SAFETY: what is carved is ready (I3).
+            unsafe { self.set_state(range.base(), self.index_of(offset), State::LIVE) };
         }
+        Ok(offset)
     }
 
-    /// Commits the next step of the range, or one slot where that is all there is memory for.
+    /// Makes the next step of the range ready, or one slot where that is all there is memory for.
+    ///
+    /// # Safety
+    ///
+    /// As said at [`SlotKernel`] of `range`.
     #[cold]
     #[inline(never)]
-    fn commit_and_carve<B: FixedRange>(&self, range: &B) -> Result<usize, AllocError> {
+    unsafe fn make_ready_and_carve<B: FixedRange>(&self, range: &B) -> Result<usize, AllocError> {
         let ready = self.slots.ready();
-        let step = Self::COMMIT_STEP.min(self.end - ready);
+        let step = Self::READY_STEP.min(self.end - ready);
         if step == 0 {
             return Err(AllocError);
         }
-        let step = match range.commit(ready, step) {
+        // SAFETY: the caller's promise, and the slots are the next.
+        let step = match unsafe { self.make_ready(range, ready, step) } {
             Ok(()) => step,
             Err(AllocError) => {
-                range.commit(ready, Self::STRIDE)?;
+                // SAFETY: as above.
+                unsafe { self.make_ready(range, ready, Self::STRIDE) }?;
                 Self::STRIDE
             }
         };
@@ -281,7 +337,35 @@ impl<T, M: FreelistProtection> SlotKernel<T, M> {
         self.slots.carve(Self::STRIDE).ok_or(AllocError)
     }
 
-    /// Takes the slot at `offset` back.
+    /// Commits `bytes` of slots from `from` on with their record, and writes the record.
+    ///
+    /// # Safety
+    ///
+    /// As said at [`SlotKernel`] of `range`; these are the slots after the ready ones.
+    unsafe fn make_ready<B: FixedRange>(
+        &self,
+        range: &B,
+        from: usize,
+        bytes: usize,
+    ) -> Result<(), AllocError> {
+        let (first, end) = (self.index_of(from), self.index_of(from + bytes));
+        if range.commits_on_demand() {
+            range.commit(from, bytes)?;
+            for (offset, len) in self.record_parts(first, end) {
+                range.commit(offset, len)?;
+            }
+        }
+        if Self::RECORD_BYTES > 0 {
+            // SAFETY: the record was just committed, and describes slots not ready yet.
+            unsafe { self.write_record(range.base(), first, end) };
+            #[expect(clippy::cast_possible_truncation, reason = "the capacity fits a u32")]
+            self.record.ready_slots.set(end as u32);
+        }
+        Ok(())
+    }
+
+    /// Takes the slot at `offset` back. With occupancy a wrong call changes nothing and is
+    /// reported.
     ///
     /// # Safety
     ///
@@ -289,11 +373,20 @@ impl<T, M: FreelistProtection> SlotKernel<T, M> {
     /// its holder gives it up, and `layout` fits it.
     #[inline]
     pub(crate) unsafe fn free(&self, base: NonNull<u8>, offset: usize, layout: NonZeroLayout) {
+        if M::OCCUPANCY {
+            // SAFETY: the caller's promise about `base`.
+            match unsafe { self.check_live(base, offset, layout) } {
+                // SAFETY: the slot is live, and the caller gives it up.
+                Ok(index) => unsafe { self.push_guarded(base, offset, index) },
+                Err(misuse) => self.report(misuse, base, offset),
+            }
+            return;
+        }
         debug_assert!(Self::fits(layout), "the layout does not fit a slot");
         debug_assert!(self.is_carved_slot(offset), "not a block of this slab");
         if M::TAGGED {
             // SAFETY: the caller gives up a live slot.
-            unsafe { self.push_tagged(base, offset) };
+            unsafe { self.push_guarded(base, offset, self.index_of(offset)) };
         } else {
             // SAFETY: the caller gives up a live slot, so `offset` is a slot by I2, aligned by I1,
             // not on the list, and a stride holds a link.
@@ -304,9 +397,26 @@ impl<T, M: FreelistProtection> SlotKernel<T, M> {
     /// Whether a slot that has been handed out starts at `offset`.
     #[inline]
     pub(crate) fn is_carved_slot(&self, offset: usize) -> bool {
-        offset >= self.start
-            && offset < self.slots.carved()
-            && (offset - self.start).is_multiple_of(Self::STRIDE)
+        self.index_of(offset) < self.carved_slots()
+    }
+
+    /// How many slots were ever handed out since the last reset.
+    #[inline]
+    pub(super) fn carved_slots(&self) -> usize {
+        self.index_of(self.slots.carved())
+    }
+
+    /// The index of the slot at `offset`. For what is the offset of no slot it is not below the
+    /// capacity.
+    #[inline]
+    pub(super) fn index_of(&self, offset: usize) -> usize {
+        Self::INDEX.index(offset.wrapping_sub(self.start))
+    }
+
+    /// The offset of the slot with this index.
+    #[inline]
+    pub(super) fn offset_at(&self, index: usize) -> usize {
+        self.start + index * Self::STRIDE
     }
 
     /// A pointer to the slot at `offset`.
@@ -327,17 +437,12 @@ impl<T, M: FreelistProtection> SlotKernel<T, M> {
     ///
     /// As said at [`SlotKernel`] of `base`; nothing uses a slot that was handed out.
     pub(crate) unsafe fn reset(&mut self, base: NonNull<u8>) {
-        let _ = base;
+        if M::OCCUPANCY {
+            // SAFETY: the caller's promise; carved slots are ready.
+            unsafe { self.clear_states(base, self.carved_slots()) };
+        }
         self.slots.take_head();
         self.slots.set_carve(self.start, self.slots.ready());
-    }
-
-    /// Counts a damage.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn count_corruption(&self) {
-        let events = self.corruption_events.get();
-        self.corruption_events.set(events.saturating_add(1));
     }
 }
 
@@ -347,6 +452,7 @@ impl<T, M> fmt::Debug for SlotKernel<T, M> {
             .field("slots", &self.slots)
             .field("start", &self.start)
             .field("end", &self.end)
+            .field("record", &self.record)
             .finish_non_exhaustive()
     }
 }

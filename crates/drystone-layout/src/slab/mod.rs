@@ -46,10 +46,14 @@
 //! demand is committed in steps of 64 KiB, or of one slot where memory is short.
 
 pub(crate) mod digest;
+mod guarded;
 mod inspect;
 pub(crate) mod kernel;
+mod link;
+mod record;
+mod repair;
+mod slot_index;
 pub(crate) mod slot_list;
-mod tagged;
 
 use core::fmt;
 use core::ptr::NonNull;
@@ -121,6 +125,27 @@ impl<T, B, M: FreelistProtection> Slab<T, B, M> {
     /// `isize::MAX` bytes.
     pub const CAPACITY_MAX: usize = SlotKernel::<T, M>::CAPACITY_MAX;
 
+    /// The bytes that a range needs for `capacity` blocks, if its base is a multiple of
+    /// [`SLOT_ALIGN`](Self::SLOT_ALIGN); up to `SLOT_ALIGN - 1` more if it is not.
+    ///
+    /// `capacity * STRIDE`, and before it what the protection keeps out of band: a byte for each
+    /// block with [occupancy](FreelistProtection::OCCUPANCY), four with
+    /// [epochs](FreelistProtection::EPOCHS), rounded up to `SLOT_ALIGN`. It does not depend on the
+    /// range type, so `Slab::<T, (), M>::bytes_for` can name the size of one.
+    ///
+    /// `None` above [`CAPACITY_MAX`](Self::CAPACITY_MAX).
+    ///
+    /// ```
+    /// use drystone_core::{Checked, NoProtection};
+    /// use drystone_layout::Slab;
+    ///
+    /// assert_eq!(Slab::<[u64; 8], (), NoProtection>::bytes_for(100), Some(6400));
+    /// assert_eq!(Slab::<[u64; 8], (), Checked>::bytes_for(100), Some(6504));
+    /// ```
+    pub const fn bytes_for(capacity: usize) -> Option<usize> {
+        SlotKernel::<T, M>::bytes_for(capacity)
+    }
+
     /// The number of blocks.
     #[inline]
     pub fn capacity(&self) -> usize {
@@ -156,7 +181,7 @@ impl<T, B: FixedRange> Slab<T, B> {
 impl<T, B: FixedRange, M: FreelistProtection> Slab<T, B, M> {
     /// A slab of `capacity` blocks whose links are guarded by `protection`.
     ///
-    /// The range needs `capacity` times [`STRIDE`](Self::STRIDE) bytes, and up to
+    /// The range needs [`bytes_for(capacity)`](Self::bytes_for) bytes, and up to
     /// [`SLOT_ALIGN`](Self::SLOT_ALIGN) `- 1` more if its base is not aligned. Nothing is written
     /// to it, and nothing committed.
     ///
@@ -188,12 +213,29 @@ impl<T, B: FixedRange, M: FreelistProtection> Slab<T, B, M> {
             .wrapping_sub(self.backing.base().addr().get())
     }
 
-    /// The block at `ptr`, if blocks of `new` fit its slot.
+    /// The block at `ptr`, which was allocated with `old`, if blocks of `new` fit its slot.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` is a live block of this slab, and `old` fits it.
     #[inline]
-    fn in_place(&self, ptr: NonNull<u8>, new: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
+    unsafe fn in_place(
+        &self,
+        ptr: NonNull<u8>,
+        old: NonZeroLayout,
+        new: NonZeroLayout,
+    ) -> Result<NonNull<[u8]>, AllocError> {
+        let (base, offset) = (self.backing.base(), self.offset_of(ptr));
+        if M::OCCUPANCY {
+            // SAFETY: the kernel was placed in this range.
+            if let Err(misuse) = unsafe { self.kernel.check_live(base, offset, old) } {
+                self.kernel.report(misuse, base, offset);
+                return Err(AllocError);
+            }
+        }
         // All slots are alike: a layout that does not fit this one fits none.
         if SlotKernel::<T, M>::fits(new) {
-            Ok(self.block(self.offset_of(ptr)))
+            Ok(self.block(offset))
         } else {
             Err(AllocError)
         }
@@ -232,7 +274,8 @@ unsafe impl<T, B: FixedRange, M: FreelistProtection> Allocator for Slab<T, B, M>
         new: NonZeroLayout,
     ) -> Result<NonNull<[u8]>, AllocError> {
         debug_assert!(new.size() >= old.size());
-        self.in_place(ptr, new)
+        // SAFETY: the caller's requirements are the same.
+        unsafe { self.in_place(ptr, old, new) }
     }
 
     #[inline]
@@ -243,7 +286,8 @@ unsafe impl<T, B: FixedRange, M: FreelistProtection> Allocator for Slab<T, B, M>
         new: NonZeroLayout,
     ) -> Result<NonNull<[u8]>, AllocError> {
         debug_assert!(new.size() <= old.size());
-        self.in_place(ptr, new)
+        // SAFETY: the caller's requirements are the same.
+        unsafe { self.in_place(ptr, old, new) }
     }
 
     #[inline]
