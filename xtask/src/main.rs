@@ -120,8 +120,8 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "bench",
-        usage: "[ROW] [--limits] [--list]",
-        about: "rows of the benchmark tables, measured by the benches package",
+        usage: "[ROW] [--features F] [--links N] …",
+        about: "rows of the benchmark tables; --links: over N section orders; the rest is for `rows`",
         run: checks::bench::command,
     },
     Command {
