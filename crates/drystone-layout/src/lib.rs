@@ -20,6 +20,8 @@ mod error;
 pub mod generational_slab;
 #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
 pub mod remote_slab;
+#[cfg(target_has_atomic = "ptr")]
+pub mod shared_bump;
 pub mod size_classed;
 pub mod slab;
 pub mod slots;
@@ -33,6 +35,8 @@ pub use remote_slab::{
     ADAPTIVE_COOLDOWN_TICKS, ADAPTIVE_LEVELS, BatchPolicy, Intrusive, RemoteBatch, RemoteBox,
     RemoteQueue, Ring, SlabOwner, SlabRemote,
 };
+#[cfg(target_has_atomic = "ptr")]
+pub use shared_bump::SharedBumpArena;
 pub use size_classed::SizeClassed;
 pub use slab::Slab;
 pub use slots::{SlabError, Slots, SlotsState};

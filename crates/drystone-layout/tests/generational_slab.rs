@@ -244,20 +244,18 @@ fn a_commit_that_fails_gives_the_value_back_and_changes_nothing() {
     for n in 0..3 {
         slab.insert(n).expect("one slot at a time can be committed");
     }
+    type Large = [u64; 511];
     let (lazy, _) = Lazy::new(1 << 17, 1, 0);
-    let mut slab = GenerationalSlab::<u64, _>::new(8192, lazy).expect("room");
-    let before = loop {
-        let before = slab.state_digest();
-        match slab.insert(1) {
-            Ok(_) => continue,
-            Err(error) => assert_eq!(error.into_value(), 1),
-        }
-        break before;
-    };
+    let mut slab = GenerationalSlab::<Large, _>::new(32, lazy).expect("room");
+    for n in 0..16 {
+        slab.insert([n; 511]).expect("one step is committed");
+    }
+    let before = slab.state_digest();
+    let refused = slab.insert([7; 511]).expect_err("no more can be");
+    assert_eq!(refused.into_value(), [7; 511]);
     assert_eq!(slab.state_digest(), before);
-    assert_eq!(slab.len(), (64 << 10) / 16);
     slab.backing().fail_after(usize::MAX);
-    slab.insert(2).expect("the memory came back");
+    slab.insert([8; 511]).expect("the memory came back");
     slab.debug_assert_invariants();
 }
 

@@ -59,9 +59,9 @@
 mod allocator;
 mod frame;
 mod inspect;
-mod place;
+pub(crate) mod place;
 mod scope;
-mod typed;
+pub(crate) mod typed;
 
 use core::cell::Cell;
 use core::fmt;

@@ -17,17 +17,17 @@ const POSITION_MAX: usize = usize::MAX - FAST_SPAN_MAX;
 const COMMIT_STEP_BYTES: usize = 64 << 10;
 
 /// The anchor of a range that may move: divided by every alignment of the fast path.
-pub(super) const MOVABLE_ANCHOR: usize = FAST_SPAN_MAX;
+pub(crate) const MOVABLE_ANCHOR: usize = FAST_SPAN_MAX;
 
 /// The cursor and the limit of an arena that has committed nothing: no block fits.
-pub(super) const NOTHING_COMMITTED: usize = 0;
+pub(crate) const NOTHING_COMMITTED: usize = 0;
 
 /// Where a block above `cursor` starts, as anchor plus offset, and the position of its end, if that
 /// is at or below `limit`. `None` also for a block that is too large for the fast path.
 ///
 /// `cursor <= limit <= POSITION_MAX`; `size` and `align` are those of a layout.
 #[inline(always)]
-pub(super) const fn fast(
+pub(crate) const fn fast(
     cursor: usize,
     limit: usize,
     size: usize,
@@ -49,27 +49,27 @@ pub(super) const fn fast(
 
 /// The position of an offset. The anchor is at least 1.
 #[inline(always)]
-pub(super) const fn position(anchor: usize, offset: usize) -> usize {
+pub(crate) const fn position(anchor: usize, offset: usize) -> usize {
     anchor.wrapping_add(offset).wrapping_sub(1)
 }
 
 /// The offset of a position; 0 for [`NOTHING_COMMITTED`].
 #[inline(always)]
-pub(super) const fn offset(anchor: usize, position: usize) -> usize {
+pub(crate) const fn offset(anchor: usize, position: usize) -> usize {
     (position + 1).saturating_sub(anchor)
 }
 
 /// How many bytes of a range of `size` bytes can be used: those up to [`POSITION_MAX`], which is
 /// all of them but for the last page of the address space.
 #[inline]
-pub(super) const fn usable_bytes(anchor: usize, size: usize) -> usize {
+pub(crate) const fn usable_bytes(anchor: usize, size: usize) -> usize {
     let usable_max = (POSITION_MAX + 1).saturating_sub(anchor);
     if size < usable_max { size } else { usable_max }
 }
 
 /// Up to which offset to commit when bytes up to `end` are needed and `usable` can be.
 #[inline]
-pub(super) fn commit_target(end: usize, usable: usize) -> usize {
+pub(crate) fn commit_target(end: usize, usable: usize) -> usize {
     arith::align_up(end, COMMIT_STEP_BYTES).map_or(usable, |target| target.min(usable))
 }
 

@@ -21,13 +21,13 @@ use drystone_core::{AllocError, Allocator, NonZeroLayout};
 ///
 /// A pointer returned by [`take`](Take::take) is the start of a block of `layout.size()` bytes, by
 /// the contract of [`Allocator`].
-pub(super) unsafe trait Take: Allocator {
+pub(crate) unsafe trait Take: Allocator {
     fn take(&self, layout: NonZeroLayout) -> Option<*mut u8>;
 }
 
 /// Room for a `T`. Zero-sized types take none.
 #[inline]
-pub(super) fn slot<A: Take, T>(allocator: &A) -> Option<*mut T> {
+pub(crate) fn slot<A: Take, T>(allocator: &A) -> Option<*mut T> {
     match NonZeroLayout::for_type::<T>() {
         Some(layout) => Some(allocator.take(layout)?.cast()),
         None => Some(ptr::dangling_mut()),
@@ -40,7 +40,7 @@ pub(super) fn slot<A: Take, T>(allocator: &A) -> Option<*mut T> {
 ///
 /// `slot` is room for a `T` that nothing else reaches for `'a`.
 #[inline]
-pub(super) unsafe fn fill<'a, T>(slot: *mut T, value: T) -> &'a mut T {
+pub(crate) unsafe fn fill<'a, T>(slot: *mut T, value: T) -> &'a mut T {
     // SAFETY: the slot is aligned for `T` and as long, by the caller's promise.
     unsafe { slot.write(value) };
     // SAFETY: the slot holds a `T` now, and nothing else reaches it for `'a`.
@@ -48,14 +48,14 @@ pub(super) unsafe fn fill<'a, T>(slot: *mut T, value: T) -> &'a mut T {
 }
 
 #[inline]
-pub(super) fn value<A: Take, T>(allocator: &A, value: T) -> Result<&mut T, AllocError> {
+pub(crate) fn value<A: Take, T>(allocator: &A, value: T) -> Result<&mut T, AllocError> {
     let slot = slot(allocator).ok_or(AllocError)?;
     // SAFETY: a new block is reached by nothing else while the allocator is borrowed.
     Ok(unsafe { fill(slot, value) })
 }
 
 #[inline]
-pub(super) fn with<A: Take, T>(
+pub(crate) fn with<A: Take, T>(
     allocator: &A,
     make: impl FnOnce() -> T,
 ) -> Result<&mut T, AllocError> {
@@ -82,7 +82,7 @@ fn slots<A: Take, T>(
 }
 
 #[inline]
-pub(super) fn slice_copy<'a, A: Take, T: Copy>(
+pub(crate) fn slice_copy<'a, A: Take, T: Copy>(
     allocator: &'a A,
     source: &[T],
 ) -> Result<&'a mut [T], AllocError> {
@@ -95,7 +95,7 @@ pub(super) fn slice_copy<'a, A: Take, T: Copy>(
 }
 
 #[inline]
-pub(super) fn slice_fill_with<A: Take, T>(
+pub(crate) fn slice_fill_with<A: Take, T>(
     allocator: &A,
     len: usize,
     mut make: impl FnMut(usize) -> T,
@@ -116,7 +116,7 @@ pub(super) fn slice_fill_with<A: Take, T>(
 }
 
 #[inline]
-pub(super) fn string<'a, A: Take>(
+pub(crate) fn string<'a, A: Take>(
     allocator: &'a A,
     source: &str,
 ) -> Result<&'a mut str, AllocError> {
@@ -157,7 +157,7 @@ impl<A: Allocator> Drop for GiveBack<'_, A> {
 #[cold]
 #[inline(never)]
 #[track_caller]
-pub(super) fn full() -> ! {
+pub(crate) fn full() -> ! {
     panic!("the arena has no room left for this value");
 }
 
@@ -329,4 +329,4 @@ macro_rules! safe_faces {
         }
     };
 }
-pub(super) use safe_faces;
+pub(crate) use safe_faces;
