@@ -25,6 +25,7 @@ pub mod shared_bump;
 pub mod size_classed;
 pub mod slab;
 pub mod slots;
+pub mod stack_alloc;
 
 pub use alloc_value_error::AllocValueError;
 pub use bump::{BumpArena, Scope};
@@ -40,3 +41,4 @@ pub use shared_bump::SharedBumpArena;
 pub use size_classed::SizeClassed;
 pub use slab::Slab;
 pub use slots::{SlabError, Slots, SlotsState};
+pub use stack_alloc::StackAlloc;

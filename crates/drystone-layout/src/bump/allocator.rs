@@ -23,7 +23,7 @@ impl<B: FixedRange> BumpArena<B> {
 
     /// Whether the block at `offset` has the alignment of `layout`, for as long as it lives.
     #[inline]
-    fn is_aligned(&self, offset: usize, layout: NonZeroLayout) -> bool {
+    pub(crate) fn is_aligned(&self, offset: usize, layout: NonZeroLayout) -> bool {
         self.backing.align_offset(offset, layout.align().get()) == Some(offset)
     }
 

@@ -228,7 +228,8 @@ impl<B: FixedRange> BumpArena<B> {
 
     /// Moves the cursor up to the offset `end`, and commits the bytes below it. Changes nothing
     /// where it fails.
-    fn extend_to(&self, end: usize) -> Result<(), AllocError> {
+    #[inline]
+    pub(crate) fn extend_to(&self, end: usize) -> Result<(), AllocError> {
         let usable = self.usable_bytes();
         if end > usable {
             return Err(AllocError);
@@ -257,7 +258,7 @@ impl<B: FixedRange> BumpArena<B> {
 
     /// Moves the cursor to an offset that is at most `limit`.
     #[inline]
-    fn set_cursor(&self, offset: usize) {
+    pub(crate) fn set_cursor(&self, offset: usize) {
         self.cursor.set(place::position(self.anchor(), offset));
     }
 
@@ -301,7 +302,7 @@ impl<B: FixedRange> BumpArena<B> {
 
     /// The pointer to an offset, with provenance for the whole range.
     #[inline]
-    fn at(&self, offset: usize) -> NonNull<u8> {
+    pub(crate) fn at(&self, offset: usize) -> NonNull<u8> {
         debug_assert!(offset <= self.backing.size());
         // SAFETY: every caller's offset is at most the size of the range (I1, I3), so the pointer
         // stays in it or one past it; sizes are at most `isize::MAX` and nothing wraps (L2, L5).
@@ -310,7 +311,7 @@ impl<B: FixedRange> BumpArena<B> {
 
     /// The offset of an address in the range.
     #[inline]
-    fn offset_of(&self, ptr: NonNull<u8>) -> usize {
+    pub(crate) fn offset_of(&self, ptr: NonNull<u8>) -> usize {
         let base = self.backing.base().addr().get();
         ptr.addr().get().wrapping_sub(base)
     }
