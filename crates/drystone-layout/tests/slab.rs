@@ -7,8 +7,9 @@ use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 
 use drystone_core::{
-    AllocError, Allocator, BlockInfo, Deallocator, FixedRange, FreeLink, FreelistProtection,
-    HeapSegment, Inspect, Misuse, NoProtection, NonZeroLayout, Owns, Reset, StableAddress,
+    AllocError, Allocator, BlockInfo, Checked, Deallocator, FixedRange, FreeLink,
+    FreelistProtection, HeapSegment, Inspect, Misuse, NoProtection, NonZeroLayout, Owns, Reset,
+    SipHashMac, StableAddress,
 };
 use drystone_layout::{SetupError, Slab};
 use ranges::{Inline, Lazy, Skewed, heap, layout};
@@ -68,6 +69,7 @@ macro_rules! stride_of {
             struct Sized_([u8; $n]);
             check_stride::<Sized_, NoProtection>(NoProtection);
             check_stride::<Sized_, XorTag>(XorTag(7));
+            check_stride::<Sized_, Checked>(Checked);
         })*
     }};
 }
@@ -79,8 +81,9 @@ fn check_stride<T, M: FreelistProtection>(protection: M) {
     assert_eq!(Slab::<T, HeapSegment, M>::STRIDE, stride);
     assert!(align >= align_of::<T>() && stride.is_multiple_of(align));
 
-    let range = heap(3 * stride + align, align);
-    let slab = Slab::<T, _, M>::with_protection(3, range, protection).expect("it fits");
+    let bytes = Slab::<T, (), M>::bytes_for(3).expect("few");
+    let slab =
+        Slab::<T, _, M>::with_protection(3, heap(bytes, align), protection).expect("it fits");
     assert_eq!((slab.capacity(), slab.block_stride()), (3, stride));
     assert_eq!(slab.capacity_bytes(), Some(3 * stride));
     let whole = layout(stride, align);
@@ -532,10 +535,14 @@ mod model {
     const STRIDE: usize = 24;
 
     fn run<M: FreelistProtection>(protection: M, steps: &[Step]) {
-        let range = Skewed::new(CAPACITY * STRIDE + 16, 5);
+        let record = CAPACITY * (usize::from(M::OCCUPANCY) + 4 * usize::from(M::EPOCHS));
+        let range = Skewed::new(record + CAPACITY * STRIDE + 16, 5);
         let mut slab =
             Slab::<[u64; 3], _, M>::with_protection(CAPACITY, range, protection).expect("it fits");
-        let start = slab.backing().align_offset(0, 8).expect("a stable range");
+        let start = slab
+            .backing()
+            .align_offset(record, 8)
+            .expect("a stable range");
         let base = slab.backing().base();
         let at = |slot: usize| base.map_addr(|addr| addr.saturating_add(start + slot * STRIDE));
         let mut model = Model::default();
@@ -636,6 +643,8 @@ mod model {
         fn a_slab_agrees_with_the_model(steps in prop::collection::vec(step(), 0..if cfg!(miri) { 40 } else { 200 })) {
             run(NoProtection, &steps);
             run(XorTag(0xDEAD_BEEF), &steps);
+            run(Checked, &steps);
+            run(SipHashMac::with_key(*b"a key for a test"), &steps);
         }
     }
 }
