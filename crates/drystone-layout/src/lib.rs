@@ -17,6 +17,8 @@ extern crate std;
 mod alloc_value_error;
 pub mod bump;
 mod error;
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
+pub mod extendable_slab;
 pub mod generational_slab;
 #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
 pub mod remote_slab;
@@ -30,6 +32,8 @@ pub mod stack_alloc;
 pub use alloc_value_error::AllocValueError;
 pub use bump::{BumpArena, Scope};
 pub use error::SetupError;
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
+pub use extendable_slab::ExtendableSlab;
 pub use generational_slab::{GenerationalSlab, Handle};
 #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
 pub use remote_slab::{

@@ -1,0 +1,160 @@
+//! [`Shards`]: the shards of a slab by thread slot, made when they are first needed.
+//!
+//! ```text
+//!  chunks:  [ 4 shards | 8 | 16 | 32 | ... ]     a chunk is made whole and never moves
+//! ```
+
+use core::ptr;
+
+use drystone_core::AllocError;
+use drystone_sync::THREAD_SLOTS_MAX;
+use drystone_sync::atomic::{AtomicPtr, Ordering};
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use super::shard::Shard;
+
+/// The shards of the first chunk, as a power of two; each later chunk has twice as many.
+const FIRST_LOG2: u32 = if cfg!(loom) { 0 } else { 2 };
+
+/// Enough chunks for every thread slot.
+const CHUNKS: usize = chunk_of(THREAD_SLOTS_MAX - 1).0 + 1;
+
+/// The chunk of a slot, and its place there.
+#[inline]
+const fn chunk_of(slot: usize) -> (usize, usize) {
+    let biased = slot + (1 << FIRST_LOG2);
+    let log2 = biased.ilog2();
+    ((log2 - FIRST_LOG2) as usize, biased - (1 << log2))
+}
+
+/// The number of shards in a chunk.
+const fn chunk_len(chunk: usize) -> usize {
+    1 << (FIRST_LOG2 as usize + chunk)
+}
+
+/// A shard for each thread slot that used the slab.
+pub(super) struct Shards {
+    // I1: null, or the first of `chunk_len` shards of a leaked box that this value owns.
+    chunks: [AtomicPtr<Shard>; CHUNKS],
+}
+
+impl Shards {
+    /// No shard yet.
+    pub(super) fn new() -> Self {
+        Self {
+            chunks: core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
+        }
+    }
+
+    /// The shard of `slot`, if its chunk has been made.
+    #[inline]
+    pub(super) fn get(&self, slot: usize) -> Option<&Shard> {
+        let (chunk, place) = chunk_of(slot);
+        // Acquire: pairs with the Release in `make`, for the content of the chunk.
+        let first = self.chunks.get(chunk)?.load(Ordering::Acquire);
+        if first.is_null() {
+            return None;
+        }
+        // SAFETY: by I1 the chunk has the place.
+        let shard = unsafe { first.add(place) };
+        // SAFETY: by I1 the shard is initialised and lives as long as `self`; it is only shared.
+        Some(unsafe { &*shard })
+    }
+
+    /// The shard of `slot`; makes its chunk if need be.
+    ///
+    /// # Errors
+    ///
+    /// [`AllocError`] if the heap has no memory for it.
+    pub(super) fn get_or_make(&self, slot: usize) -> Result<&Shard, AllocError> {
+        if let Some(shard) = self.get(slot) {
+            return Ok(shard);
+        }
+        self.make(chunk_of(slot).0)?;
+        self.get(slot).ok_or(AllocError)
+    }
+
+    fn make(&self, chunk: usize) -> Result<(), AllocError> {
+        let mut shards = Vec::new();
+        shards
+            .try_reserve_exact(chunk_len(chunk))
+            .map_err(|_| AllocError)?;
+        shards.extend((0..chunk_len(chunk)).map(|_| Shard::new()));
+        let first = Box::into_raw(shards.into_boxed_slice()).cast::<Shard>();
+        // Release: pairs with the Acquire in `get`. A failure means that another thread made the
+        // chunk; this one's is not needed then.
+        let made = self.chunks[chunk].compare_exchange(
+            ptr::null_mut(),
+            first,
+            Ordering::Release,
+            Ordering::Relaxed,
+        );
+        if made.is_err() {
+            // SAFETY: the box was leaked above, and nobody else knows it.
+            unsafe { free(first, chunk) };
+        }
+        Ok(())
+    }
+
+    /// Every shard with its slot.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &Shard)> {
+        (0..CHUNKS).flat_map(move |chunk| {
+            let first = chunk_len(chunk) - chunk_len(0);
+            (first..first + chunk_len(chunk)).map_while(|slot| Some((slot, self.get(slot)?)))
+        })
+    }
+}
+
+impl Drop for Shards {
+    fn drop(&mut self) {
+        for chunk in 0..CHUNKS {
+            let first = self.chunks[chunk].load(Ordering::Relaxed);
+            if !first.is_null() {
+                // SAFETY: by I1; nobody uses a shard when the slab is dropped.
+                unsafe { free(first, chunk) };
+            }
+        }
+    }
+}
+
+/// Frees a chunk.
+///
+/// # Safety
+///
+/// `first` is the first shard of a leaked box of `chunk_len(chunk)`, and nobody uses them.
+unsafe fn free(first: *mut Shard, chunk: usize) {
+    let shards = ptr::slice_from_raw_parts_mut(first, chunk_len(chunk));
+    // SAFETY: the caller's promise.
+    drop(unsafe { Box::from_raw(shards) });
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_slot_has_a_place_of_its_own() {
+        let places: alloc::collections::BTreeSet<_> = (0..THREAD_SLOTS_MAX).map(chunk_of).collect();
+        assert_eq!(places.len(), THREAD_SLOTS_MAX);
+        assert!(
+            places
+                .iter()
+                .all(|&(chunk, place)| chunk < CHUNKS && place < chunk_len(chunk))
+        );
+    }
+
+    #[test]
+    fn shards_are_made_by_the_chunk_and_keep_their_place() {
+        let shards = Shards::new();
+        assert!(shards.get(0).is_none());
+        let shard = ptr::from_ref(shards.get_or_make(5).expect("memory for a test"));
+        assert!(shards.get(0).is_none());
+        assert_eq!(shards.get(5).map(ptr::from_ref), Some(shard));
+        assert_eq!(shards.get_or_make(5).map(ptr::from_ref), Ok(shard));
+        let slots: Vec<_> = shards.iter().map(|(slot, _)| slot).collect();
+        assert_eq!(slots, (4..12).collect::<Vec<_>>());
+        assert!(shards.get_or_make(THREAD_SLOTS_MAX - 1).is_ok());
+    }
+}
