@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use drystone_testkit::targets::{
-    target_bump, target_class_table, target_layout_arith, target_slab,
+    target_bump, target_class_table, target_exploit, target_layout_arith, target_slab,
 };
 use proptest::prelude::*;
 
@@ -31,6 +31,11 @@ proptest! {
     #[test]
     fn slab(data in any_bytes()) {
         target_slab(&data);
+    }
+
+    #[test]
+    fn exploit(data in any_bytes()) {
+        target_exploit(&data);
     }
 
     #[test]
@@ -93,6 +98,12 @@ fn seeds_of_slab() {
 
 #[cfg(not(miri))]
 #[test]
+fn seeds_of_exploit() {
+    replay("exploit", target_exploit);
+}
+
+#[cfg(not(miri))]
+#[test]
 fn seeds_of_class_table() {
     replay("class_table", target_class_table);
 }
@@ -107,6 +118,7 @@ fn seeds_of_layout_arith() {
 fn no_bytes_at_all() {
     target_bump(&[]);
     target_slab(&[]);
+    target_exploit(&[]);
     target_class_table(&[]);
     target_layout_arith(&[]);
 }

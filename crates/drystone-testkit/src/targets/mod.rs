@@ -5,10 +5,12 @@
 
 mod arithmetic;
 mod bump;
+mod exploit;
 mod slab;
 
 pub use arithmetic::{target_class_table, target_layout_arith};
 pub use bump::target_bump;
+pub use exploit::target_exploit;
 pub use slab::target_slab;
 
 /// Splits the first byte off, which chooses the variant; 0 of no bytes.

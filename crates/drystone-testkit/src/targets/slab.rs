@@ -1,10 +1,13 @@
-//! Slabs of several slot sizes, plain and with tagged links.
+//! Slabs of several slot sizes, under every protection.
 
 use drystone_backing::{HeapBacked, InlineBacked};
-use drystone_core::{FixedRange, FreeLink, FreelistProtection, NoProtection};
+use drystone_core::{
+    Checked, FixedRange, FreeLink, FreelistProtection, NoProtection, OnMisuse, SipHashMac,
+};
 use drystone_layout::Slab;
 
 use super::choose;
+use crate::oracle::PanicOnMisuse;
 use crate::program::{Limits, Program, run_with_reset};
 
 /// Tags links with a keyed mixing function; enough to take the tagged path, no protection.
@@ -46,11 +49,18 @@ fn slot<T>(choice: u8, data: &[u8]) {
     let program = Program::decode(data, limits);
     let heap = || HeapBacked::with_align(4096, 16).expect("memory for a test");
     let inline = InlineBacked::<4096>::new;
-    match choice / 4 % 4 {
+    // Correct programs give a protection nothing to report.
+    let checked = OnMisuse::new(Checked, PanicOnMisuse);
+    let mac = OnMisuse::new(SipHashMac::with_key([choice; 16]), PanicOnMisuse);
+    match choice / 4 % 8 {
         0 => slab::<T, _, _>(heap(), NoProtection, &program),
         1 => slab::<T, _, _>(heap(), Mixed(u32::from(choice)), &program),
         2 => slab::<T, _, _>(inline(), NoProtection, &program),
-        _ => slab::<T, _, _>(inline(), Mixed(u32::from(choice)), &program),
+        3 => slab::<T, _, _>(inline(), Mixed(u32::from(choice)), &program),
+        4 => slab::<T, _, _>(heap(), checked, &program),
+        5 => slab::<T, _, _>(heap(), mac, &program),
+        6 => slab::<T, _, _>(inline(), checked, &program),
+        _ => slab::<T, _, _>(inline(), mac, &program),
     }
 }
 
