@@ -20,6 +20,7 @@ mod error;
 #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
 pub mod extendable_slab;
 pub mod generational_slab;
+pub mod growable_bump;
 #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
 pub mod remote_slab;
 #[cfg(target_has_atomic = "ptr")]
@@ -35,6 +36,7 @@ pub use error::SetupError;
 #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
 pub use extendable_slab::ExtendableSlab;
 pub use generational_slab::{GenerationalSlab, Handle};
+pub use growable_bump::GrowableBump;
 #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
 pub use remote_slab::{
     ADAPTIVE_COOLDOWN_TICKS, ADAPTIVE_LEVELS, BatchPolicy, Intrusive, RemoteBatch, RemoteBox,

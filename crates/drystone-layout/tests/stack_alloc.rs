@@ -191,7 +191,7 @@ fn a_refused_growth_changes_nothing() {
     }
     // A new alignment that the place has not needs a copy.
     let aligned = resize(&stack, top, layout(20, 4), layout(20, 64)).expect("room");
-    assert!(aligned.addr().get() % 64 == 0 && aligned != top);
+    assert!(aligned.addr().get().is_multiple_of(64) && aligned != top);
 }
 
 /// What a growing vector does, over the raw interface.

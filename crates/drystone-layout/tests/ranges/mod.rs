@@ -11,7 +11,9 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use drystone_core::{AllocError, FixedRange, HeapSegment, NonZeroLayout, StableAddress, arith};
+use drystone_core::{
+    AllocError, FixedRange, HeapSegment, NonZeroLayout, SegmentSource, StableAddress, arith,
+};
 
 pub fn layout(size: usize, align: usize) -> NonZeroLayout {
     NonZeroLayout::from_size_align(size, align).expect("a valid layout")
@@ -212,5 +214,51 @@ unsafe impl<const N: usize> FixedRange for Inline<N> {
 
     fn commits_on_demand(&self) -> bool {
         false
+    }
+}
+
+/// Segments that commit on demand.
+#[derive(Clone, Default)]
+pub struct LazySource(pub Arc<LazyLog>);
+
+// SAFETY: each segment is a block of the heap of its own, as long as asked, at a multiple of 4096.
+unsafe impl SegmentSource for LazySource {
+    type Segment = Lazy;
+
+    fn segment(&self, layout: NonZeroLayout) -> Result<Lazy, AllocError> {
+        assert!(layout.align().get() <= 4096);
+        if layout.size().get() > 1 << 24 {
+            return Err(AllocError);
+        }
+        let (mut lazy, _) = Lazy::new(layout.size().get(), usize::MAX, 0);
+        lazy.log = self.0.clone();
+        Ok(lazy)
+    }
+}
+
+// SAFETY: the same source.
+unsafe impl SegmentSource for &LazySource {
+    type Segment = Lazy;
+
+    fn segment(&self, layout: NonZeroLayout) -> Result<Lazy, AllocError> {
+        (**self).segment(layout)
+    }
+}
+
+/// Segments that are longer than asked, at no better an alignment than asked.
+#[derive(Clone, Copy)]
+pub struct OddSource;
+
+// SAFETY: each segment is a block of the heap of its own, longer than asked, and skewed by the
+// alignment asked for.
+unsafe impl SegmentSource for OddSource {
+    type Segment = Skewed;
+
+    fn segment(&self, layout: NonZeroLayout) -> Result<Skewed, AllocError> {
+        assert!(layout.align().get() < 4096);
+        if layout.size().get() > 1 << 24 {
+            return Err(AllocError);
+        }
+        Ok(Skewed::new(layout.size().get() + 13, layout.align().get()))
     }
 }
