@@ -15,6 +15,8 @@ extern crate alloc;
 extern crate std;
 
 mod alloc_value_error;
+#[cfg(feature = "alloc")]
+pub mod arena_pool;
 pub mod bump;
 mod error;
 #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
@@ -31,6 +33,8 @@ pub mod slots;
 pub mod stack_alloc;
 
 pub use alloc_value_error::AllocValueError;
+#[cfg(feature = "alloc")]
+pub use arena_pool::{ArenaPool, PooledArena};
 pub use bump::{BumpArena, Scope};
 pub use error::SetupError;
 #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
