@@ -10,12 +10,14 @@
 //! # Memory picture
 //!
 //! ```text
-//!              ┌──────────────────────── one heap block ───────────────────────┐
-//!              │ place │ list, handles │ queue │ free list, cursor │ the range B │
-//!              └───────────────────────────────────────────────────────────────┘
-//!                  ▲           ▲           ▲             ▲
-//!   read by all ───┘           │           │             └── SlabOwner alone
-//!                SlabRemote, RemoteBatch, RemoteBox
+//!    SlabOwner: free list, cursor, window
+//!        │
+//!        ▼
+//!       ┌──────────────── one heap block ────────────────┐
+//!       │ place │ list, handles │ queue │ the range B      │
+//!       └────────────────────────────────────────────────┘
+//!            ▲         ▲            ▲
+//!            SlabRemote, RemoteBatch, RemoteBox
 //! ```
 //!
 //! The parts lie on cache lines of their own, which is checked at compile time.
@@ -29,7 +31,7 @@
 //! - I3: the heap block, and the range in it, live until the last of owner, handles, batches and
 //!   boxes is dropped, and do not move.
 //!
-//! The parts add their own: S1 to S5 of the heap block, R1 and R2 of [`Ring`], W1, W2, L1 to L3, T1
+//! The parts add their own: S1 to S4 of the heap block, R1 and R2 of [`Ring`], W1, W2, L1 to L3, T1
 //! and T2 of [`Intrusive`] and its lanes.
 //!
 //! # Threads

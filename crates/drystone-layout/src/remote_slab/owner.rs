@@ -2,18 +2,17 @@
 
 use core::cell::Cell;
 use core::fmt;
-use core::marker::PhantomData;
 use core::ptr::NonNull;
 
 use drystone_core::{
     AllocError, Allocator, BlockInfo, Corruption, Deallocator, FixedRange, Inspect, Misuse,
-    NonZeroLayout, Owns, Report, StableAddress,
+    NoProtection, NonZeroLayout, Owns, Report, StableAddress,
 };
 use drystone_sync::RemoteList;
 
 use super::boxed::RemoteBox;
 use super::ring::{BatchPolicy, QUEUE_CAPACITY_DEFAULT, Ring, ring};
-use super::shared::{Handle, OwnerPart, Shared, Slots};
+use super::shared::{Handle, Shared, Slots};
 use super::{RemoteQueue, SlabRemote};
 use crate::slab::digest::Digest;
 use crate::{AllocValueError, SetupError};
@@ -74,10 +73,19 @@ const CREDITS: usize = 64;
 /// assert_send::<SlabRemote<u64, AllocatedRegion<std::rc::Rc<dyn Allocator>>>>();
 /// ```
 pub struct SlabOwner<T, B, Q: RemoteQueue = Ring> {
+    /// The bookkeeping of the slots, which keeps the owner on one thread at a time.
+    slots: Slots<T>,
+    /// The base of the range, which stays where it is.
+    base: NonNull<u8>,
+    queue: Q::Owner,
+    /// Handles that are counted and not made yet.
+    credits: Cell<usize>,
     handle: Handle<T, B, Q>,
-    /// One thread at a time (S4 of the shared block).
-    alone: PhantomData<Cell<()>>,
 }
+
+// SAFETY: the bookkeeping, the window onto the queue and the count are one thread's at a time; the
+// base is the range's, which `B: Send` lets go with its handle.
+unsafe impl<T, B: Send, Q: RemoteQueue> Send for SlabOwner<T, B, Q> {}
 
 impl<T, B: FixedRange> SlabOwner<T, B> {
     /// A slab of `capacity` blocks over a [`Ring`] of 1024 entries, emptied when 64 blocks wait.
@@ -148,9 +156,15 @@ impl<T, B: FixedRange, Q: RemoteQueue> SlabOwner<T, B, Q> {
         backing: B,
         queue: impl FnOnce(usize) -> (Q::Shared, Q::Owner),
     ) -> Result<Self, SetupError> {
+        let slots = Slots::new(capacity, &backing, NoProtection)?;
+        let (shared, queue) = queue(capacity);
+        let handle = Handle::new(&slots, backing, shared)?;
         let owner = Self {
-            handle: Handle::new(capacity, backing, queue)?,
-            alone: PhantomData,
+            slots,
+            base: handle.shared().place().base,
+            queue,
+            credits: Cell::new(0),
+            handle,
         };
         owner.debug_assert_invariants();
         Ok(owner)
@@ -159,7 +173,7 @@ impl<T, B: FixedRange, Q: RemoteQueue> SlabOwner<T, B, Q> {
     /// The number of blocks.
     #[inline]
     pub fn capacity(&self) -> usize {
-        self.part().slots.capacity()
+        self.slots.capacity()
     }
 
     /// The distance between two blocks in bytes, which is also the size of every block:
@@ -184,9 +198,9 @@ impl<T, B: FixedRange, Q: RemoteQueue> SlabOwner<T, B, Q> {
     pub fn drain(&self) -> usize {
         let shared = self.shared();
         let mut count = 0;
-        Q::collect(shared.queue(), &self.part().queue, |index| {
+        Q::collect(shared.queue(), &self.queue, |index| {
             // SAFETY: the index came out of the queue.
-            unsafe { self.put_back(shared.offset_at(index)) };
+            unsafe { self.put_back(self.offset_at(index)) };
             count += 1;
         });
         let mut offset = shared.list().take_all();
@@ -204,7 +218,7 @@ impl<T, B: FixedRange, Q: RemoteQueue> SlabOwner<T, B, Q> {
     /// The threshold that [`BatchPolicy::Adaptive`] has arrived at, before it is limited to the
     /// capacity of the ring. `None` for other policies and queues.
     pub fn adaptive_threshold_snapshot(&self) -> Option<usize> {
-        Q::adaptive_threshold(&self.part().queue)
+        Q::adaptive_threshold(&self.queue)
     }
 
     /// Stores `value` in a block and returns it as a box that may be sent to another thread and
@@ -218,8 +232,7 @@ impl<T, B: FixedRange, Q: RemoteQueue> SlabOwner<T, B, Q> {
         let Some(offset) = self.take() else {
             return Err(AllocValueError::new(value));
         };
-        // SAFETY: the slot was just taken.
-        let slot = unsafe { self.shared().slot(offset) }.cast::<T>();
+        let slot = self.block(offset).cast::<T>();
         // SAFETY: the slot is free for a `T`, and aligned for it.
         unsafe { slot.write(value) };
         // SAFETY: the slot holds a `T`, and belongs to the box alone.
@@ -240,14 +253,13 @@ impl<T, B: FixedRange, Q: RemoteQueue> SlabOwner<T, B, Q> {
     /// used.
     #[inline]
     fn take(&self) -> Option<usize> {
-        let (shared, part) = (self.shared(), self.part());
         self.tick();
         // SAFETY: the slots were placed in this range.
-        if let Some(offset) = unsafe { part.slots.pop(shared.place().base) } {
+        if let Some(offset) = unsafe { self.slots.pop(self.base) } {
             return Some(offset);
         }
-        match Q::next(&part.queue) {
-            Some(index) => Some(shared.offset_at(index)),
+        match Q::next(&self.queue) {
+            Some(index) => Some(self.offset_at(index)),
             None => self.take_dry(),
         }
     }
@@ -255,34 +267,34 @@ impl<T, B: FixedRange, Q: RemoteQueue> SlabOwner<T, B, Q> {
     /// Takes a free slot when the owner has none at hand.
     #[inline(never)]
     fn take_dry(&self) -> Option<usize> {
-        let (shared, part) = (self.shared(), self.part());
-        let base = shared.place().base;
-        Q::refill(shared.queue(), &part.queue, |index| {
+        let shared = self.shared();
+        let base = self.base;
+        Q::refill(shared.queue(), &self.queue, |index| {
             // SAFETY: the index came out of the queue.
-            unsafe { self.put_back(shared.offset_at(index)) };
+            unsafe { self.put_back(self.offset_at(index)) };
         });
-        if let Some(index) = Q::next(&part.queue) {
-            return Some(shared.offset_at(index));
+        if let Some(index) = Q::next(&self.queue) {
+            return Some(self.offset_at(index));
         }
         // SAFETY: the slots were placed in this range.
-        if let Some(offset) = unsafe { part.slots.pop(base) } {
+        if let Some(offset) = unsafe { self.slots.pop(base) } {
             return Some(offset);
         }
         let chain = shared.list().take_all();
         if chain != RemoteList::NONE {
             // The links of the list are those of the slots, and the slots' own list is empty.
-            part.slots.slots.set_head(chain);
+            self.slots.slots.set_head(chain);
             // SAFETY: the slots were placed in this range.
-            return unsafe { part.slots.pop(base) };
+            return unsafe { self.slots.pop(base) };
         }
         // SAFETY: as above.
-        unsafe { part.slots.carve(&part.backing) }.ok()
+        unsafe { self.slots.carve(shared.backing()) }.ok()
     }
 
     /// What each call of the owner does first.
     #[inline]
     fn tick(&self) {
-        if Q::is_due(self.shared().queue(), &self.part().queue) {
+        if Q::is_due(self.shared().queue(), &self.queue) {
             self.drain_due();
         }
     }
@@ -300,9 +312,9 @@ impl<T, B: FixedRange, Q: RemoteQueue> SlabOwner<T, B, Q> {
     /// The slot at `offset` was given up, and came out of the queue or the list once.
     #[inline]
     unsafe fn put_back(&self, offset: usize) {
-        let base = self.shared().place().base;
+        let base = self.base;
         // SAFETY: the slots were placed in this range, and the slot is given up.
-        unsafe { self.part().slots.free(base, offset, Self::WHOLE_SLOT) };
+        unsafe { self.slots.free(base, offset, Self::WHOLE_SLOT) };
     }
 
     const WHOLE_SLOT: NonZeroLayout =
@@ -314,7 +326,7 @@ impl<T, B: FixedRange, Q: RemoteQueue> SlabOwner<T, B, Q> {
     /// A handle for a box, counted a few at a time.
     #[inline]
     fn credit(&self) -> Handle<T, B, Q> {
-        let credits = &self.part().credits;
+        let credits = &self.credits;
         if credits.get() == 0 {
             self.handle.count(CREDITS);
             credits.set(CREDITS);
@@ -326,9 +338,21 @@ impl<T, B: FixedRange, Q: RemoteQueue> SlabOwner<T, B, Q> {
     /// The block at `offset`, as long as its slot.
     #[inline]
     fn block(&self, offset: usize) -> NonNull<[u8]> {
-        // SAFETY: every offset in use is that of a slot.
-        let slot = unsafe { self.shared().slot(offset) };
+        // SAFETY: the slots were placed in this range, and every offset in use is that of a slot.
+        let slot = unsafe { self.slots.slot(self.base, offset) };
         NonNull::slice_from_raw_parts(slot, Self::STRIDE)
+    }
+
+    /// The offset of `ptr`, by its address.
+    #[inline]
+    fn offset_of(&self, ptr: NonNull<u8>) -> usize {
+        ptr.addr().get().wrapping_sub(self.base.addr().get())
+    }
+
+    /// The offset of the slot with this index.
+    #[inline]
+    fn offset_at(&self, index: u32) -> usize {
+        self.slots.start + index as usize * Self::STRIDE
     }
 
     /// The block at `ptr`, if blocks of `new` fit its slot.
@@ -336,7 +360,7 @@ impl<T, B: FixedRange, Q: RemoteQueue> SlabOwner<T, B, Q> {
     fn in_place(&self, ptr: NonNull<u8>, new: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
         // All slots are alike: a layout that does not fit this one fits none.
         if Slots::<T>::fits(new) {
-            Ok(self.block(self.shared().offset_of(ptr)))
+            Ok(self.block(self.offset_of(ptr)))
         } else {
             Err(AllocError)
         }
@@ -348,12 +372,6 @@ impl<T, B, Q: RemoteQueue> SlabOwner<T, B, Q> {
     fn shared(&self) -> &Shared<T, B, Q> {
         self.handle.shared()
     }
-
-    #[inline]
-    fn part(&self) -> &OwnerPart<T, B, Q> {
-        // SAFETY: this is the owner, which is not `Sync`.
-        unsafe { self.shared().owner() }
-    }
 }
 
 /// Closes the slab: what is freed from now on stays where it is, and the range is dropped with the
@@ -362,7 +380,7 @@ impl<T, B, Q: RemoteQueue> SlabOwner<T, B, Q> {
 impl<T, B, Q: RemoteQueue> Drop for SlabOwner<T, B, Q> {
     fn drop(&mut self) {
         self.shared().list().close();
-        self.handle.uncount(self.part().credits.take());
+        self.handle.uncount(self.credits.take());
     }
 }
 
@@ -371,11 +389,10 @@ impl<T, B, Q: RemoteQueue> Drop for SlabOwner<T, B, Q> {
 unsafe impl<T, B: FixedRange, Q: RemoteQueue> Deallocator for SlabOwner<T, B, Q> {
     #[inline]
     unsafe fn deallocate(&self, ptr: NonNull<u8>, layout: NonZeroLayout) {
-        let shared = self.shared();
         self.tick();
-        let (base, offset) = (shared.place().base, shared.offset_of(ptr));
+        let (base, offset) = (self.base, self.offset_of(ptr));
         // SAFETY: the slots were placed in this range, and the caller gives up a live block of it.
-        unsafe { self.part().slots.free(base, offset, layout) };
+        unsafe { self.slots.free(base, offset, layout) };
     }
 }
 
@@ -422,12 +439,12 @@ unsafe impl<T, B: FixedRange, Q: RemoteQueue> Allocator for SlabOwner<T, B, Q> {
 
     #[inline]
     fn capacity_bytes(&self) -> Option<usize> {
-        Some(self.part().slots.bytes())
+        Some(self.slots.bytes())
     }
 
     #[inline]
     fn corruption_events(&self) -> u64 {
-        self.part().slots.corruption_events()
+        self.slots.corruption_events()
     }
 }
 
@@ -435,7 +452,7 @@ unsafe impl<T, B: FixedRange, Q: RemoteQueue> Allocator for SlabOwner<T, B, Q> {
 unsafe impl<T, B: FixedRange, Q: RemoteQueue> Owns for SlabOwner<T, B, Q> {
     #[inline]
     fn owns(&self, ptr: NonNull<u8>) -> bool {
-        self.part().slots.contains(self.shared().offset_of(ptr))
+        self.slots.contains(self.offset_of(ptr))
     }
 }
 
@@ -445,13 +462,12 @@ unsafe impl<T, B, Q: RemoteQueue> StableAddress for SlabOwner<T, B, Q> {}
 /// A block that was freed remotely counts as live until the owner has looked for it.
 impl<T, B: FixedRange, Q: RemoteQueue> Inspect for SlabOwner<T, B, Q> {
     fn validate(&self, ptr: NonNull<u8>) -> Result<BlockInfo, Misuse> {
-        let (shared, part) = (self.shared(), self.part());
-        let offset = shared.offset_of(ptr);
+        let offset = self.offset_of(ptr);
         // SAFETY: the slots were placed in this range.
-        let info = unsafe { part.slots.validate(shared.place().base, offset) }?;
+        let info = unsafe { self.slots.validate(self.base, offset) }?;
         let mut is_held = false;
-        Q::held(&part.queue, |index| {
-            is_held |= shared.offset_at(index) == offset;
+        Q::held(&self.queue, |index| {
+            is_held |= self.offset_at(index) == offset;
         });
         if is_held {
             Err(Misuse::DoubleFree)
@@ -461,13 +477,13 @@ impl<T, B: FixedRange, Q: RemoteQueue> Inspect for SlabOwner<T, B, Q> {
     }
 
     fn verify_all(&self) -> Result<Report, Corruption> {
-        let (shared, part) = (self.shared(), self.part());
+        let shared = self.shared();
         // SAFETY: the slots were placed in this range.
-        let mut report = unsafe { part.slots.verify(&part.backing) }?;
+        let mut report = unsafe { self.slots.verify(shared.backing()) }?;
         let mut broken = None;
-        Q::held(&part.queue, |index| {
-            let offset = shared.offset_at(index);
-            if part.slots.is_carved_slot(offset) && report.live_blocks > 0 {
+        Q::held(&self.queue, |index| {
+            let offset = self.offset_at(index);
+            if self.slots.is_carved_slot(offset) && report.live_blocks > 0 {
                 report.live_blocks -= 1;
                 report.free_blocks += 1;
             } else {
@@ -481,12 +497,11 @@ impl<T, B: FixedRange, Q: RemoteQueue> Inspect for SlabOwner<T, B, Q> {
     }
 
     fn state_digest(&self) -> u64 {
-        let (shared, part) = (self.shared(), self.part());
         let mut digest = Digest::new();
         // SAFETY: the slots were placed in this range.
-        unsafe { part.slots.digest(shared.place().base, &mut digest) };
-        Q::held(&part.queue, |index| {
-            digest.add_size(shared.offset_at(index));
+        unsafe { self.slots.digest(self.base, &mut digest) };
+        Q::held(&self.queue, |index| {
+            digest.add_size(self.offset_at(index));
         });
         digest.finish()
     }
@@ -495,7 +510,7 @@ impl<T, B: FixedRange, Q: RemoteQueue> Inspect for SlabOwner<T, B, Q> {
 impl<T, B, Q: RemoteQueue> fmt::Debug for SlabOwner<T, B, Q> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SlabOwner")
-            .field("slots", &self.part().slots)
+            .field("slots", &self.slots)
             .finish_non_exhaustive()
     }
 }

@@ -16,8 +16,9 @@
 //!
 //! # Invariants
 //!
-//! - R1: the queue has room for `min(queue capacity, blocks)`: more can never wait.
-//! - R2: `1 <= trigger <= queue capacity`, so that a full queue is always emptied.
+//! - R1: the queue has room for `min(queue capacity, blocks)`: more can never wait. A capacity of 0
+//!   is a queue that is never used.
+//! - R2: `1 <= trigger <= max(queue capacity, 1)`, so that a full queue is always emptied.
 //!
 //! # Threads
 //!
@@ -73,19 +74,18 @@ pub(super) const QUEUE_CAPACITY_DEFAULT: usize = 1024;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ring;
 
-/// The queue; `None` where it has no room at all.
-pub struct RingShared(Option<queue::BoundedQueue>);
+/// What all share.
+pub struct RingShared {
+    queue: queue::BoundedQueue,
+    /// Whether a capacity of 0 was asked for, which the queue itself cannot have.
+    refuses: bool,
+}
 
 /// The owner's side.
 pub struct RingOwner {
     /// How many entries must wait (R2).
     trigger: Cell<usize>,
-    policy: Policy,
-}
-
-enum Policy {
-    Fixed,
-    Adaptive(Adaptive),
+    adaptive: Option<Adaptive>,
 }
 
 /// The state of an adaptive policy.
@@ -128,30 +128,37 @@ pub(super) fn ring(
     policy: BatchPolicy,
     queue_capacity: usize,
 ) -> (RingShared, RingOwner) {
-    let (threshold, policy) = match policy {
-        BatchPolicy::Fixed(threshold) => (threshold, Policy::Fixed),
+    let (threshold, adaptive) = match policy {
+        BatchPolicy::Fixed(threshold) => (threshold, None),
         BatchPolicy::Adaptive => {
             let adaptive = Adaptive {
                 level: Cell::new(FIRST_LEVEL),
                 cooldown: Cell::new(0),
                 queue_capacity,
             };
-            (adaptive.threshold(), Policy::Adaptive(adaptive))
+            (adaptive.threshold(), Some(adaptive))
         }
     };
-    let room = queue_capacity.min(capacity);
-    let shared = RingShared((room > 0).then(|| queue::BoundedQueue::new(room)));
+    let shared = RingShared {
+        queue: queue::BoundedQueue::new(queue_capacity.min(capacity).max(1)),
+        refuses: queue_capacity == 0,
+    };
     let trigger = Cell::new(threshold.min(queue_capacity).max(1));
-    (shared, RingOwner { trigger, policy })
+    (shared, RingOwner { trigger, adaptive })
 }
 
 impl RingOwner {
-    #[cold]
+    /// Whether so many entries wait that it is time to collect them. Out of line, so that the
+    /// owner's own calls stay small.
     #[inline(never)]
-    fn tick(&self, adaptive: &Adaptive, waiting: usize) {
-        adaptive.tick(waiting);
-        let threshold = adaptive.threshold().min(adaptive.queue_capacity);
-        self.trigger.set(threshold.max(1));
+    fn is_full_enough(&self, queue: &queue::BoundedQueue) -> bool {
+        let waiting = queue.len();
+        if let Some(adaptive) = &self.adaptive {
+            adaptive.tick(waiting);
+            let threshold = adaptive.threshold().min(adaptive.queue_capacity);
+            self.trigger.set(threshold.max(1));
+        }
+        waiting >= self.trigger.get()
     }
 }
 
@@ -174,21 +181,13 @@ impl Route for Ring {
 
     #[inline]
     fn send(shared: &RingShared, _port: Option<&()>, index: u32) -> bool {
-        match &shared.0 {
-            Some(queue) => queue.push(index).is_ok(),
-            None => false,
-        }
+        !shared.refuses && shared.queue.push(index).is_ok()
     }
 
     #[inline]
     fn is_due(shared: &RingShared, owner: &RingOwner) -> bool {
-        let Some(queue) = &shared.0 else {
-            return false;
-        };
-        if let Policy::Adaptive(adaptive) = &owner.policy {
-            owner.tick(adaptive, queue.len());
-        }
-        !queue.is_empty() && queue.len() >= owner.trigger.get()
+        let nothing_to_do = shared.queue.is_empty() && owner.adaptive.is_none();
+        !nothing_to_do && owner.is_full_enough(&shared.queue)
     }
 
     #[inline]
@@ -201,12 +200,9 @@ impl Route for Ring {
     }
 
     fn collect(shared: &RingShared, _owner: &RingOwner, mut put: impl FnMut(u32)) {
-        let Some(queue) = &shared.0 else {
-            return;
-        };
         // No more than the queue holds: remotes that go on pushing do not keep the owner here.
-        for _ in 0..queue.capacity() {
-            match queue.pop() {
+        for _ in 0..shared.queue.capacity() {
+            match shared.queue.pop() {
                 Some(index) => put(index),
                 None => return,
             }
@@ -216,10 +212,7 @@ impl Route for Ring {
     fn held(_owner: &RingOwner, _show: impl FnMut(u32)) {}
 
     fn adaptive_threshold(owner: &RingOwner) -> Option<usize> {
-        match &owner.policy {
-            Policy::Fixed => None,
-            Policy::Adaptive(adaptive) => Some(adaptive.threshold()),
-        }
+        owner.adaptive.as_ref().map(Adaptive::threshold)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The one heap block of a slab: the owner's state, and what others write.
+//! The heap block of a slab: the range, and what more than one thread touches.
 //!
 //! # Memory picture
 //!
@@ -6,19 +6,20 @@
 //!  line 0     place       base, start, end: written once
 //!  line 1     arrivals    list, handles: written by everybody
 //!  line 2 …   queue       what the queue shares
-//!  line n …   owner       the slots' bookkeeping, the owner's side of the queue, the backing
+//!  line n …   backing     the range, or what owns it
 //! ```
+//!
+//! The owner keeps its own bookkeeping in itself.
 //!
 //! # Invariants
 //!
-//! - S1: the block lives while `handles > 0`, and `handles` is the number of [`Handle`]s plus the
-//!   owner's `credits`.
+//! - S1: the block lives while `handles > 0`, and `handles` is the number of [`Handle`]s plus those
+//!   that the owner has counted and not made yet.
 //! - S2: the block never moves, nor does the backing in it; `place` describes its range.
 //! - S3: the parts lie on cache lines of their own (checked at compile time).
-//! - S4: `owner` is touched by the owner only, or by whoever drops the last handle.
-//! - S5: the list is open exactly as long as the owner lives.
+//! - S4: the list is open exactly as long as the owner lives.
 
-use core::cell::Cell;
+use core::marker::PhantomData;
 use core::mem::offset_of;
 use core::ptr::NonNull;
 
@@ -47,7 +48,8 @@ pub(super) struct Shared<T, B, Q: RemoteQueue> {
     place: CachePadded<Place>,
     arrivals: CachePadded<Arrivals>,
     queue: CachePadded<Q::Shared>,
-    owner: CachePadded<OwnerPart<T, B, Q>>,
+    backing: CachePadded<B>,
+    slots: PhantomData<fn() -> T>,
 }
 
 /// Where the slots are.
@@ -67,15 +69,6 @@ struct Arrivals {
     handles: AtomicUsize,
 }
 
-/// What only the owner touches.
-pub(super) struct OwnerPart<T, B, Q: RemoteQueue> {
-    pub(super) slots: Slots<T>,
-    pub(super) queue: Q::Owner,
-    /// Handles that are counted and not made yet.
-    pub(super) credits: Cell<usize>,
-    pub(super) backing: B,
-}
-
 impl<T, B, Q: RemoteQueue> Shared<T, B, Q> {
     /// S3, evaluated when the type is used.
     const LINES_APART: () = {
@@ -83,7 +76,7 @@ impl<T, B, Q: RemoteQueue> Shared<T, B, Q> {
             offset_of!(Self, place),
             offset_of!(Self, arrivals),
             offset_of!(Self, queue),
-            offset_of!(Self, owner),
+            offset_of!(Self, backing),
             size_of::<Self>(),
         ];
         assert!(align_of::<Self>() >= CACHE_LINE);
@@ -110,14 +103,10 @@ impl<T, B, Q: RemoteQueue> Shared<T, B, Q> {
         &self.arrivals.list
     }
 
-    /// The owner's part.
-    ///
-    /// # Safety
-    ///
-    /// The caller is the owner (S4).
+    /// The range.
     #[inline]
-    pub(super) unsafe fn owner(&self) -> &OwnerPart<T, B, Q> {
-        &self.owner
+    pub(super) fn backing(&self) -> &B {
+        &self.backing
     }
 
     /// A pointer to the slot at `offset`.
@@ -149,12 +138,6 @@ impl<T, B, Q: RemoteQueue> Shared<T, B, Q> {
             "not a block of this slab"
         );
         ((offset - self.place.start) / Slots::<T>::STRIDE) as u32
-    }
-
-    /// The offset of the slot with this index.
-    #[inline]
-    pub(super) fn offset_at(&self, index: u32) -> usize {
-        self.place.start + index as usize * Slots::<T>::STRIDE
     }
 
     /// Writes `next` into the free slot at `offset`.
@@ -227,28 +210,21 @@ pub(super) struct Handle<T, B, Q: RemoteQueue> {
 }
 
 // SAFETY: a handle reads `place`, uses the atomics and the queue, which are made for many threads,
-// and may drop the backing, which `B: Send` allows. The owner's part is behind the owner (S4), who
-// is on one thread at a time. A `T` is neither stored nor dropped.
+// calls the range, which any thread may (L7), and may drop it, which `B: Send` allows. A `T` is
+// neither stored nor dropped.
 unsafe impl<T, B: Send, Q: RemoteQueue> Send for Handle<T, B, Q> {}
 // SAFETY: through a shared handle another can be made, and sent; that is all, and `B: Send` allows
 // it.
 unsafe impl<T, B: Send, Q: RemoteQueue> Sync for Handle<T, B, Q> {}
 
 impl<T, B: FixedRange, Q: RemoteQueue> Handle<T, B, Q> {
-    /// The first handle of a new block, for `capacity` slots in `backing`. `queue` makes both
-    /// sides of the queue.
+    /// The first handle of a new block, for `slots` in `backing`.
     ///
     /// # Errors
     ///
-    /// As a slab of the range, or if there is no memory for the block.
-    pub(super) fn new(
-        capacity: usize,
-        backing: B,
-        queue: impl FnOnce(usize) -> (Q::Shared, Q::Owner),
-    ) -> Result<Self, SetupError> {
+    /// [`SetupError`] if there is no memory for the block.
+    pub(super) fn new(slots: &Slots<T>, backing: B, queue: Q::Shared) -> Result<Self, SetupError> {
         const { Shared::<T, B, Q>::LINES_APART };
-        let slots = Slots::<T>::new(capacity, &backing, NoProtection)?;
-        let (shared, owner) = queue(capacity);
         let place = Place {
             base: NonNull::dangling(),
             start: slots.start,
@@ -260,20 +236,15 @@ impl<T, B: FixedRange, Q: RemoteQueue> Handle<T, B, Q> {
                 list: RemoteList::new(),
                 handles: AtomicUsize::new(1),
             }),
-            queue: CachePadded::new(shared),
-            owner: CachePadded::new(OwnerPart {
-                slots,
-                queue: owner,
-                credits: Cell::new(0),
-                backing,
-            }),
+            queue: CachePadded::new(queue),
+            backing: CachePadded::new(backing),
+            slots: PhantomData,
         })
         .ok_or(SetupError::OutOfMemory)?;
         let handle = Self { shared };
-        // SAFETY: the block was just made, and nobody else has it.
-        let owner = unsafe { handle.shared().owner() };
-        let base = owner.backing.base();
-        // SAFETY: as above; the range is in another part of the block, if it is there at all.
+        let base = handle.shared().backing().base();
+        // SAFETY: the block was just made, and nobody else has it; the range is in another part of
+        // it, if it is there at all.
         let place = unsafe { &mut (*shared.as_ptr()).place };
         place.base = base;
         Ok(handle)
