@@ -79,6 +79,12 @@ pub use drystone_backing::{InlineBacked, StaticBacked};
 pub use drystone_layout::{
     AllocValueError, BumpArena, Scope, SetupError, SizeClassed, Slab, bump, size_classed, slab,
 };
+#[cfg(feature = "alloc")]
+pub use drystone_layout::{ArenaPool, PooledArena, arena_pool};
+pub use drystone_layout::{GenerationalSlab, Handle, generational_slab};
+pub use drystone_layout::{GrowableBump, StackAlloc, growable_bump, stack_alloc};
+#[cfg(target_has_atomic = "ptr")]
+pub use drystone_layout::{SharedBumpArena, shared_bump};
 
 // Wrappers.
 #[cfg(feature = "parking_lot")]

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use drystone_testkit::targets::{
-    target_bump, target_class_table, target_exploit, target_layout_arith, target_slab,
+    target_bump, target_class_table, target_exploit, target_generational, target_growable_bump,
+    target_layout_arith, target_shared_bump, target_slab, target_stack,
 };
 use proptest::prelude::*;
 
@@ -36,6 +37,26 @@ proptest! {
     #[test]
     fn exploit(data in any_bytes()) {
         target_exploit(&data);
+    }
+
+    #[test]
+    fn generational(data in any_bytes()) {
+        target_generational(&data);
+    }
+
+    #[test]
+    fn stack(data in any_bytes()) {
+        target_stack(&data);
+    }
+
+    #[test]
+    fn shared_bump(data in any_bytes()) {
+        target_shared_bump(&data);
+    }
+
+    #[test]
+    fn growable_bump(data in any_bytes()) {
+        target_growable_bump(&data);
     }
 
     #[test]
@@ -104,6 +125,30 @@ fn seeds_of_exploit() {
 
 #[cfg(not(miri))]
 #[test]
+fn seeds_of_generational() {
+    replay("generational", target_generational);
+}
+
+#[cfg(not(miri))]
+#[test]
+fn seeds_of_stack() {
+    replay("stack", target_stack);
+}
+
+#[cfg(not(miri))]
+#[test]
+fn seeds_of_shared_bump() {
+    replay("shared_bump", target_shared_bump);
+}
+
+#[cfg(not(miri))]
+#[test]
+fn seeds_of_growable_bump() {
+    replay("growable_bump", target_growable_bump);
+}
+
+#[cfg(not(miri))]
+#[test]
 fn seeds_of_class_table() {
     replay("class_table", target_class_table);
 }
@@ -118,6 +163,10 @@ fn seeds_of_layout_arith() {
 fn no_bytes_at_all() {
     target_bump(&[]);
     target_slab(&[]);
+    target_generational(&[]);
+    target_stack(&[]);
+    target_shared_bump(&[]);
+    target_growable_bump(&[]);
     target_exploit(&[]);
     target_class_table(&[]);
     target_layout_arith(&[]);

@@ -33,6 +33,9 @@ names! {
     system if "std": drystone_backing { System }
     mapped if "mmap": drystone_backing { MmapBacked, MmapFlags, MmapSource }
     layouts: drystone_layout { BumpArena, Scope, Slab, SizeClassed, AllocValueError }
+    bump_family: drystone_layout { GrowableBump, SharedBumpArena, StackAlloc }
+    handles: drystone_layout { GenerationalSlab, Handle }
+    pooled_arenas if "alloc": drystone_layout { ArenaPool, PooledArena }
     wrappers: drystone_wrap {
         WithFallback, Locked, Statistics, Faulty, NeverFail, AlwaysFail, FailAfter, FailEveryNth,
         FailOnSize, NoLock, SpinLock, RawLock, Off,

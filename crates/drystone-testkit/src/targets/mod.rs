@@ -6,12 +6,18 @@
 mod arithmetic;
 mod bump;
 mod exploit;
+mod generational;
+mod shared_bump;
 mod slab;
+mod stack;
 
 pub use arithmetic::{target_class_table, target_layout_arith};
 pub use bump::target_bump;
 pub use exploit::target_exploit;
+pub use generational::target_generational;
+pub use shared_bump::{target_growable_bump, target_shared_bump};
 pub use slab::target_slab;
+pub use stack::target_stack;
 
 /// Splits the first byte off, which chooses the variant; 0 of no bytes.
 fn choose(data: &[u8]) -> (u8, &[u8]) {
