@@ -105,6 +105,7 @@ impl IntrusiveOwner {
 
 impl Route for Intrusive {
     const BOUNDED: bool = false;
+    const REUSES_FIRST: bool = true;
 
     type Shared = IntrusiveShared;
     type Owner = IntrusiveOwner;

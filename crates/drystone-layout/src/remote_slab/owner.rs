@@ -267,8 +267,22 @@ impl<T, B: FixedRange, Q: RemoteQueue> SlabOwner<T, B, Q> {
     /// Takes a free slot when the owner has none at hand.
     #[inline(never)]
     fn take_dry(&self) -> Option<usize> {
+        if Q::REUSES_FIRST {
+            self.take_home().or_else(|| self.carve())
+        } else {
+            self.carve().or_else(|| self.take_home())
+        }
+    }
+
+    /// Takes a slot never used.
+    fn carve(&self) -> Option<usize> {
+        // SAFETY: the slots were placed in this range.
+        unsafe { self.slots.carve(self.shared().backing()) }.ok()
+    }
+
+    /// Takes what came home, and one slot of it.
+    fn take_home(&self) -> Option<usize> {
         let shared = self.shared();
-        let base = self.base;
         Q::refill(shared.queue(), &self.queue, |index| {
             // SAFETY: the index came out of the queue.
             unsafe { self.put_back(self.offset_at(index)) };
@@ -276,19 +290,12 @@ impl<T, B: FixedRange, Q: RemoteQueue> SlabOwner<T, B, Q> {
         if let Some(index) = Q::next(&self.queue) {
             return Some(self.offset_at(index));
         }
+        if self.slots.slots.head() == RemoteList::NONE {
+            // The links of the list are those of the slots, whose own list is empty.
+            self.slots.slots.set_head(shared.list().take_all());
+        }
         // SAFETY: the slots were placed in this range.
-        if let Some(offset) = unsafe { self.slots.pop(base) } {
-            return Some(offset);
-        }
-        let chain = shared.list().take_all();
-        if chain != RemoteList::NONE {
-            // The links of the list are those of the slots, and the slots' own list is empty.
-            self.slots.slots.set_head(chain);
-            // SAFETY: the slots were placed in this range.
-            return unsafe { self.slots.pop(base) };
-        }
-        // SAFETY: as above.
-        unsafe { self.slots.carve(shared.backing()) }.ok()
+        unsafe { self.slots.pop(self.base) }
     }
 
     /// What each call of the owner does first.

@@ -20,6 +20,9 @@ pub(super) mod route {
         /// list as a matter of course.
         const BOUNDED: bool;
 
+        /// Whether the owner looks for blocks that came home before it uses slots never used.
+        const REUSES_FIRST: bool;
+
         /// What all handles share.
         type Shared;
         /// What belongs to the owner.

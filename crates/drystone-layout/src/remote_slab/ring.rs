@@ -45,8 +45,8 @@ const FIRST_LEVEL: usize = 3;
 
 /// How many remote frees wait in a [`Ring`] before the owner takes them.
 ///
-/// Whatever the policy says, the owner takes all when it has no block left, and when the ring is
-/// full.
+/// Whatever the policy says, the owner takes all when it has no block left, used or not, and when
+/// the ring is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BatchPolicy {
     /// This many. 0 means the same as 1.
@@ -164,6 +164,7 @@ impl RingOwner {
 
 impl Route for Ring {
     const BOUNDED: bool = true;
+    const REUSES_FIRST: bool = false;
 
     type Shared = RingShared;
     type Owner = RingOwner;
