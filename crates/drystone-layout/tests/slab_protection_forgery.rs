@@ -120,7 +120,7 @@ impl<M: FreelistProtection> Model<M> {
             Err(Misuse::ForeignPointer)
         } else if slot >= self.carved {
             Err(Misuse::NeverAllocated)
-        } else if offset % STRIDE != 0 {
+        } else if !offset.is_multiple_of(STRIDE) {
             Err(Misuse::InteriorPointer)
         } else if self.free.contains(&slot) {
             Err(Misuse::DoubleFree)
@@ -327,7 +327,7 @@ fn former_links<M: FreelistProtection>(protection: M, seed: u64) {
     let mut free: Vec<NonNull<u8>> = Vec::new();
     let mut former: Vec<(NonNull<u8>, u64)> = Vec::new();
     let mut replays = 0;
-    while replays < tries(100_000, 30) {
+    for _ in 0..tries(600_000, 400) {
         match random.below(8) {
             0..4 => match take(&slab) {
                 Some(block) => {
@@ -366,6 +366,7 @@ fn former_links<M: FreelistProtection>(protection: M, seed: u64) {
     for &block in &live {
         assert!(slab.validate(block).is_ok());
     }
+    assert!(replays > tries(20_000, 5), "{replays} links written back");
 }
 
 #[test]

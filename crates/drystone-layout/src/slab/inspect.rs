@@ -213,8 +213,9 @@ impl<T, B: FixedRange, M: FreelistProtection> Slab<T, B, M> {
 }
 
 impl<T, B: FixedRange, M: FreelistProtection> Inspect for Slab<T, B, M> {
-    /// Whether `ptr` is the start of a live block. Walks the free list. Slots lost with a damaged
-    /// list count as live.
+    /// Whether `ptr` is the start of a live block. With occupancy the answer is exact and takes one
+    /// look; a withheld slot counts as free. Without it the free list is walked, and slots lost
+    /// with a damaged list count as live.
     fn validate(&self, ptr: NonNull<u8>) -> Result<BlockInfo, Misuse> {
         // SAFETY: the kernel was placed in this range, which the slab owns.
         unsafe {

@@ -7,34 +7,11 @@
 //!
 //! # Memory picture
 //!
-//! ```text
-//!  base  record   start                       carved       ready  end
-//!   │      │        │                           │            │     │
-//!   ┌──────┬────────┬────────┬────────┬────────┬─────────────┬─────┬──────┐
-//!   │ pad  │ state, │ link   │ live T │ link   │ never used        │ rest │
-//!   │      │ epochs │        │        │        │                   │      │
-//!   └──────┴────────┴────────┴────────┴────────┴─────────────┴─────┴──────┘
-//! ```
-//!
-//! A protection with occupancy or epochs has a *record* of each slot before the first one; others
-//! have none, and the first slot starts where the range does.
+//! That of the [slab](super), but for the rest of the range.
 //!
 //! # Invariants
 //!
-//! - I1: `start` is a multiple of the slot alignment, as an address and across moves of the range.
-//! - I2: `start + capacity * stride == end <= range size`, and the record lies before `start`.
-//! - I3: `start <= carved <= ready <= end`, each a whole number of strides after `start`; the
-//!   bytes `start .. ready` are committed.
-//! - I4: the free list ends, and each of its slots is carved, starts at a whole number of strides
-//!   after `start`, is listed once and, with tags, has a tag that verifies.
-//! - I5: `free + live + lost == carved slots`. Without occupancy slots are lost when a damaged list
-//!   is abandoned, or when a protection calls back. With it only withheld slots are lost: those
-//!   whose link was damaged.
-//! - I6: with a record, it is written for the slots below `ready`, and `ready_slots` counts them.
-//! - I7: with occupancy, slots from `carved` on are marked as never handed out, and the others as
-//!   free, live or withheld; `free_slots` of them are free. They are the slots of the list, but for
-//!   those that a call back freed.
-//! - I8: with occupancy, the head of the list is none or marked free.
+//! I1 to I8 of the [slab](super).
 //!
 //! # Threads
 //!

@@ -9,29 +9,42 @@
 //! # Memory picture
 //!
 //! ```text
-//!  base   start                       carved        end
-//!   │       │                           │            │
-//!   ┌───────┬────────┬────────┬────────┬─────────────┬──────┐
-//!   │  pad  │ link   │ live T │ link   │ never used  │ rest │
-//!   └───────┴────────┴────────┴────────┴─────────────┴──────┘
-//!              │  ▲              ▲ │
-//!              ▼  └──────────────┼─┘
-//!             none            head
+//!  base  record   start                       carved       ready  end
+//!   │      │        │                           │            │     │
+//!   ┌──────┬────────┬────────┬────────┬────────┬─────────────┬─────┬──────┐
+//!   │ pad  │ states,│ link   │ live T │ link   │ never used        │ rest │
+//!   │      │ epochs │        │        │        │                   │      │
+//!   └──────┴────────┴────────┴────────┴────────┴───────────────────┴──────┘
+//!                      │  ▲              ▲ │
+//!                      ▼  └──────────────┼─┘
+//!                     none            head
 //! ```
 //!
 //! A free slot holds the byte offset of the next free slot, a `usize`. Under a protection with
 //! tags it holds two 32-bit words instead: the index of the next free slot and the tag.
 //!
+//! A protection with occupancy or epochs has a *record* of each slot, a byte or more, in front of
+//! the first slot: a write past the end of a block runs away from it. Others have none, and the
+//! first slot lies where the range begins.
+//!
 //! # Invariants
 //!
 //! - I1: `start` is a multiple of the slot alignment, as an address and across moves of the range.
-//! - I2: `start + capacity * stride == end <= range size`.
+//! - I2: `start + capacity * stride == end <= range size`, and the record ends at `start`.
 //! - I3: `start <= carved <= ready <= end`, each a whole number of strides after `start`; the
 //!   bytes `start .. ready` are committed.
 //! - I4: the free list ends, and each of its slots is carved, starts at a whole number of strides
 //!   after `start`, is listed once and, with tags, has a tag that verifies.
-//! - I5: `free + live + lost == carved slots`, where slots are lost only when a damaged list is
-//!   abandoned, or when a protection calls back into the slab.
+//! - I5: `free + live + lost == carved slots`. Without occupancy slots are lost when a damaged list
+//!   is abandoned, or when a protection calls back into the slab. With it only withheld slots are
+//!   lost, those whose link was damaged.
+//! - I6: with a record, that of the slots below `ready` is committed and written, and a count says
+//!   how many those are.
+//! - I7: with occupancy, slots from `carved` on are marked as never handed out, and the others as
+//!   free, live or withheld; a count says how many are free. The free ones are those on the list,
+//!   and those that a call back of the protection freed.
+//! - I8: with occupancy, the head of the list is none or a slot marked free, and becomes live
+//!   before its block is handed out. A link is followed only to a slot marked free.
 //!
 //! # Threads
 //!
@@ -42,8 +55,11 @@
 //! # Cost
 //!
 //! A pop and a push of the list each read one word of the slab and one of the slot, and write one
-//! of them. With [`NoProtection`] nothing is checked in release builds. A range that commits on
-//! demand is committed in steps of 64 KiB, or of one slot where memory is short.
+//! of them. With [`NoProtection`] nothing is checked in release builds. A protection with
+//! occupancy reads and writes a byte of the record more at each call, and at a pop one of the next
+//! slot's. A range that commits on demand is committed in steps of 64 KiB, or of one slot where
+//! memory is short; a record is written in the same steps. Mending a damaged list, and a reset
+//! with occupancy, take time in proportion to the slots carved.
 
 pub(crate) mod digest;
 mod guarded;
@@ -73,7 +89,12 @@ use kernel::SlotKernel;
 /// [`SLOT_ALIGN`](Self::SLOT_ALIGN). The slices it returns are a whole stride long. Blocks grow
 /// and shrink in place within their slot. Values are the caller's: a slab drops none.
 ///
-/// `M` guards the links of the free list; [`NoProtection`] removes the guard at compile time.
+/// `M` guards the free list and notices misuse. The default, [`NoProtection`], removes every check
+/// at compile time: a wrong free is then the caller's breach, found by debug assertions only, and a
+/// block that is handed out again begins with the offset that its link was. `Checked` and
+/// `SipHashMac` find wrong frees and damaged links in release builds too; a wrong call then changes
+/// nothing but [`corruption_events`](Allocator::corruption_events), and tells the protection's
+/// policy. A fresh block shows nothing of its link under them.
 ///
 /// ```
 /// use drystone_core::{Allocator, Deallocator, HeapSegment, NonZeroLayout};
@@ -85,6 +106,25 @@ use kernel::SlotKernel;
 /// let block = slab.allocate(layout)?;
 /// // SAFETY: the block is live, and it was allocated with this layout.
 /// unsafe { slab.deallocate(block.cast(), layout) };
+/// # Ok::<(), drystone_core::AllocError>(())
+/// ```
+///
+/// A slab that counts misuse instead of suffering it:
+///
+/// ```
+/// use drystone_core::{Allocator, Checked, Deallocator, HeapSegment, NonZeroLayout};
+/// use drystone_layout::Slab;
+///
+/// let layout = NonZeroLayout::for_type::<[u64; 4]>().unwrap();
+/// let bytes = Slab::<[u64; 4], (), Checked>::bytes_for(100).unwrap();
+/// let range = HeapSegment::new(NonZeroLayout::from_size_align(bytes, 8).unwrap())?;
+/// let slab = Slab::<[u64; 4], _, _>::with_protection(100, range, Checked)?;
+/// let block = slab.allocate(layout)?.cast();
+/// // SAFETY: the block is live, and it was allocated with this layout.
+/// unsafe { slab.deallocate(block, layout) };
+/// // SAFETY: none, the block was freed. The slab notices and does nothing.
+/// unsafe { slab.deallocate(block, layout) };
+/// assert_eq!(slab.corruption_events(), 1);
 /// # Ok::<(), drystone_core::AllocError>(())
 /// ```
 ///
@@ -112,7 +152,7 @@ pub struct Slab<T, B, M = NoProtection> {
 
 impl<T, B, M: FreelistProtection> Slab<T, B, M> {
     /// The distance between two blocks in bytes: the size of `T`, at least that of a free-list
-    /// link, rounded up to the alignment of `T`.
+    /// link, rounded up to the alignment of `T`. A record adds nothing to it.
     ///
     /// A link takes 4 bytes on a 32-bit target and 8 on a 64-bit one; with tags always 8.
     pub const STRIDE: usize = SlotKernel::<T, M>::STRIDE;
@@ -122,7 +162,7 @@ impl<T, B, M: FreelistProtection> Slab<T, B, M> {
     pub const SLOT_ALIGN: usize = SlotKernel::<T, M>::SLOT_ALIGN;
 
     /// The most blocks that a slab of this type can have: `u32::MAX - 1`, or as many as fit in
-    /// `isize::MAX` bytes.
+    /// `isize::MAX` bytes with their record.
     pub const CAPACITY_MAX: usize = SlotKernel::<T, M>::CAPACITY_MAX;
 
     /// The bytes that a range needs for `capacity` blocks, if its base is a multiple of
