@@ -10,7 +10,7 @@ use drystone_sync::cell::UnsafeCell;
 use drystone_sync::{RawGuard, SpinLock};
 
 use super::index::{Index, IndexWriter, NeedsTable, OwnTable};
-use super::segment::{OWNER_POOL, Segment, SegmentList, SegmentRef};
+use super::segment::{OWNER_POOL, Segment, SegmentRef, SegmentStack};
 
 /// The shortest window of the low-water mark, in moves to and from the pool.
 const WINDOW_MIN: usize = 16;
@@ -30,13 +30,13 @@ pub(super) struct Growth {
 pub(super) struct State {
     pub(super) index: IndexWriter,
     /// Segments whose slots are all free and that no thread has.
-    pool: SegmentList,
+    pool: SegmentStack,
     /// The fewest segments that the pool had since the window began.
     low: usize,
     /// Moves to and from the pool since the window began.
     moves: usize,
     /// Descriptors without a segment.
-    unused: SegmentList,
+    unused: SegmentStack,
     /// The descriptor made last; it leads to all others.
     newest: Option<NonNull<Segment>>,
 }
@@ -54,10 +54,10 @@ impl Growth {
             lock: SpinLock::new(),
             state: UnsafeCell::new(State {
                 index: IndexWriter::new(),
-                pool: SegmentList::new(),
+                pool: SegmentStack::new(),
                 low: 0,
                 moves: 0,
-                unused: SegmentList::new(),
+                unused: SegmentStack::new(),
                 newest: None,
             }),
             segments: AtomicUsize::new(0),
@@ -85,10 +85,7 @@ impl Growth {
         self.locked(|state| {
             // SAFETY: descriptors live as long as the slab; those on this list belong to whoever
             // has the lock.
-            let segment = unsafe { state.unused.first() }?;
-            // SAFETY: as above.
-            unsafe { state.unused.remove(segment) };
-            Some(segment)
+            unsafe { state.unused.pop() }
         })
     }
 
@@ -179,9 +176,7 @@ impl Growth {
     fn pop<'a>(&self, state: &mut State) -> Option<SegmentRef<'a>> {
         // SAFETY: descriptors live as long as the slab; the pool's segments belong to whoever has
         // the lock.
-        let segment = unsafe { state.pool.first() }?;
-        // SAFETY: as above.
-        unsafe { state.pool.remove(segment) };
+        let segment = unsafe { state.pool.pop() }?;
         let pooled = self.pooled.load(Ordering::Relaxed) - 1;
         self.pooled.store(pooled, Ordering::Relaxed);
         Some(segment)
@@ -213,7 +208,7 @@ impl Growth {
 
     /// Forgets the pool, before every segment is put into it.
     pub(super) fn clear_pool(&mut self) {
-        self.locked(|state| state.pool = SegmentList::new());
+        self.locked(|state| state.pool = SegmentStack::new());
         self.pooled.store(0, Ordering::Relaxed);
     }
 }

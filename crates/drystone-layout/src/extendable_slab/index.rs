@@ -3,23 +3,27 @@
 //!
 //! # What
 //!
-//! A hash table of segment numbers (addresses without the low bits of the segment's alignment),
-//! open addressing, linear probing, Fibonacci hashing (Knuth, The Art of Computer Programming,
-//! volume 3, section 6.4): neighbouring numbers, which is what segments mostly have, fall far apart.
+//! A hash table of segment numbers (addresses without the low bits of the segment's alignment).
+//! Four entries share a cache line and are compared without a branch: which of them it is cannot be
+//! predicted, and a wrong prediction costs as much as a cache miss, because it waits for one. A
+//! full line overflows into the next. Fibonacci hashing (Knuth, The Art of Computer Programming,
+//! volume 3, section 6.4) spreads neighbouring numbers, which is what segments mostly have, so
+//! evenly that lines seldom overflow.
 //!
 //! # Memory picture
 //!
 //! ```text
-//!  Index.table ──> header │ key, descriptor │ key, descriptor │ ...    2^log2 entries
-//!       (log2 in the low   next: tables that were current before
-//!        bits)
+//!  Index.table ──> header │ 4 keys, 4 descriptors │ 4 keys, 4 descriptors │ ...    2^log2 lines
+//!    (log2 in the     └ next: tables that were current before
+//!     low bits)
 //! ```
 //!
 //! # Invariants
 //!
-//! - X1: an entry's key is EMPTY, GONE or a segment number. No number is in two entries of a table.
-//! - X2: the entry of a number is reached from its hash by entries that are not EMPTY.
-//! - X3: at most five eighths of the entries are not EMPTY.
+//! - X1: a key is EMPTY, GONE or a segment number. No number is twice in a table.
+//! - X2: no line from the one that a number hashes to, to the one before the number's own, has an
+//!   EMPTY key.
+//! - X3: at most half of the keys are not EMPTY, so few lines are full.
 //! - X4: tables live as long as the slab. One that is written while a reader may still be in it is
 //!   announced by `rewrites` first.
 //!
@@ -32,13 +36,14 @@
 //!
 //! # Cost
 //!
-//! 16 bytes an entry; between one and a half and five entries a segment. Tables that were outgrown
-//! add at most as much again, and one spare of the current size, once entries were removed, as
-//! much again.
+//! 16 bytes an entry, and between two and six entries a segment. Tables that were
+//! outgrown add at most as much again, and one spare of the current size, once entries were
+//! removed, as much again.
 
+use core::hint::select_unpredictable;
 use core::ptr::{self, NonNull};
 
-use drystone_core::{AllocError, HeapSegment, NonZeroLayout};
+use drystone_core::{AllocError, FixedRange as _, HeapSegment, NonZeroLayout};
 use drystone_sync::atomic::{AtomicPtr, AtomicUsize, Ordering, fence};
 
 use super::segment::{Segment, SegmentRef};
@@ -49,8 +54,11 @@ const EMPTY: usize = 0;
 /// the last address.
 const GONE: usize = usize::MAX;
 
-/// The size of the first table, as a power of two.
-const FIRST_LOG2: u32 = if cfg!(loom) { 1 } else { 3 };
+/// The lines of the first table, as a power of two.
+const FIRST_LOG2: u32 = 1;
+
+/// The entries of a line. One under loom, so that the models reach what a full line does.
+const WAYS: usize = if cfg!(loom) { 1 } else { 4 };
 
 /// 2^BITS divided by the golden ratio, odd.
 #[expect(
@@ -59,12 +67,55 @@ const FIRST_LOG2: u32 = if cfg!(loom) { 1 } else { 3 };
 )]
 const FIBONACCI: usize = (0x9E37_79B9_7F4A_7C15_u64 >> (64 - usize::BITS)) as usize | 1;
 
-struct Entry {
-    key: AtomicUsize,
-    segment: AtomicPtr<Segment>,
+/// As many entries as fit a cache line of 64 bytes.
+#[repr(C, align(64))]
+struct Line {
+    keys: [AtomicUsize; WAYS],
+    segments: [AtomicPtr<Segment>; WAYS],
 }
 
-/// Before the entries of a table.
+impl Line {
+    fn new() -> Self {
+        Self {
+            keys: core::array::from_fn(|_| AtomicUsize::new(EMPTY)),
+            segments: core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
+        }
+    }
+
+    /// Where `number` is if it is in this line; somewhere if it is not. No branch.
+    #[inline]
+    fn guess(&self, number: usize) -> usize {
+        let mut way = 0;
+        for (index, key) in self.keys.iter().enumerate().skip(1) {
+            // Acquire: pairs with the Release in `enter`, so that the descriptor is at least the
+            // one that was entered with this number.
+            let equal = key.load(Ordering::Acquire) == number;
+            way = select_unpredictable(equal, index, way);
+        }
+        way
+    }
+
+    /// Where this key is, first.
+    fn position(&self, key: usize) -> Option<usize> {
+        // Acquire: as above.
+        self.keys
+            .iter()
+            .position(|k| k.load(Ordering::Acquire) == key)
+    }
+
+    /// The segment in this place if it lies at `base`.
+    #[inline]
+    fn segment<'a>(&self, way: usize, base: usize) -> Option<SegmentRef<'a>> {
+        // Relaxed: ordered by the key, or not trusted.
+        let segment = NonNull::new(self.segments[way].load(Ordering::Relaxed))?;
+        // SAFETY: only descriptors are entered, and they live as long as the slab, which the
+        // callers have borrowed for `'a`.
+        let segment = unsafe { SegmentRef::from_raw(segment) };
+        (segment.base().addr() == base).then_some(segment)
+    }
+}
+
+/// Before the lines of a table.
 #[repr(C, align(64))]
 struct Header {
     memory: HeapSegment,
@@ -76,43 +127,39 @@ struct Header {
 /// A table of the index.
 #[derive(Clone, Copy)]
 struct Table<'a> {
-    // I1: `2^log2` initialised entries that outlive `'a`.
-    entries: &'a [Entry],
+    // I1: `2^log2` initialised lines that outlive `'a`.
+    lines: &'a [Line],
     log2: u32,
 }
 
 impl<'a> Table<'a> {
-    /// The entries in the order of probing for `number`.
+    /// The lines in the order of probing for `number`.
     #[inline]
-    fn probe(self, number: usize) -> impl Iterator<Item = &'a Entry> {
-        let mask = self.entries.len() - 1;
+    fn probe(self, number: usize) -> impl Iterator<Item = &'a Line> {
+        let mask = self.lines.len() - 1;
         let start = number.wrapping_mul(FIBONACCI) >> (usize::BITS - self.log2);
-        (0..self.entries.len()).map(move |step| {
+        (0..self.lines.len()).map(move |step| {
             // SAFETY: the mask keeps the index below the length, a power of two (I1).
-            unsafe { self.entries.get_unchecked((start + step) & mask) }
+            unsafe { self.lines.get_unchecked((start + step) & mask) }
         })
     }
 
-    /// The segment with this number that lies at `base`.
+    /// The segment with this number that lies at `base`, if its line did not overflow.
     #[inline]
-    fn find<'b>(self, number: usize, base: usize) -> Option<SegmentRef<'b>>
-    where
-        'a: 'b,
-    {
-        for entry in self.probe(number) {
-            // Acquire: pairs with the Release in `IndexWriter::insert`, so that the descriptor is
-            // at least the one that was entered with this number.
-            let key = entry.key.load(Ordering::Acquire);
-            if key == number {
-                // Relaxed: ordered by the key.
-                let segment = NonNull::new(entry.segment.load(Ordering::Relaxed))?;
-                // SAFETY: only descriptors are entered, and they live as long as the slab, as
-                // the table does.
-                let segment = unsafe { SegmentRef::from_raw(segment) };
-                // A table that is filled anew may show a number beside another's descriptor.
-                return (segment.base().addr() == base).then_some(segment);
+    fn find_at_once(self, number: usize, base: usize) -> Option<SegmentRef<'a>> {
+        let line = self.probe(number).next()?;
+        // The descriptor tells whether the guess was right: for a number that is in the line there
+        // is nothing to predict.
+        line.segment(line.guess(number), base)
+    }
+
+    /// The segment with this number that lies at `base`.
+    fn find(self, number: usize, base: usize) -> Option<SegmentRef<'a>> {
+        for line in self.probe(number) {
+            if let Some(way) = line.position(number) {
+                return line.segment(way, base);
             }
-            if key == EMPTY {
+            if line.position(EMPTY).is_some() {
                 return None;
             }
         }
@@ -126,21 +173,19 @@ pub(super) struct OwnTable {
 }
 
 impl OwnTable {
-    /// An empty table of `2^log2` entries.
+    /// An empty table of `2^log2` lines.
     ///
     /// # Errors
     ///
     /// [`AllocError`] if the heap has no memory for it.
     pub(super) fn new(log2: u32) -> Result<Self, AllocError> {
-        let entries = 1usize.checked_shl(log2).ok_or(AllocError)?;
-        let bytes = entries
-            .checked_mul(size_of::<Entry>())
+        let lines = 1usize.checked_shl(log2).ok_or(AllocError)?;
+        let bytes = lines
+            .checked_mul(size_of::<Line>())
             .and_then(|bytes| bytes.checked_add(size_of::<Header>()))
             .ok_or(AllocError)?;
-        let layout =
-            NonZeroLayout::from_size_align(bytes, align_of::<Header>()).map_err(|_| AllocError)?;
-        let memory = HeapSegment::new(layout)?;
-        use drystone_core::FixedRange as _;
+        let layout = NonZeroLayout::from_size_align(bytes, align_of::<Header>());
+        let memory = HeapSegment::new(layout.map_err(|_| AllocError)?)?;
         let header = memory.base().cast::<Header>();
         let value = Header {
             memory,
@@ -150,20 +195,16 @@ impl OwnTable {
         // SAFETY: the block begins with room for a header, aligned.
         unsafe { header.write(value) };
         let table = Self { header };
-        for index in 0..entries {
-            let entry = Entry {
-                key: AtomicUsize::new(EMPTY),
-                segment: AtomicPtr::new(ptr::null_mut()),
-            };
-            // SAFETY: the entries follow the header in the block, and this is one of them.
-            let place = unsafe { table.first_entry().add(index) };
+        for index in 0..lines {
+            // SAFETY: the lines follow the header in the block, and this is one of them.
+            let place = unsafe { table.first_line().add(index) };
             // SAFETY: as above; the block is new.
-            unsafe { place.write(entry) };
+            unsafe { place.write(Line::new()) };
         }
         Ok(table)
     }
 
-    fn first_entry(&self) -> NonNull<Entry> {
+    fn first_line(&self) -> NonNull<Line> {
         // SAFETY: the block is longer than its header.
         unsafe { self.header.add(1) }.cast()
     }
@@ -186,6 +227,11 @@ impl Drop for OwnTable {
         let header = unsafe { self.header.read() };
         drop(header.memory);
     }
+}
+
+/// A table's address without its tag.
+fn untagged(table: *mut Header) -> *mut Header {
+    table.map_addr(|addr| addr & !(align_of::<Header>() - 1))
 }
 
 /// The readers' side.
@@ -212,31 +258,29 @@ impl Index {
     #[inline]
     pub(super) fn find(&self, address: usize, shift: u32) -> Option<SegmentRef<'_>> {
         let number = address >> shift;
+        let base = number << shift;
         let found = self
             .table()
-            .and_then(|table| table.find(number, number << shift));
+            .and_then(|table| table.find_at_once(number, base));
         if found.is_some() {
             return found;
         }
-        self.find_again(number, number << shift)
+        self.find_again(number, base)
     }
 
     #[cold]
     #[inline(never)]
     fn find_again(&self, number: usize, base: usize) -> Option<SegmentRef<'_>> {
-        if number == EMPTY || number == GONE {
-            return None;
-        }
         loop {
-            // Acquire: pairs with the Release of `announce`; a table that was current before the
-            // announcement counted here is not the one that `table` then finds.
+            // Acquire: pairs with the Release of `announce`: a table whose rewriting is counted
+            // here is not the one that `table` finds, until it is current again.
             let before = self.rewrites.load(Ordering::Acquire);
             let table = self.table()?;
             if let Some(segment) = table.find(number, base) {
                 return Some(segment);
             }
-            // With the loads of the entries in front it pairs with the fence in `announce`: if
-            // one of them saw an entry of the new filling, the next load sees the announcement.
+            // With the loads of the keys in front it pairs with the fence in `announce`: if one of
+            // them saw a key of the new filling, the next load sees the announcement.
             fence(Ordering::Acquire);
             if self.rewrites.load(Ordering::Relaxed) == before {
                 return None;
@@ -246,16 +290,16 @@ impl Index {
 
     #[inline]
     fn table(&self) -> Option<Table<'_>> {
-        // Acquire: pairs with the Release in `IndexWriter::publish`, for the entries.
+        // Acquire: pairs with the Release in `IndexWriter::publish`, for the lines.
         let tagged = self.table.load(Ordering::Acquire);
         let log2 = tagged.addr() & (align_of::<Header>() - 1);
         let header = NonNull::new(tagged.map_addr(|addr| addr - log2))?;
         // SAFETY: the block is longer than its header.
-        let first = unsafe { header.add(1) }.cast::<Entry>();
+        let first = unsafe { header.add(1) }.cast::<Line>();
         Some(Table {
-            // SAFETY: the block holds `2^log2` initialised entries, shared from when it was
+            // SAFETY: the block holds `2^log2` initialised lines, shared from when it was
             // published, and lives as long as the slab.
-            entries: unsafe { core::slice::from_raw_parts(first.as_ptr(), 1 << log2) },
+            lines: unsafe { core::slice::from_raw_parts(first.as_ptr(), 1 << log2) },
             log2: log2 as u32,
         })
     }
@@ -263,7 +307,7 @@ impl Index {
     fn announce(&self) {
         // Release: pairs with the Acquire of `rewrites` in `find_again`.
         self.rewrites.fetch_add(1, Ordering::Release);
-        // With the Relaxed stores of the entries that follow it pairs with the fence there.
+        // With the Relaxed stores of the keys that follow it pairs with the fence there.
         fence(Ordering::Release);
     }
 }
@@ -272,10 +316,10 @@ impl Index {
 pub(super) struct IndexWriter {
     /// Segments in the current table.
     segments: usize,
-    /// GONE entries in the current table.
+    /// GONE keys in the current table.
     gone: usize,
-    /// Tables that were current before, smallest last. One of the current size, if there is one,
-    /// comes first and is used again.
+    /// Tables that were current before. One of the current size, if there is one, comes first, and
+    /// is used again.
     old: *mut Header,
     /// The current table's size; 0 before the first.
     log2: u32,
@@ -283,7 +327,7 @@ pub(super) struct IndexWriter {
 
 /// What an index needs before the next segment can be entered: a table of this size.
 pub(super) struct NeedsTable {
-    /// The size as a power of two.
+    /// The lines as a power of two.
     pub(super) log2: u32,
 }
 
@@ -309,13 +353,13 @@ impl IndexWriter {
         index: &Index,
         table: &mut Option<OwnTable>,
     ) -> Result<(), NeedsTable> {
-        let entries = if self.log2 == 0 { 0 } else { 1 << self.log2 };
-        if (self.segments + self.gone + 1) * 8 <= entries * 5 {
+        let entries = if self.log2 == 0 { 0 } else { WAYS << self.log2 };
+        if (self.segments + self.gone + 1) * 2 <= entries {
             return Ok(());
         }
-        // Half full at most after the change, so that the next one is far.
+        // Three eighths at most after the change, so that the next one is far.
         let mut log2 = self.log2.max(FIRST_LOG2);
-        while (self.segments + 1) * 2 > 1 << log2 {
+        while (self.segments + 1) * 8 > (WAYS << log2) * 3 {
             log2 += 1;
         }
         if log2 == self.log2 {
@@ -337,53 +381,50 @@ impl IndexWriter {
     /// A table of the current size that was current before.
     fn take_spare(&mut self) -> Option<OwnTable> {
         let header = NonNull::new(self.old)?;
-        let spare = OwnTable { header };
-        if spare.log2() != self.log2 {
-            core::mem::forget(spare);
+        // SAFETY: the header is initialised, and `log2` never changes.
+        let log2 = unsafe { (*header.as_ptr()).log2 };
+        if log2 != self.log2 {
             return None;
         }
         // SAFETY: the header is initialised, and its link is reached under the lock only.
         self.old = unsafe { (*header.as_ptr()).next };
-        Some(spare)
+        Some(OwnTable { header })
     }
 
     /// Fills `table` with what the current one has, and makes it current.
     fn change(&mut self, index: &Index, table: OwnTable) {
-        let header = table.header;
+        let log2 = table.log2();
         let fresh = Table {
-            // SAFETY: the block holds that many initialised entries and outlives the call. A
-            // reader may still be in it; the entries are atomic.
-            entries: unsafe {
-                core::slice::from_raw_parts(table.first_entry().as_ptr(), 1 << table.log2())
-            },
-            log2: table.log2(),
+            // SAFETY: the block holds that many initialised lines and outlives the call. A reader
+            // may still be in it; its fields are atomic.
+            lines: unsafe { core::slice::from_raw_parts(table.first_line().as_ptr(), 1 << log2) },
+            log2,
         };
-        for entry in fresh.entries {
+        for key in fresh.lines.iter().flat_map(|line| &line.keys) {
             // Relaxed: ordered by the announcement before, or nobody else knows the table.
-            entry.key.store(EMPTY, Ordering::Relaxed);
+            key.store(EMPTY, Ordering::Relaxed);
         }
-        if let Some(current) = index.table() {
-            for entry in current.entries {
-                // Relaxed: only this thread writes the table, under the lock.
-                let number = entry.key.load(Ordering::Relaxed);
-                if number != EMPTY && number != GONE {
-                    enter(fresh, number, entry.segment.load(Ordering::Relaxed));
-                }
+        let current = index.table();
+        let lines = current.iter().flat_map(|table| table.lines);
+        for (key, segment) in lines.flat_map(|line| line.keys.iter().zip(&line.segments)) {
+            // Relaxed: only this thread writes the table, under the lock.
+            let number = key.load(Ordering::Relaxed);
+            if number != EMPTY && number != GONE {
+                enter(fresh, number, segment.load(Ordering::Relaxed));
             }
         }
         self.gone = 0;
-        self.log2 = table.log2();
-        let tagged = table.tagged();
-        core::mem::forget(table);
-        self.publish(index, tagged, header);
+        self.log2 = log2;
+        self.publish(index, table);
     }
 
-    fn publish(&mut self, index: &Index, tagged: *mut Header, header: NonNull<Header>) {
-        // Release: pairs with the Acquire in `Index::table`, for the entries. Acquire is not
-        // needed: the lock orders the writers.
-        let before = index.table.swap(tagged, Ordering::Release);
-        let before = before.map_addr(|addr| addr & !(align_of::<Header>() - 1));
-        debug_assert_ne!(before, header.as_ptr());
+    fn publish(&mut self, index: &Index, table: OwnTable) {
+        let tagged = table.tagged();
+        // From now on the index has the table.
+        core::mem::forget(table);
+        // Release: pairs with the Acquire in `Index::table`, for the lines. The lock orders the
+        // writers.
+        let before = untagged(index.table.swap(tagged, Ordering::Release));
         if !before.is_null() {
             // SAFETY: the header of a table that lives; its link is reached under the lock only.
             unsafe { (*before).next = self.old };
@@ -408,12 +449,11 @@ impl IndexWriter {
         let Some(table) = index.table() else { return };
         let found = table
             .probe(number)
-            // Relaxed: only the writer changes keys.
-            .find(|entry| entry.key.load(Ordering::Relaxed) == number);
-        if let Some(entry) = found {
+            .find_map(|line| Some((line, line.position(number)?)));
+        if let Some((line, way)) = found {
             // Relaxed: who rightly frees a slot of the segment is done with it, and others may
             // read what was there before.
-            entry.key.store(GONE, Ordering::Relaxed);
+            line.keys[way].store(GONE, Ordering::Relaxed);
             self.segments -= 1;
             self.gone += 1;
         }
@@ -430,12 +470,12 @@ impl IndexWriter {
     ///
     /// Nobody reads the index any more.
     pub(super) unsafe fn destroy(&mut self, index: &mut Index) {
-        let current = index.table.load(Ordering::Relaxed);
-        let mut next = NonNull::new(current.map_addr(|addr| addr & !(align_of::<Header>() - 1)));
-        if let Some(current) = next {
+        let current = NonNull::new(untagged(index.table.load(Ordering::Relaxed)));
+        if let Some(current) = current {
             // SAFETY: the header of a table that lives.
             unsafe { (*current.as_ptr()).next = self.old };
         }
+        let mut next = current;
         while let Some(header) = next {
             // SAFETY: as above.
             next = NonNull::new(unsafe { (*header.as_ptr()).next });
@@ -449,15 +489,15 @@ impl IndexWriter {
 /// Enters a number that is not in the table, which has an entry free; says whether a GONE entry was
 /// used for it.
 fn enter(table: Table<'_>, number: usize, segment: *mut Segment) -> bool {
-    for entry in table.probe(number) {
-        // Relaxed: only the writer changes keys.
-        let key = entry.key.load(Ordering::Relaxed);
-        if key == EMPTY || key == GONE {
-            // Relaxed: published by the key.
-            entry.segment.store(segment, Ordering::Relaxed);
-            // Release: pairs with the Acquire in `Table::find`.
-            entry.key.store(number, Ordering::Release);
-            return key == GONE;
+    for line in table.probe(number) {
+        for free in [GONE, EMPTY] {
+            if let Some(way) = line.position(free) {
+                // Relaxed: published by the key.
+                line.segments[way].store(segment, Ordering::Relaxed);
+                // Release: pairs with the Acquire in `Line::guess`.
+                line.keys[way].store(number, Ordering::Release);
+                return free == GONE;
+            }
         }
     }
     debug_assert!(false, "X3: the table is full");

@@ -385,7 +385,7 @@ impl<T, M: FreelistProtection, S: SegmentSource> ExtendableSlab<T, M, S> {
             debug_assert!(false, "not a block of this slab");
             return;
         };
-        self.free_in(segment, address.wrapping_sub(segment.base().addr()));
+        self.free_in(segment, self.offset_of(address));
     }
 
     /// Frees the slot at `offset` in `segment`.
@@ -538,18 +538,17 @@ unsafe impl<T, M: FreelistProtection, S: SegmentSource> Owns for ExtendableSlab<
     #[inline]
     fn owns(&self, ptr: NonNull<u8>) -> bool {
         let address = ptr.addr().get();
-        self.index
-            .find(address, self.shift)
-            .is_some_and(|segment| self.offset_in(segment, address).is_some())
+        self.offset_of(address) < self.segment_bytes()
+            && self.index.find(address, self.shift).is_some()
     }
 }
 
 impl<T, M: FreelistProtection, S: SegmentSource> ExtendableSlab<T, M, S> {
-    /// The offset of `address` among the slots of `segment`.
+    /// The offset of an address in its segment: the address below the segment's alignment. That is
+    /// known before the descriptor is read.
     #[inline]
-    fn offset_in(&self, segment: SegmentRef<'_>, address: usize) -> Option<usize> {
-        let offset = address.wrapping_sub(segment.base().addr());
-        (offset < self.segment_bytes()).then_some(offset)
+    fn offset_of(&self, address: usize) -> usize {
+        address & !(usize::MAX << self.shift)
     }
 }
 

@@ -109,9 +109,10 @@ impl<T, M: FreelistProtection, S: SegmentSource> ExtendableSlab<T, M, S> {
             .index
             .find(address, self.shift)
             .ok_or(Misuse::ForeignPointer)?;
-        let offset = self
-            .offset_in(segment, address)
-            .ok_or(Misuse::ForeignPointer)?;
+        let offset = self.offset_of(address);
+        if offset >= self.segment_bytes() {
+            return Err(Misuse::ForeignPointer);
+        }
         let slot = offset / Self::STRIDE;
         let group = (slot / GROUP_SLOTS) as u32;
         if group >= segment.opened() {

@@ -312,6 +312,55 @@ impl SegmentList {
     }
 }
 
+/// Segments of one owner, the last added first, that are taken in that order only. Adding and taking
+/// touch no other segment than the one.
+pub(super) struct SegmentStack {
+    top: Option<NonNull<Segment>>,
+}
+
+impl SegmentStack {
+    /// An empty stack.
+    pub(super) const fn new() -> Self {
+        Self { top: None }
+    }
+
+    /// Adds a segment.
+    ///
+    /// # Safety
+    ///
+    /// The calling thread owns `segment` and every segment on the stack, and `segment` is on no
+    /// list.
+    pub(super) unsafe fn push(&mut self, segment: SegmentRef<'_>) {
+        let next = self.top.replace(segment.as_raw());
+        // SAFETY: the caller owns the segment.
+        unsafe { segment.links(|links| links.next = next) };
+    }
+
+    /// Takes the segment added last.
+    ///
+    /// # Safety
+    ///
+    /// The calling thread owns every segment on the stack; they outlive `'a`.
+    pub(super) unsafe fn pop<'a>(&mut self) -> Option<SegmentRef<'a>> {
+        // SAFETY: the caller's promise.
+        let segment = unsafe { SegmentRef::from_raw(self.top?) };
+        // SAFETY: the caller owns the segment.
+        self.top = unsafe { segment.links(|links| links.next.take()) };
+        Some(segment)
+    }
+
+    /// The segments from the one added last on.
+    ///
+    /// # Safety
+    ///
+    /// As [`pop`](Self::pop), and none is added or taken meanwhile.
+    pub(super) unsafe fn iter<'a>(&self) -> impl Iterator<Item = SegmentRef<'a>> {
+        let list = SegmentList { head: self.top };
+        // SAFETY: the caller's promise.
+        unsafe { list.iter() }
+    }
+}
+
 /// Changes the owner's part of the descriptor at `segment`.
 ///
 /// # Safety

@@ -1,7 +1,7 @@
 //! [`Shards`]: the shards of a slab by thread slot, made when they are first needed.
 //!
 //! ```text
-//!  chunks:  [ 4 shards | 8 | 16 | 32 | ... ]     a chunk is made whole and never moves
+//!  chunks:  [ 8 shards | none | 8 shards | ... ]     a chunk is made whole and never moves
 //! ```
 
 use core::ptr;
@@ -15,28 +15,15 @@ use alloc::vec::Vec;
 
 use super::shard::Shard;
 
-/// The shards of the first chunk, as a power of two; each later chunk has twice as many.
-const FIRST_LOG2: u32 = if cfg!(loom) { 0 } else { 2 };
+/// The shards of a chunk: a chunk is 2 KiB, and a slab with few threads has one.
+const CHUNK_LEN: usize = if cfg!(loom) { 1 } else { 8 };
 
 /// Enough chunks for every thread slot.
-const CHUNKS: usize = chunk_of(THREAD_SLOTS_MAX - 1).0 + 1;
-
-/// The chunk of a slot, and its place there.
-#[inline]
-const fn chunk_of(slot: usize) -> (usize, usize) {
-    let biased = slot + (1 << FIRST_LOG2);
-    let log2 = biased.ilog2();
-    ((log2 - FIRST_LOG2) as usize, biased - (1 << log2))
-}
-
-/// The number of shards in a chunk.
-const fn chunk_len(chunk: usize) -> usize {
-    1 << (FIRST_LOG2 as usize + chunk)
-}
+const CHUNKS: usize = THREAD_SLOTS_MAX.div_ceil(CHUNK_LEN);
 
 /// A shard for each thread slot that used the slab.
 pub(super) struct Shards {
-    // I1: null, or the first of `chunk_len` shards of a leaked box that this value owns.
+    // I1: null, or the first of `CHUNK_LEN` shards of a leaked box that this value owns.
     chunks: [AtomicPtr<Shard>; CHUNKS],
 }
 
@@ -51,14 +38,13 @@ impl Shards {
     /// The shard of `slot`, if its chunk has been made.
     #[inline]
     pub(super) fn get(&self, slot: usize) -> Option<&Shard> {
-        let (chunk, place) = chunk_of(slot);
         // Acquire: pairs with the Release in `make`, for the content of the chunk.
-        let first = self.chunks.get(chunk)?.load(Ordering::Acquire);
+        let first = self.chunks.get(slot / CHUNK_LEN)?.load(Ordering::Acquire);
         if first.is_null() {
             return None;
         }
         // SAFETY: by I1 the chunk has the place.
-        let shard = unsafe { first.add(place) };
+        let shard = unsafe { first.add(slot % CHUNK_LEN) };
         // SAFETY: by I1 the shard is initialised and lives as long as `self`; it is only shared.
         Some(unsafe { &*shard })
     }
@@ -72,16 +58,16 @@ impl Shards {
         if let Some(shard) = self.get(slot) {
             return Ok(shard);
         }
-        self.make(chunk_of(slot).0)?;
+        self.make(slot / CHUNK_LEN)?;
         self.get(slot).ok_or(AllocError)
     }
 
     fn make(&self, chunk: usize) -> Result<(), AllocError> {
         let mut shards = Vec::new();
         shards
-            .try_reserve_exact(chunk_len(chunk))
+            .try_reserve_exact(CHUNK_LEN)
             .map_err(|_| AllocError)?;
-        shards.extend((0..chunk_len(chunk)).map(|_| Shard::new()));
+        shards.extend((0..CHUNK_LEN).map(|_| Shard::new()));
         let first = Box::into_raw(shards.into_boxed_slice()).cast::<Shard>();
         // Release: pairs with the Acquire in `get`. A failure means that another thread made the
         // chunk; this one's is not needed then.
@@ -93,7 +79,7 @@ impl Shards {
         );
         if made.is_err() {
             // SAFETY: the box was leaked above, and nobody else knows it.
-            unsafe { free(first, chunk) };
+            unsafe { free(first) };
         }
         Ok(())
     }
@@ -101,8 +87,8 @@ impl Shards {
     /// Every shard with its slot.
     pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &Shard)> {
         (0..CHUNKS).flat_map(move |chunk| {
-            let first = chunk_len(chunk) - chunk_len(0);
-            (first..first + chunk_len(chunk)).map_while(|slot| Some((slot, self.get(slot)?)))
+            let first = chunk * CHUNK_LEN;
+            (first..first + CHUNK_LEN).map_while(|slot| Some((slot, self.get(slot)?)))
         })
     }
 }
@@ -113,7 +99,7 @@ impl Drop for Shards {
             let first = self.chunks[chunk].load(Ordering::Relaxed);
             if !first.is_null() {
                 // SAFETY: by I1; nobody uses a shard when the slab is dropped.
-                unsafe { free(first, chunk) };
+                unsafe { free(first) };
             }
         }
     }
@@ -123,9 +109,9 @@ impl Drop for Shards {
 ///
 /// # Safety
 ///
-/// `first` is the first shard of a leaked box of `chunk_len(chunk)`, and nobody uses them.
-unsafe fn free(first: *mut Shard, chunk: usize) {
-    let shards = ptr::slice_from_raw_parts_mut(first, chunk_len(chunk));
+/// `first` is the first shard of a leaked box of `CHUNK_LEN`, and nobody uses them.
+unsafe fn free(first: *mut Shard) {
+    let shards = ptr::slice_from_raw_parts_mut(first, CHUNK_LEN);
     // SAFETY: the caller's promise.
     drop(unsafe { Box::from_raw(shards) });
 }
@@ -135,26 +121,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_slot_has_a_place_of_its_own() {
-        let places: alloc::collections::BTreeSet<_> = (0..THREAD_SLOTS_MAX).map(chunk_of).collect();
-        assert_eq!(places.len(), THREAD_SLOTS_MAX);
-        assert!(
-            places
-                .iter()
-                .all(|&(chunk, place)| chunk < CHUNKS && place < chunk_len(chunk))
-        );
-    }
-
-    #[test]
     fn shards_are_made_by_the_chunk_and_keep_their_place() {
         let shards = Shards::new();
         assert!(shards.get(0).is_none());
         let shard = ptr::from_ref(shards.get_or_make(5).expect("memory for a test"));
-        assert!(shards.get(0).is_none());
+        assert!(shards.get(CHUNK_LEN).is_none());
         assert_eq!(shards.get(5).map(ptr::from_ref), Some(shard));
         assert_eq!(shards.get_or_make(5).map(ptr::from_ref), Ok(shard));
         let slots: Vec<_> = shards.iter().map(|(slot, _)| slot).collect();
-        assert_eq!(slots, (4..12).collect::<Vec<_>>());
+        assert_eq!(slots, (0..CHUNK_LEN).collect::<Vec<_>>());
         assert!(shards.get_or_make(THREAD_SLOTS_MAX - 1).is_ok());
+        assert!(shards.get(THREAD_SLOTS_MAX).is_none());
     }
 }
