@@ -29,6 +29,7 @@ pub mod remote_slab;
 pub mod shared_bump;
 pub mod size_classed;
 pub mod slab;
+pub mod slab_cache;
 pub mod slots;
 pub mod stack_alloc;
 
@@ -50,5 +51,6 @@ pub use remote_slab::{
 pub use shared_bump::SharedBumpArena;
 pub use size_classed::SizeClassed;
 pub use slab::Slab;
+pub use slab_cache::{DefaultLock, ProviderFrom, SlabBox, SlabCache, SlabProvider};
 pub use slots::{SlabError, Slots, SlotsState};
 pub use stack_alloc::StackAlloc;

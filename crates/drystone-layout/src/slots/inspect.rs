@@ -22,7 +22,7 @@ impl<T> Slots<'_, T> {
 impl<T> Inspect for Slots<'_, T> {
     fn validate(&self, ptr: NonNull<u8>) -> Result<BlockInfo, Misuse> {
         let offset = ptr.addr().get().wrapping_sub(self.base.addr().get());
-        if offset / Self::STRIDE >= self.map.slots() as usize {
+        if offset / Self::STRIDE >= self.map.slots as usize {
             return Err(Misuse::ForeignPointer);
         }
         let Ok(index) = self.index_of(ptr.addr().get()) else {
@@ -44,10 +44,16 @@ impl<T> Inspect for Slots<'_, T> {
             return Err(broken("I1: the first slot is not aligned", 0));
         }
         // SAFETY: the occupancy was made for this map.
-        unsafe { self.occupancy.verify(self.map) }
+        let live = unsafe { self.occupancy.verify(self.map) }
             .map_err(|(invariant, word)| broken(invariant, word as usize))?;
+        if live != self.live.get() {
+            return Err(broken(
+                "I2: live is not the slots handed out",
+                live as usize,
+            ));
+        }
         Ok(Report {
-            live_blocks: self.occupancy.live() as usize,
+            live_blocks: live as usize,
             free_blocks: self.get_free_slots() as usize,
             untouched_bytes: 0,
         })

@@ -22,7 +22,8 @@
 //!
 //! - I1: `base` is a multiple of the alignment of `T`; the slots, then the links, then the words
 //!   lie in the buffer without overlap.
-//! - I2: the occupancy map keeps O1 to O4 of its module; a slot that is handed out is not touched.
+//! - I2: the occupancy map keeps O1 to O4 of its module, and `live` counts the slots handed out.
+//!   Those are not touched.
 //!
 //! # Threads
 //!
@@ -40,6 +41,7 @@ pub(crate) mod geometry;
 mod inspect;
 pub(crate) mod occupancy;
 
+use core::cell::Cell;
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
@@ -103,8 +105,10 @@ pub enum SlotsState {
 pub struct Slots<'a, T> {
     /// The first slot (I1).
     base: NonNull<u8>,
-    map: Map,
+    map: BufferMap,
     occupancy: Occupancy,
+    /// The slots handed out.
+    live: Cell<u32>,
     buffer: PhantomData<&'a mut [MaybeUninit<u8>]>,
     slots: PhantomData<fn() -> T>,
 }
@@ -112,6 +116,33 @@ pub struct Slots<'a, T> {
 // SAFETY: the buffer is borrowed exclusively and holds bytes; the cursors go with the value. See
 // "Threads" in the module's documentation for `T`.
 unsafe impl<T> Send for Slots<'_, T> {}
+
+/// The map at the end of a buffer.
+#[derive(Clone, Copy)]
+struct BufferMap {
+    words: NonNull<usize>,
+    links: NonNull<u32>,
+    slots: u32,
+}
+
+// SAFETY: the parts of a buffer have room for the words and links of at least one slot, aligned
+// (I1), and the buffer is borrowed exclusively. One thread at a time has the cursors.
+unsafe impl Map for BufferMap {
+    #[inline]
+    fn slots(self) -> u32 {
+        self.slots
+    }
+
+    #[inline]
+    fn words(self) -> NonNull<usize> {
+        self.words
+    }
+
+    #[inline]
+    fn links(self) -> NonNull<u32> {
+        self.links
+    }
+}
 
 /// Where the parts of a buffer lie, as offsets from its start.
 #[derive(Clone, Copy)]
@@ -187,7 +218,7 @@ impl<T> Slots<'_, T> {
     fn index_of(&self, address: usize) -> Result<u32, SlabError> {
         let offset = address.wrapping_sub(self.base.addr().get());
         let index = offset / Self::STRIDE;
-        if index >= self.map.slots() as usize || !offset.is_multiple_of(Self::STRIDE) {
+        if index >= self.map.slots as usize || !offset.is_multiple_of(Self::STRIDE) {
             return Err(SlabError::InvalidPointer);
         }
         Ok(index as u32)
@@ -196,7 +227,7 @@ impl<T> Slots<'_, T> {
     /// The slot of this index, which is below the number of slots.
     #[inline]
     fn slot(&self, index: u32) -> NonNull<T> {
-        debug_assert!(index < self.map.slots());
+        debug_assert!(index < self.map.slots);
         // SAFETY: by I1 the slots lie in the buffer, so the offset stays in it.
         unsafe { self.base.add(index as usize * Self::STRIDE) }.cast()
     }
@@ -236,14 +267,18 @@ impl<'a, T> Slots<'a, T> {
         let links = unsafe { start.add(parts.links) }.cast();
         // SAFETY: as above.
         let words = unsafe { start.add(parts.words) }.cast();
-        // SAFETY: `place` leaves room for both behind the slots and aligns the words; the links
-        // end where the words begin, so they are aligned too. Nobody else uses the bytes.
-        let map = unsafe { Map::new(words, links, parts.slots) };
+        let map = BufferMap {
+            words,
+            links,
+            slots: parts.slots,
+        };
+        let occupancy = Occupancy::closed();
+        occupancy.free_all(map);
         Ok(Self {
             base,
             map,
-            // SAFETY: there is a slot.
-            occupancy: unsafe { Occupancy::new(map) },
+            occupancy,
+            live: Cell::new(0),
             buffer: PhantomData,
             slots: PhantomData,
         })
@@ -259,10 +294,9 @@ impl<'a, T> Slots<'a, T> {
     #[inline]
     pub fn try_pop_slot(&self) -> Result<NonNull<T>, SlabError> {
         // SAFETY: the occupancy was made for this map.
-        let index = unsafe { self.occupancy.take(self.map) };
-        index
-            .map(|index| self.slot(index))
-            .ok_or(SlabError::OutOfMemory)
+        let index = unsafe { self.occupancy.take(self.map) }.ok_or(SlabError::OutOfMemory)?;
+        self.live.set(self.live.get() + 1);
+        Ok(self.slot(index))
     }
 
     /// Takes a slot back. A value in it is not dropped.
@@ -281,9 +315,12 @@ impl<'a, T> Slots<'a, T> {
     #[inline]
     pub unsafe fn try_push_slot(&self, ptr: NonNull<T>) -> Result<(), SlabError> {
         let index = self.index_of(ptr.addr().get())?;
-        // SAFETY: the occupancy was made for this map; the index is below the number of slots.
+        // SAFETY: the occupancy was made for this map.
         match unsafe { self.occupancy.give(self.map, index) } {
-            Ok(_) => Ok(()),
+            Ok(()) => {
+                self.live.set(self.live.get() - 1);
+                Ok(())
+            }
             Err(occupancy::WasFree) => Err(SlabError::AlreadyFree),
         }
     }
@@ -297,7 +334,7 @@ impl<'a, T> Slots<'a, T> {
     /// Whether none, some or all of the slots are handed out.
     #[inline]
     pub fn get_state(&self) -> SlotsState {
-        if self.occupancy.live() == 0 {
+        if self.live.get() == 0 {
             SlotsState::Free
         } else if self.occupancy.is_full() {
             SlotsState::Full
@@ -309,13 +346,13 @@ impl<'a, T> Slots<'a, T> {
     /// The slots that are free.
     #[inline]
     pub fn get_free_slots(&self) -> u32 {
-        self.map.slots() - self.occupancy.live()
+        self.map.slots - self.live.get()
     }
 
     /// The slots that there are.
     #[inline]
     pub fn get_slot_count(&self) -> u32 {
-        self.map.slots()
+        self.map.slots
     }
 }
 
