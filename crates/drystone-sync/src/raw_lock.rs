@@ -22,6 +22,8 @@
 /// - **Order.** Everything before an `unlock` happens before everything after the next `lock`.
 /// - **New values are unlocked**: `INIT`, and what `new` returns. Moving an unlocked value leaves
 ///   it unlocked.
+/// - **Last touch.** From the moment at which `unlock` lets another `lock` return, it does not
+///   touch the value: who gets the lock next may be the last to know it, and free its memory.
 /// - `lock` and `unlock` do not unwind.
 ///
 /// A lock under a global allocator must also neither allocate nor wait for someone who does;

@@ -116,7 +116,8 @@ impl Default for SpinLock {
 }
 
 // SAFETY: exclusion by I2; order by the pair of `try_lock` and `unlock`; `new` stores FREE, and
-// the word moves with the value; neither method has anything that unwinds.
+// the word moves with the value; the store is the last thing that `unlock` does; neither method
+// has anything that unwinds.
 unsafe impl RawLock for SpinLock {
     #[cfg(not(loom))]
     #[allow(

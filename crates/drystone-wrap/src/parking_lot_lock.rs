@@ -53,7 +53,8 @@ impl Default for ParkingLotLock {
 
 // SAFETY: `RawMutex` is a mutual-exclusion lock by the contract of its own unsafe trait: one holder
 // at a time, unlock ordered before the next lock, unlocked at first, movable while unlocked, and
-// its methods do not unwind.
+// its methods do not unwind. Once it has let the next holder in, it knows the mutex as a key of the
+// table of queues only.
 unsafe impl RawLock for ParkingLotLock {
     #[cfg(not(loom))]
     #[allow(

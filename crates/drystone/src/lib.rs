@@ -81,6 +81,10 @@ pub use drystone_layout::{
 };
 #[cfg(feature = "alloc")]
 pub use drystone_layout::{ArenaPool, PooledArena, arena_pool};
+pub use drystone_layout::{
+    DefaultLock, ProviderFrom, SlabBox, SlabCache, SlabError, SlabProvider, Slots, SlotsState,
+    slab_cache, slots,
+};
 pub use drystone_layout::{GenerationalSlab, Handle, generational_slab};
 pub use drystone_layout::{GrowableBump, StackAlloc, growable_bump, stack_alloc};
 #[cfg(target_has_atomic = "ptr")]
