@@ -24,11 +24,11 @@ pub(super) mod route {
         const REUSES_FIRST: bool;
 
         /// What all handles share.
-        type Shared;
+        type Shared: Send + Sync;
         /// What belongs to the owner.
         type Owner;
         /// What belongs to one remote handle.
-        type Port;
+        type Port: Send + Sync;
 
         /// What all share and what the owner has, for a slab of `capacity` blocks.
         fn sides(self, capacity: usize) -> (Self::Shared, Self::Owner);
