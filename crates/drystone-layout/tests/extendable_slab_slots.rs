@@ -7,18 +7,55 @@ mod counting;
 mod ranges;
 
 use std::sync::atomic::Ordering;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 
 use drystone_core::Inspect;
 use drystone_layout::ExtendableSlab;
-use drystone_sync::{THREAD_SLOTS_MAX, claim_thread_slot};
+use drystone_sync::{THREAD_SLOTS_MAX, thread_slot};
 
 use counting::{Block, Sent, counted, fill, free};
 
 fn take_turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Threads that do nothing but live.
+#[derive(Default)]
+struct Others {
+    ends: Vec<mpsc::Sender<()>>,
+    threads: Vec<thread::JoinHandle<()>>,
+}
+
+impl Others {
+    /// So many that no slot is left for a thread that starts now.
+    fn taking_every_slot() -> Self {
+        let mut others = Self::default();
+        for _ in 0..THREAD_SLOTS_MAX {
+            let (end, wait) = mpsc::channel::<()>();
+            let (say, hear) = mpsc::channel();
+            let thread = thread::Builder::new().stack_size(64 << 10).spawn(move || {
+                say.send(thread_slot()).expect("the test listens");
+                let _ = wait.recv();
+            });
+            others.ends.push(end);
+            others.threads.push(thread.expect("a thread can be had"));
+            if hear.recv().expect("the thread speaks").is_none() {
+                break;
+            }
+        }
+        others
+    }
+}
+
+impl Drop for Others {
+    fn drop(&mut self) {
+        self.ends.clear();
+        for thread in self.threads.drain(..) {
+            thread.join().expect("ends");
+        }
+    }
 }
 
 #[test]
@@ -46,9 +83,7 @@ fn what_a_dead_thread_left_serves_the_next() {
 #[test]
 fn threads_without_a_slot_share_one_state() {
     let _turn = take_turn();
-    let claims: Vec<_> = (0..THREAD_SLOTS_MAX)
-        .filter_map(claim_thread_slot)
-        .collect();
+    let others = Others::taking_every_slot();
     let (slab, log) = counted(16, usize::MAX);
     thread::scope(|scope| {
         let workers: Vec<_> = (0..4)
@@ -71,7 +106,7 @@ fn threads_without_a_slot_share_one_state() {
     });
     slab.debug_assert_invariants();
     assert!(log.out() <= 10 + 4);
-    drop(claims);
+    drop(others);
     // A thread with a slot takes what the shared state has, before it asks the source.
     let before = log.given.load(Ordering::Relaxed);
     fill(&slab, before * 16);

@@ -54,4 +54,4 @@ pub use remote_list::{Closed, RemoteList};
 #[cfg(target_has_atomic = "32")]
 pub use spin_lock::SpinLock;
 pub use thread_mark::thread_mark;
-pub use thread_slot::{SlotClaim, THREAD_SLOTS_MAX, claim_thread_slot, thread_slot};
+pub use thread_slot::{THREAD_SLOTS_MAX, ThreadSlot, thread_slot};

@@ -3,7 +3,6 @@
 use super::*;
 
 use drystone_core::Reset;
-use drystone_sync::claim_thread_slot;
 use protect::Findings;
 
 impl<T, M: FreelistProtection, S: SegmentSource> ExtendableSlab<T, M, S> {
@@ -37,8 +36,8 @@ impl<T, M: FreelistProtection, S: SegmentSource> ExtendableSlab<T, M, S> {
         bytes
     }
 
-    /// Runs `f` with the calling thread's shard, with each that no thread has, and with the shared
-    /// one.
+    /// Runs `f` with the calling thread's shard, with each that no living thread uses, and with the
+    /// shared one.
     pub(super) fn each_reachable<'a>(&'a self, mut f: impl FnMut(Held<'a>)) {
         let own = self.own();
         if let Some(held) = own {
@@ -48,9 +47,8 @@ impl<T, M: FreelistProtection, S: SegmentSource> ExtendableSlab<T, M, S> {
             if own.is_some_and(|own| own.slot() == slot as u32) {
                 continue;
             }
-            if let Some(_claim) = claim_thread_slot(slot) {
-                // SAFETY: the slot is claimed while `f` runs, and what its former holders did
-                // happened before.
+            if let Some(_visit) = shard.visit() {
+                // SAFETY: the visit lasts while `f` runs.
                 f(unsafe { Held::new(shard, slot as u32) });
             }
         }

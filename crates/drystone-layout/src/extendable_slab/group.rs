@@ -128,6 +128,12 @@ impl Group {
         self.remote.load(Ordering::Relaxed)
     }
 
+    /// The slots that are free, but for those in a word.
+    #[inline]
+    pub(super) fn free_anywhere(&self) -> usize {
+        self.free() | self.remote()
+    }
+
     /// Adds slots that another thread than the owner gives up; returns what was there before.
     /// Whoever is told 0 puts the group on the owner's pending list.
     #[inline]

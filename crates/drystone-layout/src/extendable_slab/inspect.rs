@@ -32,7 +32,7 @@ impl<T, M: FreelistProtection, S: SegmentSource> ExtendableSlab<T, M, S> {
         };
         if let Some(group) = held.group() {
             let taken = held.word();
-            let elsewhere = group.free() | group.remote();
+            let elsewhere = group.free_anywhere();
             if taken & elsewhere != 0 {
                 return broken("E1: a slot is in a word and in its group");
             }
@@ -97,7 +97,7 @@ impl<T, M: FreelistProtection, S: SegmentSource> ExtendableSlab<T, M, S> {
                 let mut slots = 0;
                 for index in 0..segment.opened() {
                     let group = segment.group(index);
-                    let free = (group.free() | group.remote()).count_ones() as usize;
+                    let free = group.free_anywhere().count_ones() as usize;
                     report.free_blocks += free;
                     report.live_blocks += shape.slots(index) - free;
                     slots += shape.slots(index);

@@ -31,8 +31,8 @@
 //!   group's `remote`, a shard's `word`, or, where the protection seals slots, lost. The slots of
 //!   groups not opened yet have never been handed out.
 //! - E2: only the holder of a shard changes `free`, the lists and the counts of the segments that
-//!   it owns. A thread holds the shard of its own thread slot, of one that no thread has and that it
-//!   claimed, or the shared one while it has the lock.
+//!   it owns. A thread holds the shard that has its thread slot as holder, one whose holder has
+//!   ended while it visits it, and the shared one while it has the lock.
 //! - E3: a segment's owner changes only while every slot is free, so whoever frees a slot reads an
 //!   owner that stays.
 //! - E4: a group is on its owner's pending list, or about to be put there by the thread that made
@@ -49,13 +49,13 @@
 //! and frees there what it owns, without an atomic read-modify-write. What another thread owns goes
 //! home by one `fetch_or`, and one push on the owner's pending list for the first of a group.
 //! Threads without a slot (builds without `std`, threads beyond
-//! [`THREAD_SLOTS_MAX`](drystone_sync::THREAD_SLOTS_MAX), destructors at a thread's end) share one
-//! shard behind a spin lock.
+//! [`THREAD_SLOTS_MAX`](drystone_sync::THREAD_SLOTS_MAX), destructors at a thread's end, and for a
+//! moment a thread whose shard is being visited) share one shard behind a spin lock.
 //!
 //! A thread that runs dry looks, in this order, at its list, at what others sent back, at its spare
 //! segment, at the pool, at the shards of threads that are gone, and then asks the source. So each
 //! thread has at most one segment that it did not need when it mapped it, and nothing of a thread
-//! that ended is lost: the next thread has its slot, hence its shard, and until then others take
+//! that ended is lost: the next thread with its slot has its shard, and until then others take
 //! words from it. What a living thread holds free is its own.
 //!
 //! The source, the protection and what drops a segment are called outside every lock. A free calls
@@ -100,7 +100,7 @@ use growth::Growth;
 use index::Index;
 use segment::SegmentRef;
 use shape::{GROUP_SLOTS, Shape};
-use shard::{Held, Settled, Shard};
+use shard::{Held, Pushed, Settled, Shard};
 use shards::Shards;
 
 /// The owner number of the shard for threads without a slot.
@@ -350,10 +350,13 @@ impl<T, M: FreelistProtection, S: SegmentSource> ExtendableSlab<T, M, S> {
     #[inline]
     fn own(&self) -> Option<Held<'_>> {
         let slot = thread_slot()?;
-        let shard = self.shards.get(slot)?;
-        // SAFETY: the slot is the calling thread's, and what its former holders did happened
-        // before it got it.
-        Some(unsafe { Held::new(shard, slot as u32) })
+        let shard = self.shards.get(slot.index())?;
+        if !shard.is_held_by(slot) {
+            return None;
+        }
+        // SAFETY: the shard is the calling thread's until that ends, and what others did with it
+        // happened before `take`.
+        Some(unsafe { Held::new(shard, slot.index() as u32) })
     }
 
     /// Runs `f` with the shard of the threads without a slot.
@@ -401,7 +404,7 @@ impl<T, M: FreelistProtection, S: SegmentSource> ExtendableSlab<T, M, S> {
         let owner = segment.owner();
         match self.own() {
             Some(held) if held.slot() == owner => self.put_back(held, group, bit),
-            _ if owner == SHARED && thread_slot().is_none() => {
+            None if owner == SHARED => {
                 self.with_shared(|held| self.put_back(held, group, bit));
             }
             _ => {
@@ -451,17 +454,21 @@ unsafe impl<T, M: FreelistProtection, S: SegmentSource> Deallocator for Extendab
     unsafe fn deallocate(&self, ptr: NonNull<u8>, layout: NonZeroLayout) {
         let address = ptr.addr().get();
         if Self::GUARDED {
+            if M::OCCUPANCY && !M::TAGGED && Self::fits(layout) {
+                if let Some(held) = self.own() {
+                    if held.push_if_live(address, Self::STRIDE) == Pushed::Done {
+                        return;
+                    }
+                }
+            }
             return self.free_guarded(address, layout);
         }
         debug_assert!(Self::fits(layout), "the layout does not fit a slot");
         if let Some(held) = self.own() {
-            match held.push(address, Self::STRIDE) {
-                Ok(true) => return,
-                Ok(false) => {}
-                Err(()) => {
-                    debug_assert!(false, "double free");
-                    return;
-                }
+            let pushed = held.push(address, Self::STRIDE);
+            debug_assert_ne!(pushed, Pushed::Refused, "double free");
+            if pushed != Pushed::Elsewhere {
+                return;
             }
         }
         self.free_elsewhere(address);
@@ -477,9 +484,14 @@ unsafe impl<T, M: FreelistProtection, S: SegmentSource> Allocator for Extendable
         if !Self::fits(layout) {
             return Err(AllocError);
         }
-        if !Self::GUARDED {
+        if !M::TAGGED {
             if let Some(held) = self.own() {
-                if let Some(start) = held.pop(Self::STRIDE) {
+                let start = if M::OCCUPANCY {
+                    held.pop_if_single(Self::STRIDE)
+                } else {
+                    held.pop(Self::STRIDE)
+                };
+                if let Some(start) = start {
                     return Ok(Self::block(start));
                 }
             }

@@ -53,7 +53,7 @@ impl Findings {
 
 impl<T, M: FreelistProtection, S: SegmentSource> ExtendableSlab<T, M, S> {
     /// Frees the block at `address` if it is one.
-    #[inline]
+    #[inline(never)]
     pub(super) fn free_guarded(&self, address: usize, layout: NonZeroLayout) {
         match self.examine(address, layout) {
             Ok(place) => {
@@ -72,15 +72,15 @@ impl<T, M: FreelistProtection, S: SegmentSource> ExtendableSlab<T, M, S> {
         let own = self.own();
         if let Some(held) = own {
             match held.push(address, Self::STRIDE) {
-                Ok(true) => return,
-                Ok(false) => {}
-                Err(()) => return self.report(Misuse::DoubleFree, address),
+                Pushed::Done => return,
+                Pushed::Elsewhere => {}
+                Pushed::Refused => return self.report(Misuse::DoubleFree, address),
             }
             if held.slot() == owner {
                 return self.put_back(held, group, bit);
             }
         }
-        if own.is_none() && owner == SHARED && thread_slot().is_none() {
+        if own.is_none() && owner == SHARED {
             self.with_shared(|held| self.put_back(held, group, bit));
         } else if self.send_home(group, bit) & bit != 0 && M::OCCUPANCY {
             self.report(Misuse::DoubleFree, address);
@@ -132,7 +132,7 @@ impl<T, M: FreelistProtection, S: SegmentSource> ExtendableSlab<T, M, S> {
     /// Whether the slot is free, as far as this thread can see.
     #[inline]
     fn is_free(&self, place: Place<'_>) -> bool {
-        let mut slots = place.group.free() | place.group.remote();
+        let mut slots = place.group.free_anywhere();
         if let Some(held) = self.own() {
             if held.group().is_some_and(|group| group == place.group) {
                 slots |= held.word();
@@ -149,7 +149,7 @@ impl<T, M: FreelistProtection, S: SegmentSource> ExtendableSlab<T, M, S> {
         words: impl FnOnce(GroupRef<'_>) -> usize,
     ) -> Result<(), Misuse> {
         let place = self.place(address)?;
-        let free = place.group.free() | place.group.remote() | words(place.group);
+        let free = place.group.free_anywhere() | words(place.group);
         if free & place.bit != 0 {
             return Err(Misuse::DoubleFree);
         }
@@ -168,7 +168,7 @@ impl<T, M: FreelistProtection, S: SegmentSource> ExtendableSlab<T, M, S> {
             slot: slot as u32,
             bit: 1 << (slot % GROUP_SLOTS),
         };
-        if M::OCCUPANCY && (group.free() | group.remote()) & place.bit != 0 {
+        if M::OCCUPANCY && group.free_anywhere() & place.bit != 0 {
             // It was freed twice; the other copy stays free.
             self.report(Misuse::DoubleFree, address);
             return false;

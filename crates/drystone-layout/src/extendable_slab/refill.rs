@@ -4,7 +4,6 @@ use super::*;
 
 use descriptor::Mapped;
 use drystone_core::FixedRange as _;
-use drystone_sync::claim_thread_slot;
 use group::GroupRef;
 use index::OwnTable;
 use protect::Findings;
@@ -26,15 +25,11 @@ impl<T, M: FreelistProtection, S: SegmentSource> ExtendableSlab<T, M, S> {
 
     /// Takes a slot from a word, a refilled one if need be.
     fn take_slot(&self, shape: &Shape) -> Result<(NonNull<u8>, GroupRef<'_>), AllocError> {
-        let slot = match thread_slot() {
-            Some(slot) => {
-                self.shards.get_or_make(slot)?;
-                Some(slot)
-            }
-            None => None,
-        };
+        if let Some(slot) = thread_slot() {
+            self.shards.get_or_make(slot.index())?.take(slot);
+        }
         let mut findings = Findings::default();
-        let taken = self.with_held(slot, |held| self.pop_or_refill(held, shape, &mut findings));
+        let taken = self.with_held(|held| self.pop_or_refill(held, shape, &mut findings));
         self.report_all(findings);
         if let Some(taken) = taken {
             self.give_back_surplus(shape);
@@ -43,7 +38,7 @@ impl<T, M: FreelistProtection, S: SegmentSource> ExtendableSlab<T, M, S> {
         // The source is user code, so no lock is held and no state borrowed here.
         let segment = self.map()?;
         let mut findings = Findings::default();
-        let taken = self.with_held(slot, |held| {
+        let taken = self.with_held(|held| {
             held.attach(segment);
             self.pop_or_refill(held, shape, &mut findings)
         });
@@ -52,13 +47,11 @@ impl<T, M: FreelistProtection, S: SegmentSource> ExtendableSlab<T, M, S> {
     }
 
     /// Runs `f` with the calling thread's shard, or with the shared one under its lock.
-    fn with_held<'a, R>(&'a self, slot: Option<usize>, f: impl FnOnce(Held<'a>) -> R) -> R {
-        if slot.is_some() {
-            if let Some(held) = self.own() {
-                return f(held);
-            }
+    fn with_held<'a, R>(&'a self, f: impl FnOnce(Held<'a>) -> R) -> R {
+        match self.own() {
+            Some(held) => f(held),
+            None => self.with_shared(f),
         }
-        self.with_shared(f)
     }
 
     fn pop_or_refill<'a>(
@@ -130,7 +123,7 @@ impl<T, M: FreelistProtection, S: SegmentSource> ExtendableSlab<T, M, S> {
         }
     }
 
-    /// Slots from a shard that no thread has.
+    /// Slots from a shard that no living thread uses.
     fn word_of_others<'a>(
         &'a self,
         held: Held<'a>,
@@ -148,7 +141,7 @@ impl<T, M: FreelistProtection, S: SegmentSource> ExtendableSlab<T, M, S> {
         self.with_shared(|shared| self.word_of(shared, shape, findings))
     }
 
-    /// Takes a word out of the shard of `slot` if no thread has it.
+    /// Takes a word out of the shard of `slot` if no living thread uses it.
     fn visit<'a>(
         &'a self,
         slot: usize,
@@ -156,9 +149,8 @@ impl<T, M: FreelistProtection, S: SegmentSource> ExtendableSlab<T, M, S> {
         shape: &Shape,
         findings: &mut Findings,
     ) -> Option<Word<'a>> {
-        let _claim = claim_thread_slot(slot)?;
-        // SAFETY: the slot is claimed until the end of the call, and what its former holders did
-        // happened before.
+        let _visit = shard.visit()?;
+        // SAFETY: the visit lasts until the end of the call.
         let visited = unsafe { Held::new(shard, slot as u32) };
         self.word_of(visited, shape, findings)
     }

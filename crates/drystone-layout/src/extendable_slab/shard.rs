@@ -4,7 +4,8 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 
 use drystone_core::CachePadded;
-use drystone_sync::atomic::{AtomicBool, Ordering};
+use drystone_sync::ThreadSlot;
+use drystone_sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use drystone_sync::cell::UnsafeCell;
 
 use super::group::{Group, GroupRef, Pending};
@@ -13,9 +14,22 @@ use super::shape::{GROUP_SLOTS, Shape};
 
 /// The state of one thread slot, or of all threads without one.
 pub(super) struct Shard {
-    local: CachePadded<UnsafeCell<Local>>,
+    own: CachePadded<Own>,
     pub(super) inbox: CachePadded<Inbox>,
 }
+
+struct Own {
+    /// FREE, VISITED, or the word of the thread slot that uses the shard. A thread that ended
+    /// leaves its word here.
+    holder: AtomicUsize,
+    local: UnsafeCell<Local>,
+}
+
+/// No thread uses the shard.
+const FREE: usize = 0;
+/// A thread looks for what others left.
+const VISITED: usize = 1;
+const _: () = assert!(VISITED < ThreadSlot::WORD_MIN);
 
 /// What other threads write.
 pub(super) struct Inbox {
@@ -49,6 +63,17 @@ pub(super) struct Word<'a> {
     span: usize,
 }
 
+/// What became of a slot that was to be put into the word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pushed {
+    /// It is in the word.
+    Done,
+    /// It is of another group.
+    Elsewhere,
+    /// It is of the word's group, but cannot be put there.
+    Refused,
+}
+
 /// What became of slots that went back to their group.
 #[must_use]
 pub(super) enum Settled<'a> {
@@ -58,23 +83,107 @@ pub(super) enum Settled<'a> {
     Surplus(SegmentRef<'a>),
 }
 
+impl Local {
+    /// Takes the lowest slot of the word.
+    #[inline]
+    fn pop(&mut self, stride: usize) -> Option<NonNull<u8>> {
+        let word = self.word;
+        if word == 0 {
+            return None;
+        }
+        self.word = word & (word - 1);
+        let offset = word.trailing_zeros() as usize * stride;
+        // SAFETY: a set bit is a slot of the group, which lies in the segment that `base` points
+        // into.
+        Some(unsafe { self.base.add(offset) })
+    }
+
+    /// The bit of the slot that `address` lies in, if it is of the group.
+    #[inline]
+    fn bit_of(&self, address: usize, stride: usize) -> Option<usize> {
+        let offset = address.wrapping_sub(self.base.addr().get());
+        // The shift is below the number of bits, since `span` is that of a group.
+        (offset < self.span).then(|| 1usize.wrapping_shl((offset / stride) as u32))
+    }
+
+    /// The slots that are in the group and not in the word.
+    #[inline]
+    fn free_in_group(&self) -> usize {
+        match self.group {
+            // SAFETY: groups outlive the shard's holders.
+            Some(group) => unsafe { group.as_ref() }.free_anywhere(),
+            None => 0,
+        }
+    }
+}
+
 impl Shard {
     /// A shard that owns nothing.
     pub(super) fn new() -> Self {
         Self {
-            local: CachePadded::new(UnsafeCell::new(Local {
-                word: 0,
-                base: NonNull::dangling(),
-                span: 0,
-                group: None,
-                segments: SegmentList::new(),
-                spare: None,
-            })),
+            own: CachePadded::new(Own {
+                holder: AtomicUsize::new(FREE),
+                local: UnsafeCell::new(Local {
+                    word: 0,
+                    base: NonNull::dangling(),
+                    span: 0,
+                    group: None,
+                    segments: SegmentList::new(),
+                    spare: None,
+                }),
+            }),
             inbox: CachePadded::new(Inbox {
                 pending: Pending::new(),
                 dry: AtomicBool::new(true),
             }),
         }
+    }
+
+    /// Whether the shard is that of the thread with this slot, which is the calling one.
+    #[inline]
+    pub(super) fn is_held_by(&self, slot: ThreadSlot) -> bool {
+        // Relaxed: the word was written by this thread. (Or by an earlier one with the same word,
+        // all of which happened before.)
+        self.own.holder.load(Ordering::Relaxed) == slot.word()
+    }
+
+    /// Makes the shard that of the calling thread, whose slot this is and has the shard's index.
+    /// Does nothing while another thread visits.
+    pub(super) fn take(&self, slot: ThreadSlot) {
+        let mut holder = self.own.holder.load(Ordering::Relaxed);
+        // A word that is found belongs to a thread that had the index before, and so has ended.
+        while holder != VISITED && holder != slot.word() {
+            // Acquire: pairs with the Release in `Visit::drop`. What a thread before this one did
+            // is ordered by the slot.
+            match self.own.holder.compare_exchange_weak(
+                holder,
+                slot.word(),
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return,
+                Err(now) => holder = now,
+            }
+        }
+    }
+
+    /// Uses the shard for a moment, if no living thread does.
+    pub(super) fn visit(&self) -> Option<Visit<'_>> {
+        let holder = self.own.holder.load(Ordering::Relaxed);
+        let unused = match ThreadSlot::from_word(holder) {
+            // What the thread did happened before the yes.
+            Some(slot) => slot.has_ended(),
+            None => holder == FREE,
+        };
+        if !unused {
+            return None;
+        }
+        // Acquire: pairs with the Release in `Visit::drop`.
+        self.own
+            .holder
+            .compare_exchange(holder, VISITED, Ordering::Acquire, Ordering::Relaxed)
+            .ok()?;
+        Some(Visit { shard: self })
     }
 
     /// Whether a visit may find something.
@@ -84,8 +193,8 @@ impl Shard {
     }
 }
 
-/// The right to use a shard: its thread slot is the calling thread's or claimed by it, or, for the
-/// shared shard, the calling thread has the lock.
+/// The right to use a shard: it is the calling thread's, or visited by it, or, for the shared
+/// shard, the calling thread has the lock.
 ///
 /// Several may exist for one shard on one thread: no method calls user code.
 #[derive(Clone, Copy)]
@@ -95,6 +204,19 @@ pub(super) struct Held<'a> {
     shard: &'a Shard,
     slot: u32,
     not_send: PhantomData<*const ()>,
+}
+
+/// A visit to a shard that no living thread uses; ends on drop.
+pub(super) struct Visit<'a> {
+    // I1: the shard's holder is VISITED, by this visit.
+    shard: &'a Shard,
+}
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        // Release: pairs with the Acquire in `Shard::take` and `Shard::visit`.
+        self.shard.own.holder.store(FREE, Ordering::Release);
+    }
 }
 
 impl<'a> Held<'a> {
@@ -122,7 +244,7 @@ impl<'a> Held<'a> {
     /// Runs `f` on the shard's state. `f` calls nothing that comes here again.
     #[inline]
     fn local<R>(self, f: impl FnOnce(&mut Local) -> R) -> R {
-        self.shard.local.with_mut(|local| {
+        self.shard.own.local.with_mut(|local| {
             // SAFETY: by I1 no other thread is here, and `f` does not come back.
             f(unsafe { &mut *local })
         })
@@ -131,33 +253,48 @@ impl<'a> Held<'a> {
     /// Takes the lowest slot of the word.
     #[inline]
     pub(super) fn pop(self, stride: usize) -> Option<NonNull<u8>> {
+        self.local(|local| local.pop(stride))
+    }
+
+    /// As [`pop`](Self::pop), if the slot is not also free in its group: that is, freed twice.
+    #[inline]
+    pub(super) fn pop_if_single(self, stride: usize) -> Option<NonNull<u8>> {
         self.local(|local| {
-            let word = local.word;
-            if word == 0 {
+            let lowest = local.word & local.word.wrapping_neg();
+            if lowest & local.free_in_group() != 0 {
                 return None;
             }
-            local.word = word & (word - 1);
-            let offset = word.trailing_zeros() as usize * stride;
-            // SAFETY: a set bit is a slot of the group, which lies in the segment that `base`
-            // points into.
-            Some(unsafe { local.base.add(offset) })
+            local.pop(stride)
         })
     }
 
-    /// Puts the slot at `address` into the word if it is of the same group. `Err` says that it is
-    /// in the word already.
+    /// Puts the slot at `address` into the word if it is of the same group.
     #[inline]
-    pub(super) fn push(self, address: usize, stride: usize) -> Result<bool, ()> {
-        self.local(|local| {
-            let offset = address.wrapping_sub(local.base.addr().get());
-            if offset >= local.span {
-                return Ok(false);
+    pub(super) fn push(self, address: usize, stride: usize) -> Pushed {
+        self.local(|local| match local.bit_of(address, stride) {
+            None => Pushed::Elsewhere,
+            Some(bit) if local.word & bit != 0 => Pushed::Refused,
+            Some(bit) => {
+                local.word |= bit;
+                Pushed::Done
             }
-            // Below the number of bits, since `span` is that of a group.
-            let bit = 1usize.wrapping_shl((offset / stride) as u32);
-            let word = local.word;
-            local.word = word | bit;
-            if word & bit == 0 { Ok(true) } else { Err(()) }
+        })
+    }
+
+    /// As [`push`](Self::push), and refuses what is no slot or free already.
+    #[inline]
+    pub(super) fn push_if_live(self, address: usize, stride: usize) -> Pushed {
+        self.local(|local| match local.bit_of(address, stride) {
+            None => Pushed::Elsewhere,
+            Some(bit) => {
+                let offset = address.wrapping_sub(local.base.addr().get());
+                let free = local.word | local.free_in_group();
+                if free & bit != 0 || !offset.is_multiple_of(stride) {
+                    return Pushed::Refused;
+                }
+                local.word |= bit;
+                Pushed::Done
+            }
         })
     }
 
