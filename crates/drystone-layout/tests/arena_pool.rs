@@ -177,13 +177,22 @@ fn every_range_is_dropped_once() {
     assert_eq!(drops(), 1);
     pool.trim();
     assert_eq!(drops(), 2);
-    let leaked = pool.checkout().expect("memory");
-    std::mem::forget(leaked);
-    pool.debug_assert_invariants();
     let kept = pool.checkout().expect("memory");
     drop(kept);
     drop(pool);
     assert_eq!(drops(), 3);
+}
+
+#[test]
+fn a_forgotten_guard_counts_as_out() {
+    let pool = ArenaPool::new(1, || Ok(InlineBacked::<64>::new()));
+    std::mem::forget(pool.checkout().expect("memory"));
+    pool.debug_assert_invariants();
+    drop(pool.checkout().expect("memory"));
+    assert_eq!(
+        (pool.checked_out_count(), pool.idle_count(), pool.made()),
+        (1, 1, 2)
+    );
 }
 
 struct Counted(Lazy, Arc<LazyLog>);

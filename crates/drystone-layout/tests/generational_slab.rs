@@ -122,8 +122,8 @@ fn a_movable_range_refuses_an_alignment_it_cannot_keep() {
             base_align: 16
         })
     );
-    let mut inline = Inline::<512>::new();
-    let mut slab = GenerationalSlab::new(2, Region::borrow(&mut inline)).expect("room");
+    // A range that cannot move serves it.
+    let mut slab = GenerationalSlab::new(2, heap(512, 64)).expect("room");
     let handle = slab.insert(Aligned(3)).expect("room");
     let value = slab.get(handle).expect("it is there");
     assert_eq!(std::ptr::from_ref(value).addr() % 64, 0);

@@ -10,11 +10,11 @@ use std::sync::atomic::Ordering;
 
 use drystone_core::{
     AllocError, Allocator, Deallocator, HeapSegment, HeapSource, Inspect, Misuse, NonZeroLayout,
-    Owns, Reset, SegmentSource,
+    Owns, Reset, SegmentSource, SourceFrom,
 };
-use drystone_layout::GrowableBump;
+use drystone_layout::{BumpArena, GrowableBump};
 use proptest::prelude::*;
-use ranges::{LazySource, layout};
+use ranges::{LazySource, heap, layout};
 
 /// The heap, with a book of what was asked and a bound on it.
 #[derive(Default)]
@@ -54,15 +54,12 @@ fn segments_double_what_there_is() {
     let book = Booked::default();
     let arena = GrowableBump::with_segment_bytes(&book, 1000);
     assert_eq!((arena.segment_count(), arena.allocated_bytes()), (0, 0));
-    for _ in 0..1000 {
+    for _ in 0..100 {
         take(&arena, 100, 4);
     }
-    assert_eq!(
-        *book.asked.borrow(),
-        [1000, 1000, 2000, 4000, 8000, 16_000, 32_000, 64_000]
-    );
-    assert_eq!((arena.segment_count(), arena.segment_bytes()), (8, 128_000));
-    assert!(arena.allocated_bytes() >= 100_000);
+    assert_eq!(*book.asked.borrow(), [1000, 1000, 2000, 4000, 8000]);
+    assert_eq!((arena.segment_count(), arena.segment_bytes()), (5, 16_000));
+    assert!(arena.allocated_bytes() >= 10_000);
 }
 
 #[cfg_attr(miri, ignore = "fills hundreds of MiB")]
@@ -86,9 +83,9 @@ fn the_same_work_again_asks_for_nothing() {
     let book = Booked::default();
     let mut arena = GrowableBump::with_segment_bytes(&book, 256);
     let work = |arena: &GrowableBump<&Booked>| {
-        for n in 0..200usize {
+        for n in 0..if cfg!(miri) { 40 } else { 200usize } {
             take(arena, n * 37 % 300 + 1, 1 << (n % 7));
-            if n % 50 == 7 {
+            if n % 30 == 7 {
                 take(arena, 5000 + n, 64);
             }
         }
@@ -162,7 +159,12 @@ fn a_source_that_refuses_much_is_asked_for_what_is_needed() {
     assert_eq!(arena.state_digest(), before);
     book.refuse_above.set(None);
     take(&arena, 300, 1);
-    for size in [isize::MAX as usize, isize::MAX as usize - 100] {
+    // Miri ends the program when its own heap is asked for more than the address space.
+    let absurd = if cfg!(miri) { 0 } else { 2 };
+    for size in [isize::MAX as usize, isize::MAX as usize - 100]
+        .into_iter()
+        .take(absurd)
+    {
         let before = arena.state_digest();
         assert_eq!(arena.allocate(layout(size, 1)), Err(AllocError));
         assert_eq!(arena.state_digest(), before);
@@ -248,6 +250,24 @@ fn every_segment_goes_back_to_its_source() {
     let made = source.0.drops.load(Ordering::Relaxed) + arena.segment_count();
     drop(arena);
     assert_eq!(source.0.drops.load(Ordering::Relaxed), made);
+}
+
+#[test]
+fn a_source_that_is_a_stack_gets_its_space_back() {
+    let memory = BumpArena::new(heap(1 << 20, 64));
+    let mut arena = GrowableBump::with_segment_bytes(SourceFrom::new(&memory), 256);
+    let mut marks = Vec::new();
+    for _ in 0..2 {
+        for _ in 0..100 {
+            take(&arena, 64, 8);
+        }
+        arena.reset();
+        arena.trim();
+        marks.push(memory.allocated_bytes());
+    }
+    assert_eq!(marks[0], marks[1]);
+    drop(arena);
+    assert_eq!(memory.allocated_bytes(), 0);
 }
 
 /// A source that allocates from the arena it serves, while it serves it.

@@ -212,6 +212,29 @@ impl<B: FixedRange> BumpArena<B> {
         self.take_slow(layout).ok().map(NonNull::as_ptr)
     }
 
+    /// The offset of a block of `size` bytes, at most `isize::MAX`, that lies at least `gap` bytes
+    /// above the cursor at a multiple of `align`. The bytes between are the caller's too.
+    #[inline]
+    pub(crate) fn take_after(&self, gap: usize, size: usize, align: usize) -> Option<usize> {
+        if self.aligns_by_position(align)
+            && let Some((start, end)) =
+                place::fast_after(gap, self.cursor.get(), self.limit.get(), size, align)
+        {
+            self.cursor.set(end);
+            return Some(start.wrapping_sub(self.anchor()));
+        }
+        self.take_after_slow(gap, size, align)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn take_after_slow(&self, gap: usize, size: usize, align: usize) -> Option<usize> {
+        let from = self.allocated_bytes().checked_add(gap)?;
+        let start = self.backing.align_offset(from, align)?;
+        self.extend_to(start.checked_add(size)?).ok()?;
+        Some(start)
+    }
+
     /// A block of `layout`, which may be large, or need bytes that are not committed.
     #[cold]
     #[inline(never)]

@@ -47,6 +47,28 @@ pub(crate) const fn fast(
     }
 }
 
+/// As [`fast`], for a block that lies at least `gap` bytes above the cursor.
+///
+/// `gap` is at most `FAST_SPAN_MAX`.
+#[inline(always)]
+pub(crate) const fn fast_after(
+    gap: usize,
+    cursor: usize,
+    limit: usize,
+    size: usize,
+    align: usize,
+) -> Option<(usize, usize)> {
+    debug_assert!(cursor <= limit && limit <= POSITION_MAX && gap <= FAST_SPAN_MAX);
+    // The cursor of an arena that has committed nothing must not be moved by the gap.
+    if cursor >= limit {
+        return None;
+    }
+    match cursor + gap {
+        raised if raised < limit => fast(raised, limit, size, align),
+        _ => None,
+    }
+}
+
 /// The position of an offset. The anchor is at least 1.
 #[inline(always)]
 pub(crate) const fn position(anchor: usize, offset: usize) -> usize {
@@ -120,10 +142,30 @@ mod tests {
     }
 
     #[test]
+    fn a_block_after_a_gap_lies_where_one_after_a_block_would() {
+        let mut served = 0;
+        for limit in [10_000, POSITION_MAX] {
+            for below in (0..100).chain(4050..4150) {
+                let cursor = limit - below;
+                for gap in [4, 8, 16] {
+                    for (size, align) in spans() {
+                        let expected = fast(cursor, limit, gap, 1)
+                            .and_then(|(_, raised)| fast(raised, limit, size, align));
+                        assert_eq!(fast_after(gap, cursor, limit, size, align), expected);
+                        served += usize::from(expected.is_some());
+                    }
+                }
+            }
+        }
+        assert!(served > 0);
+    }
+
+    #[test]
     fn nothing_fits_before_the_first_commit() {
         for (size, align) in spans() {
             let nothing = NOTHING_COMMITTED;
             assert_eq!(fast(nothing, nothing, size, align), None);
+            assert_eq!(fast_after(8, nothing, nothing, size, align), None);
         }
     }
 

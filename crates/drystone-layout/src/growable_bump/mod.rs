@@ -198,10 +198,11 @@ impl<S: SegmentSource> GrowableBump<S> {
             .sum()
     }
 
-    /// Gives every spare segment back to the source; returns their bytes. After a
-    /// [`reset`](Reset::reset) that is all but the first.
+    /// Gives every spare segment back to the source, the last one first; returns their bytes. After
+    /// a [`reset`](Reset::reset) that is all but the first segment.
     pub fn trim(&self) -> usize {
         let before = self.total_bytes.get();
+        self.reverse_spare();
         while let Some(spare) = self.spare().get() {
             self.spare().set(spare.next().get());
             self.total_bytes.set(self.total_bytes.get() - spare.size());
@@ -209,6 +210,18 @@ impl<S: SegmentSource> GrowableBump<S> {
             drop(unsafe { spare.into_range() });
         }
         before - self.total_bytes.get()
+    }
+
+    /// Turns the order of the spare segments round, because sources that are stacks themselves get
+    /// their space back only in the reverse order.
+    fn reverse_spare(&self) {
+        let mut reversed = None;
+        let mut rest = self.spare().take();
+        while let Some(segment) = rest {
+            rest = segment.next().replace(reversed);
+            reversed = Some(segment);
+        }
+        self.spare().set(reversed);
     }
 
     /// Every segment, in the order of the list.

@@ -149,27 +149,22 @@ impl<B: FixedRange> StackAlloc<B> {
 
     /// Puts a frame for a block of `layout` on top; the offset of the block.
     #[inline]
-    fn push(&self, layout: NonZeroLayout) -> Result<usize, AllocError> {
+    fn push(&self, layout: NonZeroLayout) -> Option<usize> {
         let start = self.arena.allocated_bytes();
-        let align = layout.align().get().max(WORD);
-        let block = self
-            .backing()
-            .align_offset(start + WORD, align)
-            .ok_or(AllocError)?;
-        let end = block.checked_add(layout.size().get()).ok_or(AllocError)?;
-        self.arena.extend_to(end)?;
+        let (size, align) = (layout.size().get(), layout.align().get());
+        let block = self.arena.take_after(WORD, size, align.max(WORD))?;
         let below = self.top.replace(block);
         if below == NONE {
             self.set_header(block, Header::new(0, false));
-            return Ok(block);
+            return Some(block);
         }
         let padded = has_padding(start, block);
         if padded {
-            // SAFETY: the frame has two words below the block, which `extend_to` made usable.
+            // SAFETY: the frame has two words below the block, which `take_after` made usable.
             unsafe { self.word(block - 2 * WORD).write(block - start) };
         }
         self.set_header(block, Header::new(block - below, padded));
-        Ok(block)
+        Some(block)
     }
 
     /// Takes the topmost frame off, and those below it whose blocks have been freed.
@@ -286,12 +281,13 @@ unsafe impl<B: FixedRange> Deallocator for StackAlloc<B> {
 }
 
 // SAFETY: a block starts at an offset that the range aligned, is as long as asked, and lies above
-// every other block and its own header (I1, I2), in bytes that `extend_to` made usable. The cursor
+// every other block and its own header (I1, I2), in bytes that the arena made usable. The cursor
 // falls below a block only when it is freed (I3). Nothing unwinds, prints or allocates elsewhere.
 unsafe impl<B: FixedRange> Allocator for StackAlloc<B> {
     #[inline]
     fn allocate(&self, layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
-        Ok(self.block(self.push(layout)?, layout))
+        let block = self.push(layout).ok_or(AllocError)?;
+        Ok(self.block(block, layout))
     }
 
     #[inline]
