@@ -155,3 +155,66 @@ fn no_call_back_and_no_lie_hands_out_a_live_block() {
         "{handed_out} {inner_calls}"
     );
 }
+
+/// Frees a block from inside another free.
+#[derive(Default)]
+struct Armed {
+    slab: RefCell<Weak<Slab<u64, HeapSegment, Again>>>,
+    block: Cell<Option<NonNull<u8>>>,
+}
+
+struct Again(Rc<Armed>);
+
+impl FreelistProtection for Again {
+    const TAGGED: bool = true;
+    const OCCUPANCY: bool = true;
+
+    fn tag(&self, link: FreeLink) -> u32 {
+        if let Some(block) = self.0.block.take() {
+            let slab = self.0.slab.borrow().upgrade().expect("in use");
+            // SAFETY: live in one test. In the other it is being freed already, which the slab has
+            // to find out.
+            unsafe { slab.deallocate(block, word()) };
+        }
+        link.slot
+    }
+}
+
+fn armed_slab() -> (Rc<Armed>, Rc<Slab<u64, HeapSegment, Again>>) {
+    let armed = Rc::new(Armed::default());
+    let bytes = Slab::<u64, (), Again>::bytes_for(SLOTS).expect("few");
+    let slab = Slab::with_protection(SLOTS, heap(bytes, 8), Again(Rc::clone(&armed)));
+    let slab = Rc::new(slab.expect("it fits"));
+    *armed.slab.borrow_mut() = Rc::downgrade(&slab);
+    (armed, slab)
+}
+
+/// What a call back frees is on no list, but it is found again, and that is no damage.
+#[test]
+fn a_block_freed_by_a_call_back_is_found_when_the_slab_is_dry() {
+    let (armed, slab) = armed_slab();
+    let blocks: Vec<NonNull<u8>> = (0..SLOTS)
+        .map(|_| slab.allocate(word()).expect("room").cast())
+        .collect();
+    armed.block.set(Some(blocks[3]));
+    // SAFETY: the block is live.
+    unsafe { slab.deallocate(blocks[7], word()) };
+    slab.debug_assert_invariants();
+    let taken = [(); 2].map(|()| slab.allocate(word()).expect("two are free").cast());
+    assert_eq!(taken, [blocks[7], blocks[3]]);
+    assert!(slab.allocate(word()).is_err());
+    assert_eq!(slab.corruption_events(), 0);
+    slab.debug_assert_invariants();
+}
+
+#[test]
+fn a_block_freed_again_while_it_is_being_freed_is_noticed() {
+    let (armed, slab) = armed_slab();
+    let block = slab.allocate(word()).expect("room").cast();
+    armed.block.set(Some(block));
+    // SAFETY: the block is live.
+    unsafe { slab.deallocate(block, word()) };
+    assert_eq!(slab.corruption_events(), 1);
+    let report = slab.verify_all().expect("sound");
+    assert_eq!((report.live_blocks, report.free_blocks), (0, 1));
+}

@@ -75,16 +75,17 @@ impl<T, M: FreelistProtection> SlotKernel<T, M> {
     /// nobody and is not on the list.
     #[inline]
     pub(super) unsafe fn push_guarded(&self, base: NonNull<u8>, offset: usize, index: usize) {
-        let head = self.slots.head();
-        // SAFETY: the caller's promise; the head is none or a slot.
-        unsafe { self.write_link(base, offset, index, head) };
         if M::OCCUPANCY {
-            // After the protection ran: until then nothing may take the slot for a free one.
+            // Before the protection runs, so that freeing the slot once more from there is a
+            // double free. Nothing hands the slot out meanwhile: it is on no list, and no list is
+            // mended while the protection runs.
             // SAFETY: the slot was handed out before, so it is ready.
             unsafe { self.set_state(base, index, State::FREE) };
             let free = self.record.free_slots.get();
             self.record.free_slots.set(free.wrapping_add(1));
         }
+        // SAFETY: the caller's promise; the head is none or a slot.
+        unsafe { self.write_link(base, offset, index, self.slots.head()) };
         self.slots.set_head(offset);
     }
 
