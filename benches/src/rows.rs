@@ -3,11 +3,12 @@
 mod bump;
 mod limit;
 mod slab;
+mod slab_protection;
 
 use crate::Row;
 
 /// The names of all rows, in the order in which they are shown.
-pub const IDS: [&str; 9] = [
+pub const IDS: [&str; 12] = [
     "limit-add",
     "limit-tls",
     "limit-atomic",
@@ -16,6 +17,9 @@ pub const IDS: [&str; 9] = [
     "slab-hot",
     "slab-fifo",
     "slab-churn",
+    "slab-protection-hot",
+    "slab-protection-fifo",
+    "slab-protection-churn",
     "bump-16",
 ];
 
@@ -26,6 +30,9 @@ pub fn build(id: &str) -> Option<Row> {
         "slab-hot" => Some(slab::hot_pair()),
         "slab-fifo" => Some(slab::fill_and_free_in_order()),
         "slab-churn" => Some(slab::churn_at_half_full()),
+        "slab-protection-hot" => Some(slab_protection::hot_pair()),
+        "slab-protection-fifo" => Some(slab_protection::fill_and_free_in_order()),
+        "slab-protection-churn" => Some(slab_protection::churn_at_half_full()),
         "bump-16" => Some(bump::sixteen_bytes()),
         _ => limit::build(id),
     }

@@ -11,7 +11,7 @@ use crate::harness::Random;
 use crate::{Arm, Kind, Row};
 
 /// Slots of each contestant.
-const SLOTS: usize = 4096;
+pub(super) const SLOTS: usize = 4096;
 
 /// The most objects that a burst of the churn row replaces.
 const BURST_MAX: usize = 32;
@@ -47,12 +47,12 @@ pub(crate) fn churn_at_half_full() -> Row {
 }
 
 /// A workload over any contestant.
-trait Workload: Copy + 'static {
+pub(super) trait Workload: Copy + 'static {
     fn prepare<B: Blocks + 'static>(self, blocks: B) -> Box<dyn FnMut(u64)>;
 }
 
 #[derive(Clone, Copy)]
-struct HotPair;
+pub(super) struct HotPair;
 
 impl Workload for HotPair {
     fn prepare<B: Blocks + 'static>(self, blocks: B) -> Box<dyn FnMut(u64)> {
@@ -68,7 +68,7 @@ impl Workload for HotPair {
 }
 
 #[derive(Clone, Copy)]
-struct FillFifo;
+pub(super) struct FillFifo;
 
 impl Workload for FillFifo {
     fn prepare<B: Blocks + 'static>(self, blocks: B) -> Box<dyn FnMut(u64)> {
@@ -90,7 +90,7 @@ impl Workload for FillFifo {
 }
 
 #[derive(Clone, Copy)]
-struct Churn;
+pub(super) struct Churn;
 
 impl Workload for Churn {
     fn prepare<B: Blocks + 'static>(self, blocks: B) -> Box<dyn FnMut(u64)> {
