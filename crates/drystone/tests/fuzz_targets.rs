@@ -5,7 +5,8 @@ use std::path::Path;
 
 use drystone_testkit::targets::{
     target_bump, target_class_table, target_exploit, target_generational, target_growable_bump,
-    target_layout_arith, target_shared_bump, target_slab, target_stack,
+    target_layout_arith, target_shared_bump, target_slab, target_slab_cache, target_slots,
+    target_stack,
 };
 use proptest::prelude::*;
 
@@ -32,6 +33,16 @@ proptest! {
     #[test]
     fn slab(data in any_bytes()) {
         target_slab(&data);
+    }
+
+    #[test]
+    fn slots(data in any_bytes()) {
+        target_slots(&data);
+    }
+
+    #[test]
+    fn slab_cache(data in any_bytes()) {
+        target_slab_cache(&data);
     }
 
     #[test]
@@ -149,6 +160,18 @@ fn seeds_of_growable_bump() {
 
 #[cfg(not(miri))]
 #[test]
+fn seeds_of_slots() {
+    replay("slots", target_slots);
+}
+
+#[cfg(not(miri))]
+#[test]
+fn seeds_of_slab_cache() {
+    replay("slab_cache", target_slab_cache);
+}
+
+#[cfg(not(miri))]
+#[test]
 fn seeds_of_class_table() {
     replay("class_table", target_class_table);
 }
@@ -163,6 +186,8 @@ fn seeds_of_layout_arith() {
 fn no_bytes_at_all() {
     target_bump(&[]);
     target_slab(&[]);
+    target_slots(&[]);
+    target_slab_cache(&[]);
     target_generational(&[]);
     target_stack(&[]);
     target_shared_bump(&[]);

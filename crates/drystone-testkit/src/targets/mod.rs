@@ -9,6 +9,8 @@ mod exploit;
 mod generational;
 mod shared_bump;
 mod slab;
+mod slab_cache;
+mod slots;
 mod stack;
 
 pub use arithmetic::{target_class_table, target_layout_arith};
@@ -17,6 +19,8 @@ pub use exploit::target_exploit;
 pub use generational::target_generational;
 pub use shared_bump::{target_growable_bump, target_shared_bump};
 pub use slab::target_slab;
+pub use slab_cache::target_slab_cache;
+pub use slots::target_slots;
 pub use stack::target_stack;
 
 /// Splits the first byte off, which chooses the variant; 0 of no bytes.
