@@ -55,6 +55,8 @@ mod boxing;
 mod intrusive;
 mod lane;
 mod lanes;
+#[cfg(all(test, loom))]
+mod models;
 mod owner;
 mod queue;
 mod remote;
