@@ -40,8 +40,6 @@
 //! back, and reset it. The vector is the pool's only memory of the heap; it grows to `max_idle`
 //! places at most, and where it cannot grow, arenas are dropped instead of kept.
 
-extern crate alloc;
-
 use core::cell::Cell;
 use core::fmt;
 use core::mem::ManuallyDrop;
