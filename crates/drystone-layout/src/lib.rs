@@ -4,8 +4,9 @@
 //! out blocks of it. It keeps its own bookkeeping as offsets from the base of the range, so that
 //! a range which moves with its owner leaves the bookkeeping right.
 //!
-//! No layout here uses the heap, takes a lock or needs `std`; none is `Sync`. Each module states
-//! its cost and its invariants, and executes the invariants in `debug_assert_invariants`.
+//! Layouts that keep state on the heap come with the feature `alloc`; the others need nothing but
+//! their range. Each module states which threads may use it and what can block, its cost and its
+//! invariants, and executes the invariants in `debug_assert_invariants`.
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
