@@ -331,6 +331,7 @@ mod checks {
         }
         // The list is 3, 2, 1, 0. An end is forged at slot 2: without tags, all ones.
         damage(blocks[2], u64::MAX);
+        assert!(slab.verify_all().is_err());
         let mut live = vec![blocks[4]];
         let tagged = M::TAGGED;
         // A tag tells the forged link from a right one, so that the slot is withheld.

@@ -52,8 +52,12 @@ fn whole() -> NonZeroLayout {
     layout(24, 8)
 }
 
+/// Takes a block and writes its first bytes, so that they can be read when it is free.
 fn take<M: FreelistProtection>(slab: &Guarded<M>) -> Option<NonNull<u8>> {
-    slab.allocate(whole()).ok().map(NonNull::cast)
+    let block = slab.allocate(whole()).ok()?.cast::<u64>();
+    // SAFETY: the block is live, long enough and aligned.
+    unsafe { block.write(0) };
+    Some(block.cast())
 }
 
 /// Gives back what may or may not be a block.
@@ -296,7 +300,9 @@ fn flipped_bits<M: FreelistProtection>(protection: impl Fn() -> M) {
     let sizes = if cfg!(miri) { 4..5 } else { 4..24 };
     for slots in sizes {
         for depth in 0..slots / 2 {
-            for bit in (0..64).step_by(tries(1, 13)) {
+            // Without tags a link is one word.
+            let bits = if M::TAGGED { 64 } else { usize::BITS };
+            for bit in (0..bits).step_by(tries(1, 13)) {
                 let attack = Attack::new(slots, protection(), &mut Random(slots as u64));
                 let victim = attack.free[depth];
                 forge(victim, link_of(victim) ^ 1 << bit);
