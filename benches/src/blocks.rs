@@ -163,6 +163,7 @@ impl<G: GlobalAlloc> Blocks for General<G> {
 /// mimalloc called plainly where the alignment allows, and freed with its size: its best call,
 /// which the wrappers in common use do not make.
 #[cfg(feature = "mimalloc")]
+#[derive(Clone, Copy)]
 pub(crate) struct MimallocTuned;
 
 #[cfg(feature = "mimalloc")]

@@ -88,7 +88,7 @@ pub(crate) fn clock_reads(units: u64) {
 }
 
 #[cfg(target_os = "linux")]
-fn pin_to(core: usize) {
+pub(crate) fn pin_to(core: usize) {
     // SAFETY: an all-zero set is a valid empty set.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
     // SAFETY: the index is far below the size of the set.
@@ -99,4 +99,4 @@ fn pin_to(core: usize) {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn pin_to(_core: usize) {}
+pub(crate) fn pin_to(_core: usize) {}

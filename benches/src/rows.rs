@@ -2,13 +2,15 @@
 
 mod bump;
 mod limit;
+mod remote;
+mod remote_ends;
 mod slab;
 mod slab_protection;
 
 use crate::Row;
 
 /// The names of all rows, in the order in which they are shown.
-pub const IDS: [&str; 12] = [
+pub const IDS: [&str; 17] = [
     "limit-add",
     "limit-tls",
     "limit-atomic",
@@ -21,6 +23,11 @@ pub const IDS: [&str; 12] = [
     "slab-protection-fifo",
     "slab-protection-churn",
     "bump-16",
+    "remote-pipe",
+    "remote-scattered",
+    "remote-free",
+    "remote-drain",
+    "remote-idle",
 ];
 
 /// Builds the row of this name; `None` if there is none.
@@ -34,6 +41,11 @@ pub fn build(id: &str) -> Option<Row> {
         "slab-protection-fifo" => Some(slab_protection::fill_and_free_in_order()),
         "slab-protection-churn" => Some(slab_protection::churn_at_half_full()),
         "bump-16" => Some(bump::sixteen_bytes()),
+        "remote-pipe" => Some(remote::end_to_end()),
+        "remote-scattered" => Some(remote::scattered()),
+        "remote-free" => Some(remote::free_alone()),
+        "remote-drain" => Some(remote::drain_alone()),
+        "remote-idle" => Some(remote::idle_remote()),
         _ => limit::build(id),
     }
 }
