@@ -60,7 +60,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => n().prop_map(Step::Unbox),
         1 => Just(Step::Drain),
         // Late in most programs, if at all.
-        1 => n().prop_map(|n| if n % 12 == 0 { Step::DropOwner } else { Step::Drain }),
+        1 => n().prop_map(|n| if n.is_multiple_of(12) { Step::DropOwner } else { Step::Drain }),
     ]
 }
 
@@ -71,6 +71,8 @@ fn layout() -> NonZeroLayout {
 /// The ends, and where each block is.
 struct World<Q: RemoteQueue> {
     owner: Option<SlabOwner<Word, HeapSegment, Q>>,
+    /// Keeps the memory of the live blocks when the owner is gone.
+    keeper: Option<SlabRemote<Word, HeapSegment, Q>>,
     remotes: Vec<SlabRemote<Word, HeapSegment, Q>>,
     batches: Vec<RemoteBatch<Word, HeapSegment, Q>>,
     boxes: Vec<(RemoteBox<Word, HeapSegment, Q>, Word)>,
@@ -86,6 +88,7 @@ impl<Q: RemoteQueue> World<Q> {
         Self {
             remotes: vec![owner.remote()],
             owner: Some(owner),
+            keeper: None,
             batches: Vec::new(),
             boxes: Vec::new(),
             live: Vec::new(),
@@ -112,7 +115,8 @@ impl<Q: RemoteQueue> World<Q> {
         }
         let (block, stamp) = self.live.swap_remove(choice % self.live.len());
         // SAFETY: the block is live, and was written.
-        assert_eq!(unsafe { block.cast::<Word>().read() }, stamp, "overwritten");
+        let content = unsafe { block.cast::<Word>().read() };
+        assert_eq!(content, stamp, "overwritten");
         Some(block)
     }
 
@@ -126,7 +130,7 @@ impl<Q: RemoteQueue> World<Q> {
                     }
                 }
             }
-            Step::RemoteFree(to, n) => self.remote_free(to, n, |to, block| free(to, block)),
+            Step::RemoteFree(to, n) => self.remote_free(to, n, free),
             Step::FarFree(to, n) => self.remote_free(to, n, free_far),
             Step::TryFree(to, n) => self.try_free(to, n),
             Step::Remote => {
@@ -199,7 +203,11 @@ impl<Q: RemoteQueue> World<Q> {
                     assert_eq!(report.live_blocks, BLOCKS - self.obtainable());
                 }
             }
-            Step::DropOwner => self.owner = None,
+            Step::DropOwner => {
+                if let Some(owner) = self.owner.take() {
+                    self.keeper = Some(owner.remote());
+                }
+            }
         }
         if let Some(owner) = &self.owner {
             owner.debug_assert_invariants();

@@ -84,7 +84,9 @@ where
                             match number % 3 {
                                 0 => free(&remote, block),
                                 1 => free(&batch, block),
-                                _ if freed.load(Ordering::Relaxed) % 2 == 0 => free(&remote, block),
+                                _ if freed.load(Ordering::Relaxed).is_multiple_of(2) => {
+                                    free(&remote, block)
+                                }
                                 _ => free(&batch, block),
                             }
                             freed.fetch_add(1, Ordering::Relaxed);

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use drystone_testkit::targets::{
     target_bump, target_class_table, target_exploit, target_generational, target_growable_bump,
-    target_layout_arith, target_shared_bump, target_slab, target_slab_cache, target_slots,
-    target_stack,
+    target_layout_arith, target_owner_remote, target_shared_bump, target_slab, target_slab_cache,
+    target_slots, target_stack,
 };
 use proptest::prelude::*;
 
@@ -22,6 +22,11 @@ fn any_bytes() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(any::<u8>(), 0..if cfg!(miri) { 80 } else { 1600 })
 }
 
+/// For targets whose threads take turns, which is slow.
+fn few_bytes() -> impl Strategy<Value = Vec<u8>> {
+    proptest::collection::vec(any::<u8>(), 0..if cfg!(miri) { 60 } else { 300 })
+}
+
 proptest! {
     #![proptest_config(config())]
 
@@ -33,6 +38,11 @@ proptest! {
     #[test]
     fn slab(data in any_bytes()) {
         target_slab(&data);
+    }
+
+    #[test]
+    fn owner_remote(data in few_bytes()) {
+        target_owner_remote(&data);
     }
 
     #[test]
@@ -182,10 +192,18 @@ fn seeds_of_layout_arith() {
     replay("layout_arith", target_layout_arith);
 }
 
+// Miri runs isolated from the file system.
+#[cfg(not(miri))]
+#[test]
+fn seeds_of_owner_remote() {
+    replay("owner_remote", target_owner_remote);
+}
+
 #[test]
 fn no_bytes_at_all() {
     target_bump(&[]);
     target_slab(&[]);
+    target_owner_remote(&[]);
     target_slots(&[]);
     target_slab_cache(&[]);
     target_generational(&[]);
