@@ -85,7 +85,7 @@ where
                                 0 => free(&remote, block),
                                 1 => free(&batch, block),
                                 _ if freed.load(Ordering::Relaxed).is_multiple_of(2) => {
-                                    free(&remote, block)
+                                    free(&remote, block);
                                 }
                                 _ => free(&batch, block),
                             }
