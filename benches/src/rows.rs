@@ -1,16 +1,20 @@
 //! The rows: which workload, which contestants.
 
 mod bump;
+mod generational;
+mod growable_bump;
 mod limit;
 mod remote;
 mod remote_ends;
+mod shared_bump;
 mod slab;
 mod slab_protection;
+mod stack;
 
 use crate::Row;
 
 /// The names of all rows, in the order in which they are shown.
-pub const IDS: [&str; 17] = [
+pub const IDS: [&str; 26] = [
     "limit-add",
     "limit-tls",
     "limit-atomic",
@@ -23,6 +27,15 @@ pub const IDS: [&str; 17] = [
     "slab-protection-fifo",
     "slab-protection-churn",
     "bump-16",
+    "handle-get-64",
+    "handle-get-8",
+    "handle-churn",
+    "shared-bump-1",
+    "shared-bump-2",
+    "growable-bump-16",
+    "growable-bump-new",
+    "stack-pair",
+    "stack-64",
     "remote-pipe",
     "remote-scattered",
     "remote-free",
@@ -41,6 +54,15 @@ pub fn build(id: &str) -> Option<Row> {
         "slab-protection-fifo" => Some(slab_protection::fill_and_free_in_order()),
         "slab-protection-churn" => Some(slab_protection::churn_at_half_full()),
         "bump-16" => Some(bump::sixteen_bytes()),
+        "handle-get-64" => Some(generational::get_64_bytes()),
+        "handle-get-8" => Some(generational::get_8_bytes()),
+        "handle-churn" => Some(generational::churn()),
+        "shared-bump-1" => Some(shared_bump::alone()),
+        "shared-bump-2" => Some(shared_bump::two_threads()),
+        "growable-bump-16" => Some(growable_bump::steady()),
+        "growable-bump-new" => Some(growable_bump::from_nothing()),
+        "stack-pair" => Some(stack::pair()),
+        "stack-64" => Some(stack::deep()),
         "remote-pipe" => Some(remote::end_to_end()),
         "remote-scattered" => Some(remote::scattered()),
         "remote-free" => Some(remote::free_alone()),
