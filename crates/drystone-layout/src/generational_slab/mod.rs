@@ -17,10 +17,10 @@
 //! no compare-and-swap, the address of the range stands for the count, so a slab in the place of
 //! an earlier one is not told from it.
 //!
-//! **Destructor policy.** A value is dropped when it is overwritten by nothing: by
-//! [`remove`](GenerationalSlab::remove) it is moved out, and [`clear`](GenerationalSlab::clear),
-//! [`retain`](GenerationalSlab::retain), the end of a [`Drain`] and the drop of the slab drop it.
-//! Whatever a destructor does, every other value is still dropped exactly once.
+//! **Destructor policy.** [`remove`](GenerationalSlab::remove) moves a value out;
+//! [`clear`](GenerationalSlab::clear), [`retain`](GenerationalSlab::retain), the end of a [`Drain`]
+//! and the drop of the slab drop it. When a destructor panics, every other value that was to be
+//! dropped by `clear`, a `Drain` or the slab still is, exactly once.
 //!
 //! # Memory picture
 //!
