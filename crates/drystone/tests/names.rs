@@ -36,6 +36,10 @@ names! {
     bump_family: drystone_layout { GrowableBump, SharedBumpArena, StackAlloc }
     handles: drystone_layout { GenerationalSlab, Handle }
     pooled_arenas if "alloc": drystone_layout { ArenaPool, PooledArena }
+    owner_and_remote if "alloc": drystone_layout {
+        SlabOwner, SlabRemote, RemoteBox, RemoteBatch, RemoteQueue, Ring, Intrusive, BatchPolicy,
+        ADAPTIVE_LEVELS, ADAPTIVE_COOLDOWN_TICKS,
+    }
     wrappers: drystone_wrap {
         WithFallback, Locked, Statistics, Faulty, NeverFail, AlwaysFail, FailAfter, FailEveryNth,
         FailOnSize, NoLock, SpinLock, RawLock, Off,
@@ -52,7 +56,7 @@ fn unit_values_are_usable_in_expressions() {
         drystone::NoLock,
     );
     #[cfg(feature = "alloc")]
-    let _ = drystone::HeapSource;
+    let _ = (drystone::HeapSource, drystone::Ring, drystone::Intrusive);
     #[cfg(feature = "std")]
     let _ = drystone::System;
     #[cfg(feature = "mmap")]
