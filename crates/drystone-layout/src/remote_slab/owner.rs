@@ -26,7 +26,7 @@ const CREDITS: usize = 64;
 /// A block of the owner is as long as the [stride](Self::STRIDE), and its blocks grow and shrink in
 /// place within it. Values are the caller's: a slab drops none, but a [`RemoteBox`] drops its own.
 ///
-/// `Q` says how remote frees come home: [`Ring`] or [`Intrusive`].
+/// `Q` says how remote frees come home: [`Ring`] or [`Intrusive`](super::Intrusive).
 ///
 /// ```
 /// use drystone_core::{Allocator, Deallocator, HeapSegment, NonZeroLayout};
@@ -185,9 +185,9 @@ impl<T, B: FixedRange, Q: RemoteQueue> SlabOwner<T, B, Q> {
 
     /// A handle that any thread frees blocks through.
     ///
-    /// With [`Intrusive`] it has a lane of `capacity` entries, at most 4096, of 4 bytes each, if
-    /// the feature `std` is on, no more than 31 other handles have one, and there is memory for
-    /// it.
+    /// With [`Intrusive`](super::Intrusive) it has a lane of `capacity` entries, at most 4096, of
+    /// 4 bytes each, if the feature `std` is on, no more than 31 other handles have one, and there
+    /// is memory for it.
     pub fn remote(&self) -> SlabRemote<T, B, Q> {
         SlabRemote::new(self.handle.clone())
     }

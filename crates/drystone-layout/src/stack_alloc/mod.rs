@@ -23,7 +23,7 @@
 //! Each block has a header `h` of one word before it: the distance to the block below, and whether
 //! this one has been freed. Where a block's alignment leaves a word or more of padding, that word,
 //! `p`, says how much. The cursor and what lies above it are those of a
-//! [`BumpArena`](crate::BumpArena).
+//! [`BumpArena`].
 //!
 //! # Invariants
 //!
