@@ -431,7 +431,7 @@ impl<T, P: SlabProvider, L: RawLock, const SLAB_SIZE: usize> Hierarchy<T, P, L, 
         }
         if was_full {
             // SAFETY: a full slab is attached and not in the ring.
-            unsafe { state.push_front(slab) };
+            unsafe { state.push_partial(slab, self.master) };
         }
         state.count_deallocation();
         header.holds.set(header.holds.get() - 1);

@@ -33,7 +33,8 @@
 //!
 //! - I1: every slab has a header that binds it to its master, and an occupancy map that keeps O1
 //!   to O4 of its module. A slot outside a box is free.
-//! - I2: the ring holds exactly the slabs that have a free slot; its first one serves.
+//! - I2: the ring holds exactly the slabs that have a free slot; its first one serves until it is
+//!   full.
 //! - I3: at most one slave in the ring is empty, and it is the last.
 //! - I4: `holds` counts what keeps a slab: its live slots, and for the master also 1 while there
 //!   is a handle and 1 for each slave that the provider has not got back.

@@ -110,10 +110,26 @@ fn loom2_last_box_against_last_handle() {
     });
 }
 
-/// A slave becomes empty and goes back to the provider while the other thread lets go of all that
-/// is left: the provider lives until it has the slave.
+/// A slave becomes empty and goes back to the provider while the other thread lets go of the last
+/// box: the provider lives until it has the slave.
 #[test]
 fn loom2_last_slave_against_end_of_master() {
+    loom::model(|| {
+        let (cache, ledger) = cache();
+        let mut boxes = fill_master(&cache);
+        let in_slave = alloc(&cache);
+        let in_master = boxes.pop();
+        drop((boxes, cache));
+        let other = thread::spawn(move || drop(in_slave));
+        drop(in_master);
+        other.join().expect("joins");
+        ledger.assert_closed();
+    });
+}
+
+/// The last handle goes while a slave becomes empty: whoever is second gives it back.
+#[test]
+fn loom2_empty_slave_against_last_handle() {
     loom::model(|| {
         let (cache, ledger) = cache();
         let boxes = fill_master(&cache);

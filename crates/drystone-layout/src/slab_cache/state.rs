@@ -90,15 +90,29 @@ impl State {
         (self.open_slabs > 0).then_some(self.root)
     }
 
-    /// Puts a slab before all others.
+    /// Puts a slab that was full behind the one that serves. That one goes on until it is full, so
+    /// the others gather free slots meanwhile, and a word of them is worth opening.
     ///
     /// # Safety
     ///
-    /// The slab is attached and not in the ring.
-    pub(super) unsafe fn push_front(&mut self, slab: SlabRef) {
-        // SAFETY: passed on.
-        unsafe { self.push_back(slab) };
-        self.root = slab;
+    /// The slab is attached and not in the ring; `master` is the master.
+    pub(super) unsafe fn push_partial(&mut self, slab: SlabRef, master: SlabRef) {
+        let first = self.first();
+        self.open_slabs += 1;
+        let Some(root) = first else {
+            // SAFETY: passed on.
+            unsafe { link(slab, slab, slab) };
+            self.root = slab;
+            return;
+        };
+        // SAFETY: a slab in the ring is attached, and the lock is held.
+        let header = unsafe { root.header() };
+        // SAFETY: both are in the ring, one after the other.
+        unsafe { link(root, slab, header.next.get()) };
+        if header.holds.get() == 0 && root != master {
+            // An empty slave serves only while it is alone.
+            self.root = slab;
+        }
     }
 
     /// Puts a slab behind all others.
@@ -107,24 +121,18 @@ impl State {
     ///
     /// The slab is attached and not in the ring.
     pub(super) unsafe fn push_back(&mut self, slab: SlabRef) {
-        // SAFETY: the slab is attached, and the lock is held.
-        let header = unsafe { slab.header() };
         let first = self.first();
         self.open_slabs += 1;
         let Some(root) = first else {
-            header.next.set(slab);
-            header.prev.set(slab);
+            // SAFETY: passed on.
+            unsafe { link(slab, slab, slab) };
             self.root = slab;
             return;
         };
-        // SAFETY: a slab in the ring is attached.
-        let first = unsafe { root.header() };
-        let last = first.prev.get();
-        header.next.set(root);
-        header.prev.set(last);
-        first.prev.set(slab);
-        // SAFETY: a slab in the ring is attached.
-        unsafe { last.header() }.next.set(slab);
+        // SAFETY: a slab in the ring is attached, and the lock is held.
+        let last = unsafe { root.header() }.prev.get();
+        // SAFETY: both are in the ring, one after the other.
+        unsafe { link(last, slab, root) };
     }
 
     /// Takes a slab out of the ring.
@@ -167,4 +175,20 @@ impl State {
         let empty = unsafe { last.header() }.holds.get() == 0;
         (empty && last != master).then_some(last)
     }
+}
+
+/// Puts `slab` between two neighbours of the ring, or between itself and itself.
+///
+/// # Safety
+///
+/// All three are attached, the lock is held, and `slab` is not in the ring yet.
+unsafe fn link(prev: SlabRef, slab: SlabRef, next: SlabRef) {
+    // SAFETY: passed on.
+    let header = unsafe { slab.header() };
+    header.next.set(next);
+    header.prev.set(prev);
+    // SAFETY: passed on.
+    unsafe { prev.header() }.next.set(slab);
+    // SAFETY: passed on.
+    unsafe { next.header() }.prev.set(slab);
 }
