@@ -8,13 +8,14 @@ mod remote;
 mod remote_ends;
 mod shared_bump;
 mod slab;
+mod slab_cache;
 mod slab_protection;
 mod stack;
 
 use crate::Row;
 
 /// The names of all rows, in the order in which they are shown.
-pub const IDS: [&str; 26] = [
+pub const IDS: [&str; 29] = [
     "limit-add",
     "limit-tls",
     "limit-atomic",
@@ -23,6 +24,9 @@ pub const IDS: [&str; 26] = [
     "slab-hot",
     "slab-fifo",
     "slab-churn",
+    "slab-cache-hot",
+    "slab-cache-fifo",
+    "slab-cache-churn",
     "slab-protection-hot",
     "slab-protection-fifo",
     "slab-protection-churn",
@@ -50,6 +54,9 @@ pub fn build(id: &str) -> Option<Row> {
         "slab-hot" => Some(slab::hot_pair()),
         "slab-fifo" => Some(slab::fill_and_free_in_order()),
         "slab-churn" => Some(slab::churn_at_half_full()),
+        "slab-cache-hot" => Some(slab_cache::hot_pair()),
+        "slab-cache-fifo" => Some(slab_cache::fill_and_drop_in_order()),
+        "slab-cache-churn" => Some(slab_cache::churn_at_half_full()),
         "slab-protection-hot" => Some(slab_protection::hot_pair()),
         "slab-protection-fifo" => Some(slab_protection::fill_and_free_in_order()),
         "slab-protection-churn" => Some(slab_protection::churn_at_half_full()),
