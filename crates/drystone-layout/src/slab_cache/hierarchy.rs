@@ -9,10 +9,11 @@ use drystone_sync::{RawGuard, RawLock};
 
 use super::SlabProvider;
 use super::header::{Master, SlabRef};
+use super::map::SlabMap;
 use super::shape::Shape;
 use super::state::State;
 use crate::slots::SlabError;
-use crate::slots::occupancy::{Map, WasFree};
+use crate::slots::occupancy::WasFree;
 
 /// Above this many handles the process ends: half the range, so that no count can wrap.
 const HANDLES_MAX: usize = isize::MAX as usize;
@@ -56,50 +57,6 @@ enum After {
     End,
 }
 
-/// The occupancy map of a slab.
-pub(super) struct SlabMap<T, P, L, const SLAB_SIZE: usize> {
-    // M1: a slab with a header, under its lock or not yet attached.
-    slab: SlabRef,
-    types: PhantomData<Shape<T, P, L, SLAB_SIZE>>,
-}
-
-impl<T, P, L, const SLAB_SIZE: usize> Clone for SlabMap<T, P, L, SLAB_SIZE> {
-    #[inline]
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<T, P, L, const SLAB_SIZE: usize> Copy for SlabMap<T, P, L, SLAB_SIZE> {}
-
-// SAFETY: the shape leaves room for the words and links of the larger kind of slab, aligned, apart
-// from all else, and gives both kinds a slot. By M1 nobody else uses them.
-unsafe impl<T, P, L, const SLAB_SIZE: usize> Map for SlabMap<T, P, L, SLAB_SIZE> {
-    #[inline]
-    fn slots(self) -> u32 {
-        // SAFETY: the slab has a header (M1).
-        if unsafe { self.slab.header() }.is_master(self.slab) {
-            Shape::<T, P, L, SLAB_SIZE>::MASTER_SLOTS
-        } else {
-            Shape::<T, P, L, SLAB_SIZE>::SLAVE_SLOTS
-        }
-    }
-
-    #[inline]
-    fn words(self) -> NonNull<usize> {
-        let offset = Shape::<T, P, L, SLAB_SIZE>::WORDS_OFFSET;
-        // SAFETY: the offset is inside the slab.
-        unsafe { self.slab.base().add(offset) }.cast()
-    }
-
-    #[inline]
-    fn links(self) -> NonNull<u32> {
-        let offset = Shape::<T, P, L, SLAB_SIZE>::LINKS_OFFSET;
-        // SAFETY: the offset is inside the slab.
-        unsafe { self.slab.base().add(offset) }.cast()
-    }
-}
-
 impl<T, P, L, const SLAB_SIZE: usize> Hierarchy<T, P, L, SLAB_SIZE> {
     /// The slab that `slot` lies in.
     #[inline]
@@ -129,10 +86,8 @@ impl<T, P, L, const SLAB_SIZE: usize> Hierarchy<T, P, L, SLAB_SIZE> {
     /// attached.
     #[inline]
     pub(super) unsafe fn map(slab: SlabRef) -> SlabMap<T, P, L, SLAB_SIZE> {
-        SlabMap {
-            slab,
-            types: PhantomData,
-        }
+        // SAFETY: passed on.
+        unsafe { SlabMap::of(slab) }
     }
 
     /// The slot of this index, which is below the number of slots.

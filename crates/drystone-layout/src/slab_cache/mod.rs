@@ -60,6 +60,7 @@
 mod header;
 mod hierarchy;
 mod inspect;
+mod map;
 #[cfg(all(test, loom))]
 mod models;
 mod provider;

@@ -69,6 +69,9 @@ pub enum SlotsState {
 /// The slots are uninitialised and the values the caller's: no `T` is ever dropped here. Slots
 /// come in address order until the first is given back; which comes next then is not specified.
 ///
+/// A pointer that is given back is checked: it has to be the start of a slot, and the slot has to be
+/// handed out.
+///
 /// ```
 /// use core::mem::MaybeUninit;
 /// use drystone_layout::{SlabError, Slots, SlotsState};
@@ -166,9 +169,11 @@ impl<T> Slots<'_, T> {
     /// ```
     /// use drystone_layout::Slots;
     ///
+    /// # if cfg!(target_pointer_width = "64") {
     /// assert_eq!(Slots::<u128>::calculate_total_slots(4096), 253);
     /// assert_eq!(Slots::<u8>::calculate_total_slots(4096), 3448);
-    /// assert_eq!(Slots::<u8>::calculate_total_slots(12), 0);
+    /// # }
+    /// assert_eq!(Slots::<u8>::calculate_total_slots(8), 0);
     /// ```
     #[must_use]
     pub const fn calculate_total_slots(bytes: usize) -> u32 {
