@@ -31,7 +31,7 @@
 //! - I3: the heap block, and the range in it, live until the last of owner, handles, batches and
 //!   boxes is dropped, and do not move.
 //!
-//! The parts add their own: S1 to S4 of the heap block, R1 to R3 of [`Ring`], W1, W2, L1 to L3, T1
+//! The parts add their own: S1 to S4 of the heap block, R1 and R2 of [`Ring`], W1, W2, L1 to L3, T1
 //! and T2 of [`Intrusive`] and its lanes.
 //!
 //! # Threads
@@ -45,7 +45,8 @@
 //!
 //! # Cost
 //!
-//! The owner's allocate and free are a slab's; with [`Ring`] each also reads one word. A remote free is a compare-and-swap; with [`Intrusive`], on the thread that uses its
+//! The owner's allocate and free are a slab's; with [`Ring`] each also compares the two ends of the
+//! queue. A remote free is a compare-and-swap; with [`Intrusive`], on the thread that uses its
 //! handle, it is two plain stores.
 
 mod batch;

@@ -190,29 +190,6 @@ fn loom2_a_free_through_a_ring_beside_an_allocate() {
     free_beside_allocate(|| Ring);
 }
 
-/// A remote reaches the threshold while the owner answers an earlier call, which found nothing: the
-/// owner's next call takes the block home, although there are slots never used.
-#[test]
-fn loom2_a_threshold_that_is_reached_is_noticed() {
-    loom::model(|| {
-        let (range, witness) = Watched::new(8);
-        let owner = SlabOwner::<Word, _>::with_batch_policy(8, range, BatchPolicy::Fixed(1), 4);
-        let owner = owner.expect("it fits");
-        let [first, second] = [(); 2].map(|()| take(&owner, &witness).expect("room"));
-        let remote = owner.remote();
-        first.free(&remote, &witness);
-        assert_eq!(owner.drain(), 1);
-        let freer = {
-            let witness = Arc::clone(&witness);
-            thread::spawn(move || second.free(&remote, &witness))
-        };
-        take(&owner, &witness).expect("room");
-        freer.join().expect("frees");
-        take(&owner, &witness).expect("room");
-        assert_eq!(owner.drain(), 0, "the block still waits");
-    });
-}
-
 /// Four pushes into a lane of two entries: the later ones find room only where the owner has been.
 #[test]
 fn loom2_a_lane_goes_round_beside_the_owner() {

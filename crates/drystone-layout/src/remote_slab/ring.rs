@@ -2,9 +2,8 @@
 //!
 //! # What
 //!
-//! Remote frees put slot indices into a bounded queue of many producers. A remote that finds the
-//! threshold of a fixed policy reached calls the owner, which takes all at its next own call. Under
-//! an adaptive policy the owner is always called: it looks at the queue at each of its calls.
+//! Remote frees put slot indices into a bounded queue of many producers. At each of its own calls
+//! the owner compares how many wait with a threshold, and takes all when it is reached.
 //!
 //! # Memory picture
 //!
@@ -12,17 +11,14 @@
 //!   remotes ─── push ──▶  +----+----+----+----+  ─── pop ──▶ owner's list
 //!                         | 12 |  3 |    |    |
 //!                         +----+----+----+----+
-//!                          waiting ◄───▶ trigger        call: yes or no
+//!                          waiting ◄─────────► threshold
 //! ```
 //!
 //! # Invariants
 //!
 //! - R1: the queue has room for `min(queue capacity, blocks)`: more can never wait. A capacity of 0
 //!   is a queue that is never used.
-//! - R2: `1 <= trigger <= max(queue capacity, 1)` for a fixed policy, so that a full queue is always
-//!   emptied. For an adaptive one remotes never call.
-//! - R3: with `trigger` entries or more in the queue and no push under way, `call` is set, unless
-//!   the owner is answering. For an adaptive policy it is always set.
+//! - R2: `1 <= trigger <= max(queue capacity, 1)`, so that a full queue is always emptied.
 //!
 //! # Threads
 //!
@@ -31,12 +27,10 @@
 //!
 //! # Cost
 //!
-//! 16 bytes an entry. The owner reads one word at each call, which changes once for each threshold
-//! reached. Under an adaptive policy it reads both ends of the queue.
+//! 16 bytes an entry. The owner reads the queue's two ends at each call: they are in its cache as
+//! long as nobody frees remotely.
 
 use core::cell::Cell;
-
-use drystone_sync::atomic::{AtomicBool, Ordering};
 
 use super::queue::route::Route;
 
@@ -85,14 +79,14 @@ pub struct RingShared {
     queue: queue::BoundedQueue,
     /// Whether a capacity of 0 was asked for, which the queue itself cannot have.
     refuses: bool,
-    /// How many entries must wait before a remote calls the owner (R2).
-    trigger: usize,
-    /// Whether the owner shall look at the queue (R3).
-    call: AtomicBool,
 }
 
-/// The owner's side: nothing for a fixed policy.
-pub struct RingOwner(Option<Adaptive>);
+/// The owner's side.
+pub struct RingOwner {
+    /// How many entries must wait (R2).
+    trigger: Cell<usize>,
+    adaptive: Option<Adaptive>,
+}
 
 /// The state of an adaptive policy.
 struct Adaptive {
@@ -134,45 +128,37 @@ pub(super) fn ring(
     policy: BatchPolicy,
     queue_capacity: usize,
 ) -> (RingShared, RingOwner) {
-    let (trigger, owner) = match policy {
-        BatchPolicy::Fixed(threshold) => (limited(threshold, queue_capacity), None),
+    let (threshold, adaptive) = match policy {
+        BatchPolicy::Fixed(threshold) => (threshold, None),
         BatchPolicy::Adaptive => {
             let adaptive = Adaptive {
                 level: Cell::new(FIRST_LEVEL),
                 cooldown: Cell::new(0),
                 queue_capacity,
             };
-            (usize::MAX, Some(adaptive))
+            (adaptive.threshold(), Some(adaptive))
         }
     };
     let shared = RingShared {
         queue: queue::BoundedQueue::new(queue_capacity.min(capacity).max(1)),
         refuses: queue_capacity == 0,
-        trigger,
-        call: AtomicBool::new(owner.is_some()),
     };
-    (shared, RingOwner(owner))
+    let trigger = Cell::new(threshold.min(queue_capacity).max(1));
+    (shared, RingOwner { trigger, adaptive })
 }
 
-/// A threshold that a queue can reach, and that an empty one does not.
-fn limited(threshold: usize, queue_capacity: usize) -> usize {
-    threshold.min(queue_capacity).max(1)
-}
-
-impl RingShared {
-    /// Looks at the queue because of a call: whether so many entries wait that it is time to
-    /// collect them.
+impl RingOwner {
+    /// Whether so many entries wait that it is time to collect them. Out of line, so that the
+    /// owner's own calls stay small.
     #[inline(never)]
-    fn answer(&self, owner: &RingOwner) -> bool {
-        let Some(adaptive) = &owner.0 else {
-            // Acquire: pairs with the Release in `send`. The look at the queue comes after, so it
-            // sees the entry of every call that this ends.
-            self.call.swap(false, Ordering::Acquire);
-            return self.queue.len() >= self.trigger;
-        };
-        let waiting = self.queue.len();
-        adaptive.tick(waiting);
-        waiting >= limited(adaptive.threshold(), adaptive.queue_capacity)
+    fn is_full_enough(&self, queue: &queue::BoundedQueue) -> bool {
+        let waiting = queue.len();
+        if let Some(adaptive) = &self.adaptive {
+            adaptive.tick(waiting);
+            let threshold = adaptive.threshold().min(adaptive.queue_capacity);
+            self.trigger.set(threshold.max(1));
+        }
+        waiting >= self.trigger.get()
     }
 }
 
@@ -196,21 +182,13 @@ impl Route for Ring {
 
     #[inline]
     fn send(shared: &RingShared, _port: Option<&()>, index: u32) -> bool {
-        if shared.refuses || shared.queue.push(index).is_err() {
-            return false;
-        }
-        if shared.queue.len() >= shared.trigger {
-            // Release: pairs with the Acquire in `answer`. Every push that finds the threshold
-            // reached calls, so the last of several does, whatever the owner took meanwhile.
-            shared.call.store(true, Ordering::Release);
-        }
-        true
+        !shared.refuses && shared.queue.push(index).is_ok()
     }
 
     #[inline]
     fn is_due(shared: &RingShared, owner: &RingOwner) -> bool {
-        // Relaxed: says that a look is worth it; `answer` orders.
-        shared.call.load(Ordering::Relaxed) && shared.answer(owner)
+        let nothing_to_do = shared.queue.is_empty() && owner.adaptive.is_none();
+        !nothing_to_do && owner.is_full_enough(&shared.queue)
     }
 
     #[inline]
@@ -235,7 +213,7 @@ impl Route for Ring {
     fn held(_owner: &RingOwner, _show: impl FnMut(u32)) {}
 
     fn adaptive_threshold(owner: &RingOwner) -> Option<usize> {
-        owner.0.as_ref().map(Adaptive::threshold)
+        owner.adaptive.as_ref().map(Adaptive::threshold)
     }
 }
 
