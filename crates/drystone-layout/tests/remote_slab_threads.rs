@@ -100,7 +100,7 @@ where
             .collect();
         let mut stamp = 0;
         let (mut sent, mut turn) = (0, 0);
-        let parcel_size = (capacity / (8 * threads)).clamp(1, 64);
+        let parcel_size = (capacity / (8 * threads)).clamp(1, 128);
         while sent < threads * each {
             let count = parcel_size.min(threads * each - sent);
             let mut parcel = Vec::with_capacity(count);
@@ -144,7 +144,7 @@ const EACH: usize = if cfg!(miri) {
 
 const THREADS: usize = if cfg!(miri) { 3 } else { 64 };
 
-const CAPACITY: usize = if cfg!(miri) { 8 } else { 16 << 10 };
+const CAPACITY: usize = if cfg!(miri) { 8 } else { 64 << 10 };
 
 #[test]
 fn sixty_four_threads_with_lanes() {
@@ -153,7 +153,7 @@ fn sixty_four_threads_with_lanes() {
 
 #[test]
 fn sixty_four_threads_with_a_ring() {
-    hand_out(THREADS, EACH / 4, CAPACITY, Ring);
+    hand_out(THREADS, EACH / 16 + 1, CAPACITY, Ring);
 }
 
 #[test]
