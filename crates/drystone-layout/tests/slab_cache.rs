@@ -461,6 +461,35 @@ fn a_box_of_no_live_slot_is_counted_and_not_followed() {
 }
 
 #[test]
+fn a_damaged_header_is_not_followed() {
+    let ledger = Ledger::new();
+    let cache = cache::<u64, 512>(&ledger);
+    let boxes = fill(&cache, Cache::<u64>::SLOTS_IN_MASTER);
+    let raw = SlabBox::into_raw(cache.alloc(7).expect("memory"));
+    let header = raw
+        .map_addr(|address| (address.get() & !511).try_into().expect("not null"))
+        .cast::<[u64; 2]>();
+    // Not as numbers: one of them is a pointer.
+    // SAFETY: the pointer may be used for its whole slab, which begins with a header.
+    let intact = unsafe { header.cast::<[MaybeUninit<u8>; 16]>().read() };
+    for damaged in [[0, 0], [u64::MAX; 2], [1, u64::MAX], [u64::MAX, 0]] {
+        // SAFETY: as above. This is what a neighbour's overflow would do.
+        unsafe { header.write(damaged) };
+        // SAFETY: the slot is live; a number has no destructor. The slot is lost, nothing more.
+        drop(unsafe { Boxed::<u64>::from_raw(raw) });
+        assert_eq!(ledger.taken_back(), 0);
+    }
+    // SAFETY: as above.
+    unsafe { header.cast().write(intact) };
+    cache.debug_assert_invariants();
+    assert_eq!(cache.stats().live_blocks(), boxes.len() as u64 + 1);
+    // SAFETY: the slot is still live, since the damaged header kept it from being given back.
+    drop(unsafe { Boxed::<u64>::from_raw(raw) });
+    drop((cache, boxes));
+    ledger.assert_closed();
+}
+
+#[test]
 fn the_figures_add_up() {
     let ledger = Ledger::new();
     let cache = cache::<u64, 512>(&ledger);
