@@ -4,8 +4,8 @@
 //!
 //! A slab whose blocks may be freed away from their owner. The owner allocates and frees like a
 //! [`Slab`](crate::Slab), without an atomic operation. Other threads free through a handle; the
-//! blocks wait in a queue until the owner runs out of its own, or its policy says so. Nobody ever
-//! waits for anybody, and no block is lost, whichever end is dropped first.
+//! blocks wait on their way home until the owner runs out of its own, or its policy says so. No
+//! block is lost, whichever end is dropped first.
 //!
 //! # Memory picture
 //!
@@ -38,8 +38,9 @@
 //!
 //! A [`SlabOwner`] is on one thread at a time; a [`RemoteBatch`] too; a [`SlabRemote`] is on any
 //! number. All are `Send` where the range is, because the last one drops the range. A remote free
-//! waits for nobody: it takes a place in a queue, or it is a compare-and-swap that fails only when
-//! another succeeds. A thread that dies leaves what it freed to the owner, except for what it kept
+//! takes a place in a queue, or it is a compare-and-swap that fails only when another succeeds.
+//! With [`Intrusive`] nobody waits for anybody; with [`Ring`] an owner that takes blocks home may
+//! wait for a remote that is between the two steps of a push. A thread that dies leaves what it freed to the owner, except for what it kept
 //! in a batch that is not dropped. An owner that is dropped leaves its blocks to their users until
 //! the last handle goes.
 //!
