@@ -35,6 +35,9 @@ names! {
     layouts: drystone_layout { BumpArena, Scope, Slab, SizeClassed, AllocValueError }
     bump_family: drystone_layout { GrowableBump, SharedBumpArena, StackAlloc }
     handles: drystone_layout { GenerationalSlab, Handle }
+    attachable: drystone_layout {
+        DefaultLock, ProviderFrom, SlabBox, SlabCache, SlabError, SlabProvider, Slots, SlotsState,
+    }
     pooled_arenas if "alloc": drystone_layout { ArenaPool, PooledArena }
     owner_and_remote if "alloc": drystone_layout {
         SlabOwner, SlabRemote, RemoteBox, RemoteBatch, RemoteQueue, Ring, Intrusive, BatchPolicy,
