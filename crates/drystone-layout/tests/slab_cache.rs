@@ -430,18 +430,18 @@ fn raw_leaked_and_pinned() {
     assert_eq!(*number, 6);
 }
 
-/// Three words, so that a word inside one is aligned.
-type Triple = [u64; 3];
+/// Three words, so that a word inside one is aligned, of any content.
+type Triple = MaybeUninit<[u64; 3]>;
 
 #[test]
 fn a_box_of_no_live_slot_is_counted_and_not_followed() {
     let ledger = Ledger::new();
     let cache = cache::<Triple, 512>(&ledger);
-    let keep = cache.alloc([1; 3]).expect("memory");
-    let raw = SlabBox::into_raw(cache.alloc([2; 3]).expect("memory"));
+    let keep = cache.alloc(Triple::uninit()).expect("memory");
+    let raw = SlabBox::into_raw(cache.alloc(Triple::uninit()).expect("memory"));
     // SAFETY: the pointer has just come from a box of this type.
     drop(unsafe { Boxed::<Triple>::from_raw(raw) });
-    // From here on breaches of the contract, which the occupancy map notices. Numbers have no
+    // From here on breaches of the contract, which the occupancy map notices. The values have no
     // destructor, and all of it lies in the master, which lives: nothing else happens.
     // SAFETY: as above.
     drop(unsafe { Boxed::<Triple>::from_raw(raw) });
