@@ -242,7 +242,8 @@ mod imp {
         std::thread_local! {
             /// Without destructor: readable until the thread is gone.
             static OWN: Cell<usize> = const { Cell::new(NEW) };
-            static LEASE: Lease = const { Lease { slot: Cell::new(None), registry: &REGISTRY } };
+            /// Not a constant, which may not refer to a static with atomics before Rust 1.89.
+            static LEASE: Lease = Lease { slot: Cell::new(None), registry: &REGISTRY };
         }
 
         #[inline]
