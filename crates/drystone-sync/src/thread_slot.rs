@@ -62,6 +62,9 @@ impl ThreadSlot {
     pub const WORD_MIN: usize = THREAD_SLOTS_MAX;
 
     /// The slot whose [`word`](Self::word) this is; `None` below [`WORD_MIN`](Self::WORD_MIN).
+    ///
+    /// A word that comes by way of an atomic is stored with Release and loaded with Acquire: only
+    /// who knows that the thread began can learn whether it [has ended](Self::has_ended).
     #[inline]
     #[must_use]
     pub const fn from_word(word: usize) -> Option<Self> {
@@ -86,7 +89,8 @@ impl ThreadSlot {
         self.word % THREAD_SLOTS_MAX
     }
 
-    /// Whether the thread has ended. What it did until its slot was freed happens before a yes.
+    /// Whether the thread has ended. What it did until its slot was freed happens before a yes. A
+    /// no may be late.
     #[must_use]
     pub fn has_ended(self) -> bool {
         imp::has_ended(self)

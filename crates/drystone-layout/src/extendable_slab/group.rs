@@ -139,17 +139,18 @@ impl Group {
     #[inline]
     pub(super) fn give_remote(&self, slots: usize) -> usize {
         // Release: pairs with the Acquire in `take_remote`, so that the last use of a slot happens
-        // before it is handed out again.
-        self.remote.fetch_or(slots, Ordering::Release)
+        // before it is handed out again. Acquire: pairs with the Release there, so that the owner
+        // has read the group's link before whoever finds 0 here writes it.
+        self.remote.fetch_or(slots, Ordering::AcqRel)
     }
 
     /// Collects the slots that others freed. Only for a group that has just been taken off a
     /// pending list: that it was there proves that nobody is about to put it there.
     #[inline]
     pub(super) fn take_remote(&self) -> usize {
-        // Acquire: pairs with the Release in `give_remote`; every one of them, since each is a
-        // read-modify-write.
-        self.remote.swap(0, Ordering::Acquire)
+        // Acquire and Release: pair with those in `give_remote`; with every one of them, since
+        // each is a read-modify-write.
+        self.remote.swap(0, Ordering::AcqRel)
     }
 
     /// Makes no slot free: the group is not open. For whoever is alone with the segment's slots.
@@ -208,8 +209,8 @@ impl Pending {
 
     /// Adds a group. For the thread that put the first bit into its `remote` only.
     pub(super) fn push(&self, group: GroupRef<'_>) {
-        // Relaxed: the head is compared and stored, not followed.
-        let mut head = self.head.load(Ordering::Relaxed);
+        // Mostly the list is empty. What is found instead is compared and stored, not followed.
+        let mut head = ptr::null_mut();
         loop {
             group.pending_next.with_mut(|next| {
                 // SAFETY: the link belongs to this thread until the group is on the list.

@@ -87,9 +87,8 @@ impl Line {
     fn guess(&self, number: usize) -> usize {
         let mut way = 0;
         for (index, key) in self.keys.iter().enumerate().skip(1) {
-            // Acquire: pairs with the Release in `enter`, so that the descriptor is at least the
-            // one that was entered with this number.
-            let equal = key.load(Ordering::Acquire) == number;
+            // Relaxed: the descriptor has the last word.
+            let equal = key.load(Ordering::Relaxed) == number;
             way = select_unpredictable(equal, index, way);
         }
         way
@@ -97,17 +96,17 @@ impl Line {
 
     /// Where this key is, first.
     fn position(&self, key: usize) -> Option<usize> {
-        // Acquire: as above.
+        // Relaxed: as above.
         self.keys
             .iter()
-            .position(|k| k.load(Ordering::Acquire) == key)
+            .position(|k| k.load(Ordering::Relaxed) == key)
     }
 
     /// The segment in this place if it lies at `base`.
     #[inline]
     fn segment<'a>(&self, way: usize, base: usize) -> Option<SegmentRef<'a>> {
-        // Relaxed: ordered by the key, or not trusted.
-        let segment = NonNull::new(self.segments[way].load(Ordering::Relaxed))?;
+        // Acquire: pairs with the Release in `enter`, for the descriptor.
+        let segment = NonNull::new(self.segments[way].load(Ordering::Acquire))?;
         // SAFETY: only descriptors are entered, and they live as long as the slab, which the
         // callers have borrowed for `'a`.
         let segment = unsafe { SegmentRef::from_raw(segment) };
@@ -268,9 +267,11 @@ impl Index {
         self.find_again(number, base)
     }
 
+    /// As [`find`](Self::find), where the first look did not find it: goes on to further lines, and
+    /// makes sure that the table was not filled anew under it.
     #[cold]
     #[inline(never)]
-    fn find_again(&self, number: usize, base: usize) -> Option<SegmentRef<'_>> {
+    pub(super) fn find_again(&self, number: usize, base: usize) -> Option<SegmentRef<'_>> {
         loop {
             // Acquire: pairs with the Release of `announce`: a table whose rewriting is counted
             // here is not the one that `table` finds, until it is current again.
@@ -302,6 +303,12 @@ impl Index {
             lines: unsafe { core::slice::from_raw_parts(first.as_ptr(), 1 << log2) },
             log2: log2 as u32,
         })
+    }
+
+    /// How often a table was filled anew, for the models.
+    #[cfg(all(test, loom))]
+    pub(super) fn rewrites(&self) -> usize {
+        self.rewrites.load(Ordering::Relaxed)
     }
 
     fn announce(&self) {
@@ -492,14 +499,152 @@ fn enter(table: Table<'_>, number: usize, segment: *mut Segment) -> bool {
     for line in table.probe(number) {
         for free in [GONE, EMPTY] {
             if let Some(way) = line.position(free) {
-                // Relaxed: published by the key.
-                line.segments[way].store(segment, Ordering::Relaxed);
-                // Release: pairs with the Acquire in `Line::guess`.
-                line.keys[way].store(number, Ordering::Release);
+                // Release: pairs with the Acquire in `Line::segment`: a reader may look at any
+                // descriptor in a line.
+                line.segments[way].store(segment, Ordering::Release);
+                // Relaxed: whoever has a block of the segment is ordered after this, and nobody
+                // else has to find it.
+                line.keys[way].store(number, Ordering::Relaxed);
                 return free == GONE;
             }
         }
     }
     debug_assert!(false, "X3: the table is full");
     false
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    extern crate std;
+
+    use std::collections::BTreeMap;
+    use std::vec::Vec;
+
+    use drystone_core::NoProtection;
+
+    use super::super::descriptor;
+    use super::super::shape::Shape;
+    use super::*;
+
+    const SHIFT: u32 = 6;
+
+    /// An index, and what should be in it.
+    struct Model {
+        index: Index,
+        writer: IndexWriter,
+        shape: Shape,
+        /// Descriptors by number.
+        entered: BTreeMap<usize, SegmentRef<'static>>,
+        unused: Vec<SegmentRef<'static>>,
+        tables: usize,
+    }
+
+    impl Model {
+        fn new() -> Self {
+            Self {
+                index: Index::new(),
+                writer: IndexWriter::new(),
+                shape: Shape::new(1, 64, 64).expect("small"),
+                entered: BTreeMap::new(),
+                unused: Vec::new(),
+                tables: 0,
+            }
+        }
+
+        fn insert(&mut self, number: usize) {
+            let segment = self.unused.pop().unwrap_or_else(|| {
+                descriptor::create::<HeapSegment, NoProtection>(&self.shape).expect("memory")
+            });
+            segment.set_base(ptr::without_provenance_mut(number << SHIFT));
+            let mut table = None;
+            while let Err(needed) = self.writer.make_room(&self.index, &mut table) {
+                assert!(
+                    table.is_none(),
+                    "a table of the size asked for was not taken"
+                );
+                table = Some(OwnTable::new(needed.log2).expect("memory"));
+                self.tables += 1;
+            }
+            self.writer.insert(&self.index, segment, SHIFT);
+            assert!(self.entered.insert(number, segment).is_none());
+        }
+
+        fn remove(&mut self, number: usize) {
+            let segment = self.entered.remove(&number).expect("entered");
+            self.writer.remove(&self.index, segment, SHIFT);
+            segment.set_base(ptr::null_mut());
+            self.unused.push(segment);
+        }
+
+        fn check(&self, numbers: impl Iterator<Item = usize>) {
+            assert_eq!(self.writer.segments(), self.entered.len());
+            for number in numbers {
+                for offset in [0, 1, 63] {
+                    let found = self.index.find((number << SHIFT) + offset, SHIFT);
+                    assert!(found == self.entered.get(&number).copied(), "{number:#x}");
+                }
+            }
+        }
+    }
+
+    impl Drop for Model {
+        fn drop(&mut self) {
+            let segments = core::mem::take(&mut self.entered).into_values();
+            for segment in segments.chain(self.unused.drain(..)) {
+                // SAFETY: created with these types and this shape, and not used again.
+                unsafe { descriptor::destroy::<HeapSegment, NoProtection>(segment, &self.shape) };
+            }
+            // SAFETY: nobody reads the index any more.
+            unsafe { self.writer.destroy(&mut self.index) };
+        }
+    }
+
+    /// Neighbours, numbers that collide, the smallest and the largest.
+    fn numbers() -> Vec<usize> {
+        let top = usize::MAX >> SHIFT;
+        let neighbours = (0..150).map(|n| 0x7f_0000 + n);
+        let far = (1..50).map(|n| n << (usize::BITS - SHIFT - 7));
+        neighbours.chain(far).chain([1, 2, top, top - 1]).collect()
+    }
+
+    #[test]
+    fn an_empty_index_finds_nothing() {
+        Model::new().check(numbers().into_iter());
+        assert!(Index::new().find(0, SHIFT).is_none());
+        assert!(Index::new().find(usize::MAX, 0).is_none());
+    }
+
+    #[test]
+    fn every_number_is_found_and_no_other() {
+        let mut model = Model::new();
+        let numbers = numbers();
+        let step = if cfg!(miri) { 17 } else { 1 };
+        for (count, &number) in numbers.iter().enumerate() {
+            model.insert(number);
+            if count % step == 0 {
+                model.check(numbers.iter().copied());
+            }
+        }
+        model.check(numbers.iter().copied().chain([0, 3, 0x7f_0000 + 150]));
+        for (count, &number) in numbers.iter().enumerate() {
+            model.remove(number);
+            if count % step == 0 {
+                model.check(numbers.iter().copied());
+            }
+        }
+    }
+
+    /// Numbers that come and go for ever, none a second time: the tables are used again.
+    #[test]
+    fn memory_is_bounded_however_often_segments_change() {
+        let mut model = Model::new();
+        (1..=20).for_each(|number| model.insert(number));
+        let tables = model.tables;
+        for number in 21..if cfg!(miri) { 150 } else { 20_000 } {
+            model.remove(number - 20);
+            model.insert(number);
+        }
+        model.check(1..40);
+        assert!(model.tables <= tables + 2, "{} tables", model.tables);
+    }
 }

@@ -49,7 +49,7 @@
 //! and frees there what it owns, without an atomic read-modify-write. What another thread owns goes
 //! home by one `fetch_or`, and one push on the owner's pending list for the first of a group.
 //! Threads without a slot (builds without `std`, threads beyond
-//! [`THREAD_SLOTS_MAX`](drystone_sync::THREAD_SLOTS_MAX), destructors at a thread's end, and for a
+//! [`THREAD_SLOTS_MAX`], destructors at a thread's end, and for a
 //! moment a thread whose shard is being visited) share one shard behind a spin lock.
 //!
 //! A thread that runs dry looks, in this order, at its list, at what others sent back, at its spare
@@ -76,6 +76,8 @@ mod group;
 mod growth;
 mod index;
 mod inspect;
+#[cfg(all(test, loom))]
+mod models;
 mod protect;
 mod refill;
 mod segment;
@@ -424,11 +426,10 @@ impl<T, M: FreelistProtection, S: SegmentSource> ExtendableSlab<T, M, S> {
 
     /// Sends slots to the owner of their group; returns what was on the way already.
     fn send_home(&self, group: group::GroupRef<'_>, slots: usize) -> usize {
-        // Read before the slots are given up: after that the segment may change owners.
-        let owner = group.segment().owner();
         let before = group.give_remote(slots);
         if before == 0 {
-            if let Some(inbox) = self.inbox_of(owner) {
+            // The owner stays until it has collected, which it does not before the push (E4).
+            if let Some(inbox) = self.inbox_of(group.segment().owner()) {
                 inbox.pending.push(group);
             }
         }

@@ -153,12 +153,13 @@ impl Shard {
         let mut holder = self.own.holder.load(Ordering::Relaxed);
         // A word that is found belongs to a thread that had the index before, and so has ended.
         while holder != VISITED && holder != slot.word() {
-            // Acquire: pairs with the Release in `Visit::drop`. What a thread before this one did
-            // is ordered by the slot.
+            // Acquire: pairs with the Release in `Visit::drop`; what a thread before this one did is
+            // ordered by the slot. Release: pairs with the Acquire in `visit`, so that who reads
+            // the word and asks about its thread knows that it began.
             match self.own.holder.compare_exchange_weak(
                 holder,
                 slot.word(),
-                Ordering::Acquire,
+                Ordering::AcqRel,
                 Ordering::Relaxed,
             ) {
                 Ok(_) => return,
@@ -169,7 +170,8 @@ impl Shard {
 
     /// Uses the shard for a moment, if no living thread does.
     pub(super) fn visit(&self) -> Option<Visit<'_>> {
-        let holder = self.own.holder.load(Ordering::Relaxed);
+        // Acquire: pairs with the Release in `take`.
+        let holder = self.own.holder.load(Ordering::Acquire);
         let unused = match ThreadSlot::from_word(holder) {
             // What the thread did happened before the yes.
             Some(slot) => slot.has_ended(),
