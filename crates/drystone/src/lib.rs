@@ -85,6 +85,8 @@ pub use drystone_layout::{
     DefaultLock, ProviderFrom, SlabBox, SlabCache, SlabError, SlabProvider, Slots, SlotsState,
     slab_cache, slots,
 };
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
+pub use drystone_layout::{ExtendableSlab, extendable_slab};
 pub use drystone_layout::{GenerationalSlab, Handle, generational_slab};
 pub use drystone_layout::{GrowableBump, StackAlloc, growable_bump, stack_alloc};
 #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]

@@ -39,6 +39,7 @@ names! {
         DefaultLock, ProviderFrom, SlabBox, SlabCache, SlabError, SlabProvider, Slots, SlotsState,
     }
     pooled_arenas if "alloc": drystone_layout { ArenaPool, PooledArena }
+    growing if "alloc": drystone_layout { ExtendableSlab }
     owner_and_remote if "alloc": drystone_layout {
         SlabOwner, SlabRemote, RemoteBox, RemoteBatch, RemoteQueue, Ring, Intrusive, BatchPolicy,
         ADAPTIVE_LEVELS, ADAPTIVE_COOLDOWN_TICKS,
