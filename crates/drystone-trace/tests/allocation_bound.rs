@@ -5,18 +5,26 @@
 mod common;
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::cell::Cell;
 
 use common::{compress, frame_of_raw_block, sample};
 use drystone_trace::Trace;
 use drystone_trace::synth::Scenario;
 
-/// Counts the bytes that are allocated and their peak.
+/// Counts the bytes that each thread allocates and their peak: tests run side by side.
 struct Counting;
 
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
+thread_local! {
+    /// May fall below zero: blocks move between threads.
+    static LIVE: Cell<isize> = const { Cell::new(0) };
+    static PEAK: Cell<isize> = const { Cell::new(0) };
+}
+
+fn count(bytes: isize) {
+    let live = LIVE.get() + bytes;
+    LIVE.set(live);
+    PEAK.set(PEAK.get().max(live));
+}
 
 #[global_allocator]
 static GLOBAL: Counting = Counting;
@@ -24,29 +32,24 @@ static GLOBAL: Counting = Counting;
 // SAFETY: every call is handed to `System`; counting touches no block.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let live = LIVE.fetch_add(layout.size(), Relaxed) + layout.size();
-        PEAK.fetch_max(live, Relaxed);
+        count(layout.size().cast_signed());
         // SAFETY: the caller keeps the contract of `alloc`, which is the same.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size(), Relaxed);
+        count(-layout.size().cast_signed());
         // SAFETY: the caller keeps the contract of `dealloc`, and `block` came from `System`.
         unsafe { System.dealloc(block, layout) }
     }
 }
 
-/// The most bytes that `work` had allocated at one time. Measures one piece of work at a time.
+/// The most bytes that `work` had allocated at one time.
 fn peak_of<T>(work: impl FnOnce() -> T) -> usize {
-    static ALONE: Mutex<()> = Mutex::new(());
-    let _alone = ALONE
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner());
-    let before = LIVE.load(Relaxed);
-    PEAK.store(before, Relaxed);
+    let before = LIVE.get();
+    PEAK.set(before);
     drop(work());
-    PEAK.load(Relaxed) - before
+    (PEAK.get() - before).cast_unsigned()
 }
 
 /// One read of records, and room for the decoder's tables and the test harness.
