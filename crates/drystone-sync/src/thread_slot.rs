@@ -460,3 +460,86 @@ mod tests {
         assert!(told.iter().any(Option::is_none), "{told:?}");
     }
 }
+
+#[cfg(all(test, loom))]
+mod models {
+    use loom::sync::Arc;
+    use loom::thread;
+
+    use super::*;
+    use crate::atomic::{AtomicUsize, Ordering};
+    use crate::cell::UnsafeCell;
+
+    /// What threads keep by the index of their slots, and the word of one of them.
+    struct Table {
+        cells: [UnsafeCell<usize>; THREAD_SLOTS_MAX],
+        word: AtomicUsize,
+    }
+
+    // SAFETY: a cell is reached by who has its index, or knows that the thread that had it has
+    // ended, which is what the models check.
+    unsafe impl Sync for Table {}
+    // SAFETY: as above; numbers may change threads.
+    unsafe impl Send for Table {}
+
+    impl Table {
+        fn new() -> Arc<Self> {
+            Arc::new(Self {
+                cells: core::array::from_fn(|_| UnsafeCell::new(0)),
+                word: AtomicUsize::new(0),
+            })
+        }
+
+        fn touch(&self, slot: ThreadSlot) {
+            self.cells[slot.index()].with_mut(|cell| {
+                // SAFETY: the caller has the index; the pointer is the cell's.
+                unsafe { *cell += 1 };
+            });
+        }
+    }
+
+    /// Three threads for two slots: whoever gets one has it alone, and sees what the last had done.
+    #[test]
+    fn loom3_an_index_has_one_thread_after_the_other() {
+        loom::model(|| {
+            let table = Table::new();
+            let others: [_; 2] = core::array::from_fn(|_| {
+                let table = Arc::clone(&table);
+                thread::spawn(move || {
+                    if let Some(slot) = thread_slot() {
+                        table.touch(slot);
+                    }
+                })
+            });
+            let slot = thread_slot();
+            if let Some(slot) = slot {
+                table.touch(slot);
+                assert_eq!(thread_slot(), Some(slot));
+            }
+            others.map(|other| other.join().expect("ends"));
+        });
+    }
+
+    /// Who is told that a thread has ended sees all that it did.
+    #[test]
+    fn loom2_an_end_that_is_seen_is_the_end() {
+        loom::model(|| {
+            let table = Table::new();
+            let other = {
+                let table = Arc::clone(&table);
+                thread::spawn(move || {
+                    let slot = thread_slot().expect("two are enough");
+                    table.word.store(slot.word(), Ordering::Release);
+                    table.touch(slot);
+                })
+            };
+            let word = table.word.load(Ordering::Acquire);
+            if let Some(slot) = ThreadSlot::from_word(word) {
+                if slot.has_ended() {
+                    table.touch(slot);
+                }
+            }
+            other.join().expect("ends");
+        });
+    }
+}
