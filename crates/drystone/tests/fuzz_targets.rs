@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use drystone_testkit::targets::{
-    target_bump, target_class_table, target_exploit, target_generational, target_growable_bump,
+    target_bump, target_class_table, target_exploit, target_extendable_slab, target_generational, target_growable_bump,
     target_layout_arith, target_owner_remote, target_shared_bump, target_slab, target_slab_cache,
     target_slots, target_stack,
 };
@@ -58,6 +58,11 @@ proptest! {
     #[test]
     fn exploit(data in any_bytes()) {
         target_exploit(&data);
+    }
+
+    #[test]
+    fn extendable_slab(data in few_bytes()) {
+        target_extendable_slab(&data);
     }
 
     #[test]
@@ -146,6 +151,12 @@ fn seeds_of_exploit() {
 
 #[cfg(not(miri))]
 #[test]
+fn seeds_of_extendable_slab() {
+    replay("extendable_slab", target_extendable_slab);
+}
+
+#[cfg(not(miri))]
+#[test]
 fn seeds_of_generational() {
     replay("generational", target_generational);
 }
@@ -206,6 +217,7 @@ fn no_bytes_at_all() {
     target_owner_remote(&[]);
     target_slots(&[]);
     target_slab_cache(&[]);
+    target_extendable_slab(&[]);
     target_generational(&[]);
     target_stack(&[]);
     target_shared_bump(&[]);

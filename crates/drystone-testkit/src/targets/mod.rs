@@ -6,6 +6,7 @@
 mod arithmetic;
 mod bump;
 mod exploit;
+mod extendable_slab;
 mod generational;
 mod owner_remote;
 mod shared_bump;
@@ -17,6 +18,7 @@ mod stack;
 pub use arithmetic::{target_class_table, target_layout_arith};
 pub use bump::target_bump;
 pub use exploit::target_exploit;
+pub use extendable_slab::target_extendable_slab;
 pub use generational::target_generational;
 pub use owner_remote::target_owner_remote;
 pub use shared_bump::{target_growable_bump, target_shared_bump};
