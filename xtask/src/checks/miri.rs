@@ -44,9 +44,14 @@ pub(crate) fn stacked(workspace: &Workspace) -> Result<(), Failure> {
     whole(&marked(workspace), &[FLAGS], None, &[])
 }
 
-/// The crates that cut and hand out memory, under Tree Borrows.
+/// The crates that cut and hand out memory, under Tree Borrows, but for the conformance runs: they
+/// take half an hour, and the larger matrix has them ([`tree`]).
 pub(crate) fn tree_on_stones(workspace: &Workspace) -> Result<(), Failure> {
-    whole(&stones(workspace), &[FLAGS, TREE], None, &[])
+    prepare(None)?;
+    let stones = stones(workspace);
+    let jobs = jobs(&stones, &[FLAGS, TREE], None);
+    let short = |job: &Job| !job.is_conformance;
+    run_in_pairs(&commands(jobs.into_iter().filter(short)))
 }
 
 /// Every crate under Tree Borrows.
@@ -108,8 +113,7 @@ fn stones(workspace: &Workspace) -> Vec<&Package> {
         .collect()
 }
 
-/// Two test programs at a time, since one uses one core. The conformance runs are the longest and
-/// go first.
+/// Two test programs at a time, since one uses one core.
 fn whole(
     packages: &[&Package],
     flags: &[&str],
@@ -117,26 +121,39 @@ fn whole(
     filter: &[String],
 ) -> Result<(), Failure> {
     prepare(target)?;
-    let run = |package: &Package, parts: &[&str]| {
-        test(&[package], flags, target).args(parts.iter().copied())
-    };
+    if filter.is_empty() {
+        return run_in_pairs(&commands(jobs(packages, flags, target).into_iter()));
+    }
+    let filtered = |package: &&Package| test(&[*package], flags, target).args(filter);
+    run_in_pairs(&packages.iter().map(filtered).collect::<Vec<_>>())
+}
+
+/// One test program.
+struct Job {
+    command: Cmd,
+    is_conformance: bool,
+}
+
+/// Every test program of `packages`. The conformance runs are the longest and go first.
+fn jobs(packages: &[&Package], flags: &[&str], target: Option<&str>) -> Vec<Job> {
     let mut jobs = Vec::new();
     for package in packages {
-        if !filter.is_empty() {
-            jobs.push(run(package, &[]).args(filter));
-            continue;
-        }
-        for program in &package.test_programs {
-            let job = run(package, &["--test", program]);
-            match program.ends_with("conformance") {
-                true => jobs.insert(0, job),
-                false => jobs.push(job),
-            }
-        }
-        jobs.push(run(package, &["--lib"]));
-        jobs.push(run(package, &["--doc"]));
+        let job = |parts: &[&str]| Job {
+            command: test(&[*package], flags, target).args(parts.iter().copied()),
+            is_conformance: parts
+                .last()
+                .is_some_and(|name| name.ends_with("conformance")),
+        };
+        let programs = package.test_programs.iter();
+        jobs.extend(programs.map(|program| job(&["--test", program])));
+        jobs.extend([job(&["--lib"]), job(&["--doc"])]);
     }
-    run_in_pairs(&jobs)
+    jobs.sort_by_key(|job| !job.is_conformance);
+    jobs
+}
+
+fn commands(jobs: impl Iterator<Item = Job>) -> Vec<Cmd> {
+    jobs.map(|job| job.command).collect()
 }
 
 /// The test programs with threads. One at a time: Miri runs the seeds on all cores by itself.
