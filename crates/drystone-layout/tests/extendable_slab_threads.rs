@@ -13,7 +13,18 @@ use counting::{Block, Counting, Sent, block, counted, fill, free};
 
 /// Sized for a run of seconds on two processors, unoptimised.
 const THREADS: usize = if cfg!(miri) { 4 } else { 64 };
-const OPERATIONS: usize = if cfg!(miri) { 40 } else { 200_000 };
+const OPERATIONS: usize = if cfg!(miri) {
+    40
+} else if cfg!(drystone_tsan) {
+    10_000
+} else {
+    200_000
+};
+const MANY_OPERATIONS: usize = if cfg!(any(miri, drystone_tsan)) {
+    OPERATIONS
+} else {
+    1_000_000
+};
 
 /// The most blocks that a thread keeps.
 const KEPT: usize = 100;
@@ -154,12 +165,7 @@ fn a_tenth_is_freed_elsewhere() {
 
 #[test]
 fn half_is_freed_elsewhere() {
-    stress(
-        100,
-        50,
-        if cfg!(miri) { OPERATIONS } else { 1_000_000 },
-        || NoProtection,
-    );
+    stress(100, 50, MANY_OPERATIONS, || NoProtection);
 }
 
 #[test]
@@ -181,7 +187,13 @@ fn segments_of_one_slot() {
 /// Threads come and go, each leaving blocks to the next; trims in between.
 #[test]
 fn threads_that_come_and_go_leave_nothing_behind() {
-    const ROUNDS: usize = if cfg!(miri) { 4 } else { 1000 };
+    const ROUNDS: usize = if cfg!(miri) {
+        4
+    } else if cfg!(drystone_tsan) {
+        100
+    } else {
+        1000
+    };
     const AT_ONCE: usize = if cfg!(miri) { 2 } else { 8 };
     let (slab, log) = counted(32, usize::MAX);
     let mut left: Vec<Sent> = Vec::new();
