@@ -76,6 +76,11 @@ pub use drystone_backing::{FlaggedMmapSource, MmapBacked, MmapFlags, MmapSource,
 pub use drystone_backing::{InlineBacked, StaticBacked};
 
 // Layouts.
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
+pub use drystone_layout::{
+    ADAPTIVE_COOLDOWN_TICKS, ADAPTIVE_LEVELS, BatchPolicy, Intrusive, RemoteBatch, RemoteBox,
+    RemoteQueue, Ring, SlabOwner, SlabRemote, remote_slab,
+};
 pub use drystone_layout::{
     AllocValueError, BumpArena, Scope, SetupError, SizeClassed, Slab, bump, size_classed, slab,
 };
@@ -89,11 +94,6 @@ pub use drystone_layout::{
 pub use drystone_layout::{ExtendableSlab, extendable_slab};
 pub use drystone_layout::{GenerationalSlab, Handle, generational_slab};
 pub use drystone_layout::{GrowableBump, StackAlloc, growable_bump, stack_alloc};
-#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
-pub use drystone_layout::{
-    ADAPTIVE_COOLDOWN_TICKS, ADAPTIVE_LEVELS, BatchPolicy, Intrusive, RemoteBatch, RemoteBox,
-    RemoteQueue, Ring, SlabOwner, SlabRemote, remote_slab,
-};
 #[cfg(target_has_atomic = "ptr")]
 pub use drystone_layout::{SharedBumpArena, shared_bump};
 

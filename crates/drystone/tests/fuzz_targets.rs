@@ -4,9 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use drystone_testkit::targets::{
-    target_bump, target_class_table, target_exploit, target_extendable_slab, target_generational, target_growable_bump,
-    target_layout_arith, target_owner_remote, target_shared_bump, target_slab, target_slab_cache,
-    target_slots, target_stack,
+    target_bump, target_class_table, target_exploit, target_extendable_slab, target_generational,
+    target_growable_bump, target_layout_arith, target_owner_remote, target_shared_bump,
+    target_slab, target_slab_cache, target_slots, target_stack,
 };
 use proptest::prelude::*;
 

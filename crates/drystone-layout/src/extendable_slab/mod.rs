@@ -132,13 +132,17 @@ const SHARED: u32 = THREAD_SLOTS_MAX as u32;
 ///
 /// let slab = ExtendableSlab::<[u64; 4]>::new(64);
 /// let layout = NonZeroLayout::for_type::<[u64; 4]>().unwrap();
-/// let block = slab.allocate(layout)?;
-/// std::thread::scope(|scope| {
-///     // SAFETY: the block is live, and it was allocated with this layout.
-///     scope.spawn(|| unsafe { slab.deallocate(block.cast(), layout) });
+/// std::thread::scope(|threads| {
+///     for _ in 0..4 {
+///         threads.spawn(|| {
+///             let block = slab.allocate(layout).expect("there is memory");
+///             // SAFETY: the block is live, and it was allocated with this layout.
+///             unsafe { slab.deallocate(block.cast(), layout) };
+///         });
+///     }
 /// });
-/// assert_eq!(slab.segment_count(), 1);
-/// # Ok::<(), drystone_core::AllocError>(())
+/// // Each thread may have needed a segment, and none needed two.
+/// assert!((1..=4).contains(&slab.segment_count()));
 /// ```
 ///
 /// A zero-sized `T` does not compile:
