@@ -12,6 +12,13 @@ use drystone_core::{Allocator, FixedRange, NonZeroLayout};
 #[repr(C)]
 pub(crate) struct Object([u64; 8]);
 
+impl Object {
+    /// An object all of whose words are `word`.
+    pub(crate) const fn filled(word: u64) -> Self {
+        Self([word; 8])
+    }
+}
+
 /// A source of 64-byte blocks.
 pub(crate) trait Blocks {
     /// What names a block.

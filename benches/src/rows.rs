@@ -1,6 +1,8 @@
 //! The rows: which workload, which contestants.
 
 mod bump;
+mod extendable;
+pub mod extendable_sweep;
 mod generational;
 mod growable_bump;
 mod limit;
@@ -15,7 +17,7 @@ mod stack;
 use crate::Row;
 
 /// The names of all rows, in the order in which they are shown.
-pub const IDS: [&str; 29] = [
+pub const IDS: [&str; 30] = [
     "limit-add",
     "limit-tls",
     "limit-atomic",
@@ -30,6 +32,7 @@ pub const IDS: [&str; 29] = [
     "slab-protection-hot",
     "slab-protection-fifo",
     "slab-protection-churn",
+    "extendable-hot",
     "bump-16",
     "handle-get-64",
     "handle-get-8",
@@ -60,6 +63,7 @@ pub fn build(id: &str) -> Option<Row> {
         "slab-protection-hot" => Some(slab_protection::hot_pair()),
         "slab-protection-fifo" => Some(slab_protection::fill_and_free_in_order()),
         "slab-protection-churn" => Some(slab_protection::churn_at_half_full()),
+        "extendable-hot" => Some(extendable::hot_pair()),
         "bump-16" => Some(bump::sixteen_bytes()),
         "handle-get-64" => Some(generational::get_64_bytes()),
         "handle-get-8" => Some(generational::get_8_bytes()),
