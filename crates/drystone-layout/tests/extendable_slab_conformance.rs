@@ -17,7 +17,7 @@ use counting::Counting;
 /// 48 bytes; a segment of 16 is three quarters of its alignment.
 type Block = [u64; 6];
 const SLOTS: usize = 16;
-const CAPS: Caps = Caps::new(48, 8, 400).reuses_memory();
+const CAPS: Caps = Caps::new(48, 8, if cfg!(miri) { 24 } else { 400 }).reuses_memory();
 
 /// A source with this many segments runs out. Fewer blocks are undertaken than it has slots: each
 /// of four threads may have a segment that the others cannot get at.
