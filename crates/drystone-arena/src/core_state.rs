@@ -1,0 +1,441 @@
+//! [`Core`]: what the heaps of an arena share: its segments, its orphans and its limit.
+//!
+//! # What
+//!
+//! Heaps come here for segments, and when a thread begins or ends; blocks with a mapping of their
+//! own come straight from here.
+//!
+//! # Invariants
+//!
+//! - C1: a segment is a heap's, or idle and in the list of idle ones.
+//! - C2: every heap of the arena is in the list of heaps, and an orphan exactly while no thread has
+//!   it.
+//! - C3: `charged` is the bytes of all runs and huge blocks, never above `limit`.
+//!
+//! # Threads
+//!
+//! A spin lock over lists, held for a few dozen instructions. Mapping and unmapping are outside.
+
+use core::cell::UnsafeCell;
+use core::ptr::{self, NonNull};
+
+use drystone_core::NonZeroLayout;
+use drystone_sync::atomic::{AtomicUsize, Ordering};
+use drystone_sync::{RawGuard, RawLock as _, SpinLock};
+
+use crate::geometry::{LARGE_MAX, SEGMENT_BYTES, SLICE_BYTES, segment_address};
+use crate::heap::Heap;
+use crate::segment::Segment;
+use crate::segment_map;
+use crate::source::{Range, Source};
+
+/// The most segments that are reserved at once.
+const RESERVE_MAX: usize = 32;
+
+/// Idle segments that keep their memory.
+const IDLE_DIRTY_MAX: usize = 2;
+
+/// Huge blocks that are kept for the next request, and how many bytes they may have in all.
+const HUGE_KEPT_MAX: usize = 16;
+const HUGE_KEPT_BYTES_MAX: usize = 64 << 20;
+
+/// The shared part of an arena.
+pub(crate) struct Core {
+    lock: SpinLock,
+    state: UnsafeCell<State>,
+    source: Source,
+    /// Slices at the start of each segment that are not for blocks.
+    header_slices: usize,
+    limit: usize,
+    charged: AtomicUsize,
+    mapped: AtomicUsize,
+}
+
+/// What the lock guards.
+struct State {
+    /// Segments that no heap has.
+    idle: *const Segment,
+    /// Heaps that no thread has.
+    orphans: *const Heap,
+    heaps: *const Heap,
+    /// Segments that were ever taken from the source and not given back.
+    reserved: usize,
+    idle_count: usize,
+    /// Huge blocks that nobody has, newest first.
+    kept: [*const Segment; HUGE_KEPT_MAX],
+    kept_bytes: usize,
+}
+
+// SAFETY: the state is only used under the lock, and the pointers in it are to memory that belongs
+// to the arena and may be used on any thread.
+unsafe impl Send for Core {}
+// SAFETY: as above.
+unsafe impl Sync for Core {}
+
+impl Core {
+    #[cfg(not(loom))]
+    pub(crate) const fn new(source: Source, header_slices: usize, limit: usize) -> Self {
+        Self {
+            lock: SpinLock::INIT,
+            state: UnsafeCell::new(State {
+                idle: ptr::null(),
+                orphans: ptr::null(),
+                heaps: ptr::null(),
+                reserved: 0,
+                idle_count: 0,
+                kept: [ptr::null(); HUGE_KEPT_MAX],
+                kept_bytes: 0,
+            }),
+            source,
+            header_slices,
+            limit,
+            charged: AtomicUsize::new(0),
+            mapped: AtomicUsize::new(0),
+        }
+    }
+
+    fn locked<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
+        let _guard = RawGuard::lock(&self.lock);
+        // SAFETY: the lock is held, and `f` cannot reach the state in another way.
+        f(unsafe { &mut *self.state.get() })
+    }
+
+    /// Reserves bytes under the limit.
+    #[must_use]
+    pub(crate) fn charge(&self, bytes: usize) -> Option<()> {
+        if self.limit == usize::MAX {
+            self.charged.fetch_add(bytes, Ordering::Relaxed);
+            return Some(());
+        }
+        self.charged
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |charged| {
+                charged
+                    .checked_add(bytes)
+                    .filter(|charged| *charged <= self.limit)
+            })
+            .ok()
+            .map(drop)
+    }
+
+    pub(crate) fn uncharge(&self, bytes: usize) {
+        let before = self.charged.fetch_sub(bytes, Ordering::Relaxed);
+        debug_assert!(before >= bytes, "C3");
+    }
+
+    /// What may still be charged.
+    pub(crate) fn remaining(&self) -> usize {
+        self.limit - self.charged.load(Ordering::Relaxed).min(self.limit)
+    }
+
+    /// A segment for the calling heap.
+    pub(crate) fn segment(&self) -> Option<&Segment> {
+        self.idle_segment().or_else(|| self.reserve())
+    }
+
+    fn idle_segment(&self) -> Option<&Segment> {
+        self.locked(|state| {
+            // SAFETY: segments in the list are live (C1).
+            let segment = unsafe { state.idle.as_ref() }?;
+            state.unlink_idle(segment);
+            Some(segment)
+        })
+    }
+
+    /// Takes a new range from the source; all but its first segment become idle.
+    fn reserve(&self) -> Option<&Segment> {
+        let wanted = self.locked(|state| state.reserved);
+        let mut count = if self.source.is_os() {
+            wanted.clamp(1, RESERVE_MAX)
+        } else {
+            1
+        };
+        let range = loop {
+            let layout =
+                NonZeroLayout::from_size_align(count * SEGMENT_BYTES, SEGMENT_BYTES).ok()?;
+            match self.source.range(layout) {
+                Ok(range) => break range,
+                Err(_) if count > 1 => count /= 2,
+                Err(_) => return None,
+            }
+        };
+        self.split(range, count)
+    }
+
+    fn split(&self, range: Range, count: usize) -> Option<&Segment> {
+        let base = range.base();
+        let zeroed = range.is_zeroed();
+        for index in 0..count {
+            // SAFETY: the range has `count` segments.
+            let start = unsafe { base.add(index * SEGMENT_BYTES) };
+            if !zeroed {
+                // SAFETY: the range is new, and has the header and the block bits.
+                unsafe { start.write_bytes(0, self.header_slices * SLICE_BYTES) };
+            }
+            // SAFETY: the pointer of the range; its segments are removed before it goes.
+            if unsafe { segment_map::enter(start) }.is_err() {
+                for index in 0..index {
+                    // SAFETY: as above.
+                    segment_map::remove(unsafe { base.add(index * SEGMENT_BYTES) });
+                }
+                return None;
+            }
+        }
+        self.mapped
+            .fetch_add(count * SEGMENT_BYTES, Ordering::Relaxed);
+        let segment_of = |index: usize| {
+            // SAFETY: the segment was entered above, and its header is zero, which is valid.
+            unsafe { Segment::of(base.addr().get() + index * SEGMENT_BYTES) }
+        };
+        let first = segment_of(0);
+        first.reservation.begin(first, range, count);
+        for index in 0..count {
+            let segment = segment_of(index);
+            segment.begin(self.header_slices, zeroed);
+            if index > 0 {
+                segment.reservation.join(first);
+            }
+        }
+        self.locked(|state| {
+            state.reserved += count;
+            for index in 1..count {
+                state.link_idle(segment_of(index));
+            }
+        });
+        Some(first)
+    }
+
+    /// Takes back a segment of which nothing is in use.
+    pub(crate) fn put_idle(&self, segment: &Segment) {
+        debug_assert!(segment.is_idle(), "C1");
+        if self.locked(|state| state.idle_count) >= IDLE_DIRTY_MAX {
+            segment.release_slices();
+        }
+        let gone = self.locked(|state| {
+            state.link_idle(segment);
+            state.take_whole_range(segment)
+        });
+        if let Some(first) = gone {
+            self.unmap(first);
+        }
+    }
+
+    /// Gives a range back that is in no list.
+    fn unmap(&self, first: &Segment) {
+        let count = first.reservation.segments.get();
+        let base = first.base();
+        for index in 0..count {
+            // SAFETY: the range has `count` segments.
+            segment_map::remove(unsafe { base.add(index * SEGMENT_BYTES) });
+        }
+        self.mapped
+            .fetch_sub(count * SEGMENT_BYTES, Ordering::Relaxed);
+        // SAFETY: nothing in the range is in use or in a list, and this happens once.
+        drop(unsafe { first.reservation.take_range() });
+    }
+
+    /// A heap for the calling thread: an orphan with all it has, or a new one.
+    pub(crate) fn heap(&self) -> Option<&Heap> {
+        let orphan = self.locked(|state| {
+            // SAFETY: heaps live as long as the arena.
+            let heap = unsafe { state.orphans.as_ref() }?;
+            state.orphans = heap.next_orphan.replace(ptr::null());
+            Some(heap)
+        });
+        orphan.or_else(|| self.new_heap())
+    }
+
+    fn new_heap(&self) -> Option<&Heap> {
+        let segment = self.segment()?;
+        segment.reservation.make_home();
+        let heap = &segment.home;
+        heap.begin(self);
+        segment.set_owner(heap.as_mut_ptr());
+        heap.open(segment);
+        self.locked(|state| {
+            heap.next_heap.set(state.heaps);
+            state.heaps = heap;
+        });
+        Some(heap)
+    }
+
+    /// Takes back the heap of a thread that ends.
+    pub(crate) fn put_orphan(&self, heap: &Heap) {
+        self.locked(|state| {
+            heap.next_orphan.set(state.orphans);
+            state.orphans = heap;
+        });
+    }
+
+    /// A block with a mapping of its own, and whether it has only zero bytes.
+    pub(crate) fn allocate_huge(&self, layout: NonZeroLayout) -> Option<(NonNull<u8>, bool)> {
+        debug_assert!(layout.size().get() > LARGE_MAX || layout.align().get() > LARGE_MAX);
+        let align = layout.align().get().max(SLICE_BYTES);
+        let bytes = layout.size().get().checked_next_multiple_of(SLICE_BYTES)?;
+        self.charge(bytes)?;
+        let block = self
+            .kept_huge(bytes, align)
+            .map(|block| (block, false))
+            .or_else(|| self.map_huge(bytes, align));
+        if block.is_none() {
+            self.uncharge(bytes);
+        }
+        block
+    }
+
+    fn map_huge(&self, bytes: usize, align: usize) -> Option<(NonNull<u8>, bool)> {
+        let total = bytes.checked_add(align)?;
+        let layout = NonZeroLayout::from_size_align(total, align.max(SEGMENT_BYTES)).ok()?;
+        let range = self.source.range(layout).ok()?;
+        let zeroed = range.is_zeroed();
+        // SAFETY: the range has `align` bytes before the block.
+        let block = unsafe { range.base().add(align) };
+        let header = segment_address(block.addr().get()) - range.base().addr().get();
+        // SAFETY: the header's segment begins in the range, before the block.
+        let header = unsafe { range.base().add(header) };
+        if !zeroed {
+            // SAFETY: the header lies before the block.
+            unsafe { header.write_bytes(0, size_of::<Segment>()) };
+        }
+        // SAFETY: the pointer of the range; removed before it goes.
+        unsafe { segment_map::enter(header) }.ok()?;
+        // SAFETY: the segment was entered, and its header is zero, which is valid.
+        let segment = unsafe { Segment::of(header.addr().get()) };
+        segment.reservation.begin(segment, range, 0);
+        segment.reservation.huge_bytes.set(bytes);
+        segment.reservation.huge_start.set(block.as_ptr());
+        self.mapped.fetch_add(total, Ordering::Relaxed);
+        Some((block, zeroed))
+    }
+
+    /// A kept huge block that is large enough and at most a quarter larger.
+    fn kept_huge(&self, bytes: usize, align: usize) -> Option<NonNull<u8>> {
+        self.locked(|state| {
+            let place = state.kept.iter().position(|kept| {
+                // SAFETY: kept blocks are live mappings of the arena.
+                unsafe { kept.as_ref() }.is_some_and(|kept| {
+                    let record = &kept.reservation;
+                    let size = record.huge_bytes.get();
+                    size == bytes && record.huge_start.get().addr() % align == 0
+                })
+            })?;
+            let kept = state.take_kept(place);
+            // SAFETY: as above.
+            NonNull::new(unsafe { &*kept }.reservation.huge_start.get())
+        })
+    }
+
+    /// Takes back a huge block.
+    ///
+    /// # Safety
+    ///
+    /// The segment is the header of a huge block that is the caller's to give up.
+    pub(crate) unsafe fn free_huge(&self, segment: &Segment) {
+        let bytes = segment.reservation.huge_bytes.get();
+        debug_assert!(bytes > 0);
+        self.uncharge(bytes);
+        let gone = self.locked(|state| state.keep(segment, bytes));
+        for segment in gone.into_iter().flatten() {
+            self.unmap_huge(segment);
+        }
+    }
+
+    fn unmap_huge(&self, segment: &Segment) {
+        let record = &segment.reservation;
+        let start = record.range().base().addr().get();
+        let total = record.huge_start.get().addr() - start + record.huge_bytes.get();
+        self.mapped.fetch_sub(total, Ordering::Relaxed);
+        segment_map::remove(segment.base());
+        // SAFETY: nobody has the block, it is in no list, and this happens once.
+        drop(unsafe { record.take_range() });
+    }
+
+    /// The bytes mapped from the source.
+    pub(crate) fn mapped_bytes(&self) -> usize {
+        self.mapped.load(Ordering::Relaxed)
+    }
+
+    /// The bytes of runs and huge blocks.
+    pub(crate) fn charged_bytes(&self) -> usize {
+        self.charged.load(Ordering::Relaxed)
+    }
+}
+
+impl State {
+    fn link_idle(&mut self, segment: &Segment) {
+        let next = self.idle;
+        segment.next.set(next);
+        segment.previous.set(ptr::null());
+        // SAFETY: segments in the list are live (C1).
+        if let Some(next) = unsafe { next.as_ref() } {
+            next.previous.set(segment);
+        }
+        self.idle = segment;
+        self.idle_count += 1;
+        let idle = &segment.reservation.first().reservation.idle;
+        idle.set(idle.get() + 1);
+    }
+
+    fn unlink_idle(&mut self, segment: &Segment) {
+        let (previous, next) = (segment.previous.get(), segment.next.get());
+        // SAFETY: segments in the list are live (C1).
+        match unsafe { previous.as_ref() } {
+            Some(previous) => previous.next.set(next),
+            None => self.idle = next,
+        }
+        // SAFETY: as above.
+        if let Some(next) = unsafe { next.as_ref() } {
+            next.previous.set(previous);
+        }
+        self.idle_count -= 1;
+        let idle = &segment.reservation.first().reservation.idle;
+        idle.set(idle.get() - 1);
+    }
+
+    /// Takes all segments of this one's range out of the list, if all are idle and enough others
+    /// are. The first of them.
+    fn take_whole_range<'a>(&mut self, segment: &'a Segment) -> Option<&'a Segment> {
+        let first = segment.reservation.first();
+        let count = first.reservation.segments.get();
+        if first.reservation.idle.get() < count || self.idle_count < count + IDLE_DIRTY_MAX {
+            return None;
+        }
+        for index in 0..count {
+            // SAFETY: the segments of a range lie side by side, and all are idle, hence live.
+            self.unlink_idle(unsafe { Segment::of(first.address() + index * SEGMENT_BYTES) });
+        }
+        self.reserved -= count;
+        Some(first)
+    }
+
+    /// Keeps a huge block for the next request of its size; gives those that must go to make room.
+    fn keep<'a>(&mut self, segment: &'a Segment, bytes: usize) -> [Option<&'a Segment>; 2] {
+        if bytes > HUGE_KEPT_BYTES_MAX {
+            return [Some(segment), None];
+        }
+        // The oldest one makes room, if the new one does not fit beside it.
+        let last = self.kept.iter().rposition(|kept| !kept.is_null());
+        let full = last == Some(HUGE_KEPT_MAX - 1);
+        let mut gone = None;
+        if let Some(last) = last.filter(|_| full || self.kept_bytes + bytes > HUGE_KEPT_BYTES_MAX) {
+            let oldest = self.take_kept(last);
+            // SAFETY: kept blocks are live mappings of the arena.
+            gone = Some(unsafe { &*oldest });
+        }
+        if self.kept_bytes + bytes > HUGE_KEPT_BYTES_MAX {
+            return [Some(segment), gone];
+        }
+        self.kept.copy_within(..HUGE_KEPT_MAX - 1, 1);
+        self.kept[0] = segment;
+        self.kept_bytes += bytes;
+        [gone, None]
+    }
+
+    fn take_kept(&mut self, place: usize) -> *const Segment {
+        let kept = self.kept[place];
+        self.kept.copy_within(place + 1.., place);
+        self.kept[HUGE_KEPT_MAX - 1] = ptr::null();
+        // SAFETY: kept blocks are live mappings of the arena.
+        self.kept_bytes -= unsafe { &*kept }.reservation.huge_bytes.get();
+        kept
+    }
+}

@@ -1,0 +1,656 @@
+//! [`Heap`]: what one thread allocates from and frees into.
+//!
+//! # What
+//!
+//! A heap has a bin of free blocks for each class, pages of blocks in segments of its own, and a
+//! cache of blocks that it freed for other heaps. One thread uses a heap at a time; when the thread
+//! ends, the heap waits with everything it has for the next thread.
+//!
+//! # Memory picture
+//!
+//! ```text
+//!  bins     [class] -> block -> block -> ...         handed out from here, newest first
+//!  queues   [class] -> page <-> page                 pages with blocks at home or room to cut
+//!  open     segment <-> segment                      segments with free slices
+//!  remote   chains of blocks of other heaps' pages
+//!  pending  inbox -> inbox                           pages of this heap that others freed into
+//! ```
+//!
+//! # Invariants
+//!
+//! - H1: only the thread that has the heap uses anything of it but `pending`.
+//! - H2: a block is in exactly one of: the application, a bin, a page's list, a remote cache, an
+//!   inbox.
+//! - H3: heaps are never unmapped while their arena lives: a heap lies in a segment that stays.
+//!
+//! # Threads
+//!
+//! See H1. Any thread puts inboxes on `pending`.
+
+use core::cell::Cell;
+use core::ptr;
+
+use drystone_core::{CachePadded, SizeClass};
+use drystone_sync::atomic::{AtomicPtr, Ordering};
+
+use crate::bin::Bin;
+use crate::core_state::Core;
+use crate::geometry::{SEGMENT_BYTES, SLICE_BYTES, block_bytes, page_slices};
+use crate::page::{Block, Inbox, Page, RUN, pack, unpack};
+use crate::remote_cache::{Chain, RemoteCache};
+use crate::segment::Segment;
+
+/// What a refill cuts from a page at once, in bytes; at least one block.
+const CARVE_BYTES: usize = 4096;
+
+/// Everything that one thread allocates from.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Heap {
+    bins: [Bin; SizeClass::COUNT],
+    queues: [Cell<*const Page>; SizeClass::COUNT],
+    /// A bin was too full since its last refill.
+    flushed: [Cell<bool>; SizeClass::COUNT],
+    open: Cell<*const Segment>,
+    /// A segment of this heap of which nothing is in use.
+    spare: Cell<*const Segment>,
+    remote: RemoteCache,
+    core: Cell<*const Core>,
+    /// The next orphan. Under the lock of the core.
+    pub(crate) next_orphan: Cell<*const Heap>,
+    /// The next of all heaps of the arena. Under the lock of the core.
+    pub(crate) next_heap: Cell<*const Heap>,
+    /// What other threads write.
+    pending: CachePadded<AtomicPtr<Inbox>>,
+}
+
+/// The heap of a thread that has none: every bin is empty, and no segment is its own.
+pub(crate) struct NoHeap(Heap);
+
+// SAFETY: nothing in it is ever written: its bins are empty, so no block is popped, and no segment
+// has it as its owner, so none is pushed.
+unsafe impl Sync for NoHeap {}
+
+pub(crate) static NO_HEAP: NoHeap = NoHeap(Heap::new());
+
+impl NoHeap {
+    pub(crate) const fn get(&self) -> *const Heap {
+        &raw const self.0
+    }
+}
+
+impl Heap {
+    pub(crate) const fn new() -> Self {
+        Self {
+            bins: [const { Bin::new() }; SizeClass::COUNT],
+            queues: [const { Cell::new(ptr::null()) }; SizeClass::COUNT],
+            flushed: [const { Cell::new(false) }; SizeClass::COUNT],
+            open: Cell::new(ptr::null()),
+            spare: Cell::new(ptr::null()),
+            remote: RemoteCache::new(),
+            core: Cell::new(ptr::null()),
+            next_orphan: Cell::new(ptr::null()),
+            next_heap: Cell::new(ptr::null()),
+            pending: CachePadded::new(AtomicPtr::new(ptr::null_mut())),
+        }
+    }
+
+    /// Makes a zeroed heap one of the arena's.
+    pub(crate) fn begin(&self, core: &Core) {
+        self.core.set(core);
+    }
+
+    #[inline(always)]
+    pub(crate) fn as_mut_ptr(&self) -> *mut Self {
+        ptr::from_ref(self).cast_mut()
+    }
+
+    fn core(&self) -> &Core {
+        debug_assert!(!self.core.get().is_null());
+        // SAFETY: a heap that is in use belongs to an arena, whose core outlives it.
+        unsafe { &*self.core.get() }
+    }
+
+    #[inline(always)]
+    fn bin(&self, class: usize) -> &Bin {
+        debug_assert!(class < SizeClass::COUNT);
+        // SAFETY: classes are below the count.
+        unsafe { self.bins.get_unchecked(class) }
+    }
+
+    /// The newest block of the bin; null if it is empty.
+    #[inline(always)]
+    pub(crate) fn pop(&self, class: usize) -> *mut Block {
+        self.bin(class).pop()
+    }
+
+    /// A block of this class; null if there is no memory.
+    ///
+    /// # Safety
+    ///
+    /// The calling thread has the heap (H1).
+    #[inline(always)]
+    pub(crate) unsafe fn allocate(&self, class: usize) -> *mut Block {
+        let block = self.bin(class).pop();
+        if block.is_null() {
+            return self.refill(class);
+        }
+        block
+    }
+
+    /// Takes back a block of this class, of one of this heap's pages.
+    ///
+    /// # Safety
+    ///
+    /// The calling thread has the heap (H1). The block is the caller's to give up, with the
+    /// provenance of its segment.
+    #[inline(always)]
+    pub(crate) unsafe fn free(&self, block: *mut Block, class: usize) {
+        // SAFETY: the caller's promise.
+        if unsafe { self.bin(class).push(block) } {
+            self.flush_half(class);
+        }
+    }
+
+    /// Takes back a block that another heap owns.
+    ///
+    /// # Safety
+    ///
+    /// As [`free`](Self::free); `first` is the first slice of the block's page in `segment`.
+    pub(crate) unsafe fn free_remote(
+        &self,
+        segment: &Segment,
+        first: usize,
+        block: *mut Block,
+        bytes: usize,
+    ) {
+        // SAFETY: the caller's promise.
+        let chain = unsafe { self.remote.stage(segment.inbox(first), block, bytes) };
+        if !chain.is_none() {
+            send(chain);
+        }
+        if self.remote.is_full() {
+            self.send_all();
+        }
+    }
+
+    /// A block that is a run of slices, and whether it has only zero bytes.
+    pub(crate) fn allocate_run(&self, slices: usize, align_slices: usize) -> Option<(*mut u8, bool)> {
+        self.send_all();
+        self.collect(None);
+        let (segment, first, fresh) = self.take_run(slices, align_slices)?;
+        segment.page(first).begin_run(slices);
+        segment.inbox(first).class.store(RUN, Ordering::Relaxed);
+        Some((segment.at(first * SLICE_BYTES), fresh))
+    }
+
+    /// Takes back a run that is one block of this heap.
+    pub(crate) fn free_run(&self, segment: &Segment, first: usize) {
+        let page = segment.page(first);
+        debug_assert_eq!(page.class.get(), RUN);
+        self.give_back_run(segment, first, usize::from(page.slices.get()));
+    }
+
+    /// Makes a run of this heap longer or shorter where it is. The answer says whether what was
+    /// added has only zero bytes.
+    pub(crate) fn resize_run(&self, segment: &Segment, first: usize, slices: usize) -> Option<bool> {
+        let page = segment.page(first);
+        let have = usize::from(page.slices.get());
+        let fresh = if slices > have {
+            let more = slices - have;
+            self.core().charge(more * SLICE_BYTES)?;
+            let Some(fresh) = segment.extend_run(first, have, more) else {
+                self.core().uncharge(more * SLICE_BYTES);
+                return None;
+            };
+            if !segment.has_free_slices() {
+                self.close(segment);
+            }
+            fresh
+        } else {
+            if slices < have {
+                segment.shorten_run(first, have, slices);
+                self.core().uncharge((have - slices) * SLICE_BYTES);
+                if !segment.listed.get() {
+                    self.open(segment);
+                }
+            }
+            true
+        };
+        #[expect(clippy::cast_possible_truncation, reason = "at most 32")]
+        page.slices.set(slices as u8);
+        Some(fresh)
+    }
+
+    /// Whether no thread has it yet.
+    pub(crate) fn is_none(&self) -> bool {
+        self.core.get().is_null()
+    }
+
+    /// Sends every block home that this heap freed for others.
+    pub(crate) fn send_all(&self) {
+        self.remote.take_all(send);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refill(&self, class: usize) -> *mut Block {
+        if self.core.get().is_null() {
+            // The heap of a thread that has none.
+            return ptr::null_mut();
+        }
+        self.send_all();
+        self.collect(Some(class));
+        let bin = self.bin(class);
+        if !bin.has_begun() {
+            bin.begin(class);
+        }
+        if self.flushed[class].replace(false) {
+            bin.widen(class);
+        }
+        if bin.is_empty() && !self.refill_from_pages(class) {
+            return ptr::null_mut();
+        }
+        bin.pop()
+    }
+
+    fn refill_from_pages(&self, class: usize) -> bool {
+        let mut page = self.queues[class].get();
+        if page.is_null() {
+            let Some(new) = self.new_page(class) else {
+                return false;
+            };
+            page = new;
+        }
+        // SAFETY: pages in a queue lie in segments of this heap, which live while they are in use.
+        let page = unsafe { &*page };
+        let (chain, count) = if page.free.get().is_null() {
+            self.carve(page, class)
+        } else {
+            let count = page.carved.get() - page.used.get();
+            page.used.set(page.carved.get());
+            (page.free.replace(ptr::null_mut()), count)
+        };
+        if page.is_full() {
+            self.leave_queue(page);
+        }
+        // SAFETY: blocks of a page of the class, which counts them as used now.
+        unsafe { self.bin(class).fill(chain, count) };
+        true
+    }
+
+    /// Cuts the next blocks of a page into a chain.
+    fn carve(&self, page: &Page, class: usize) -> (*mut Block, u32) {
+        let bytes = block_bytes(class);
+        let room = page.capacity.get() - page.carved.get();
+        #[expect(clippy::cast_possible_truncation, reason = "at most 512")]
+        let count = ((CARVE_BYTES / bytes).max(1) as u32).min(room);
+        let segment = segment_of_page(page);
+        let start = segment.first_of_page(page) * SLICE_BYTES;
+        let mut chain = ptr::null_mut();
+        for index in (page.carved.get()..page.carved.get() + count).rev() {
+            let block = segment.at(start + index as usize * bytes).cast::<Block>();
+            // SAFETY: the block lies in the page, and was never handed out.
+            unsafe { (*block).next = chain };
+            chain = block;
+        }
+        page.carved.set(page.carved.get() + count);
+        page.used.set(page.used.get() + count);
+        (chain, count)
+    }
+
+    fn new_page(&self, class: usize) -> Option<*const Page> {
+        let (segment, first, _) = self.take_run(page_slices(class), 1)?;
+        let page = segment.page(first);
+        page.begin(class);
+        #[expect(clippy::cast_possible_truncation, reason = "below 80")]
+        segment
+            .inbox(first)
+            .class
+            .store(class as u8, Ordering::Relaxed);
+        self.enter_queue(page);
+        Some(page)
+    }
+
+    /// Takes a run of slices from a segment of this heap, or from a new one. The answer says
+    /// whether the run has only zero bytes.
+    pub(crate) fn take_run(
+        &self,
+        slices: usize,
+        align_slices: usize,
+    ) -> Option<(&Segment, usize, bool)> {
+        self.core().charge(slices * SLICE_BYTES)?;
+        let run = self.find_run(slices, align_slices);
+        if run.is_none() {
+            self.core().uncharge(slices * SLICE_BYTES);
+        }
+        run
+    }
+
+    fn find_run(&self, slices: usize, align_slices: usize) -> Option<(&Segment, usize, bool)> {
+        let mut at = self.open.get();
+        while !at.is_null() {
+            // SAFETY: segments in the list are this heap's, and live.
+            let segment = unsafe { &*at };
+            if let Some((first, fresh)) = segment.take_run(slices, align_slices) {
+                if !segment.has_free_slices() {
+                    self.close(segment);
+                }
+                return Some((segment, first, fresh));
+            }
+            at = segment.next.get();
+        }
+        let spare = self.spare.replace(ptr::null());
+        let segment = if spare.is_null() {
+            let segment = self.core().segment()?;
+            segment.set_owner(self.as_mut_ptr());
+            segment
+        } else {
+            // SAFETY: the spare segment is this heap's, and live.
+            unsafe { &*spare }
+        };
+        self.open(segment);
+        let (first, fresh) = segment.take_run(slices, align_slices)?;
+        Some((segment, first, fresh))
+    }
+
+    /// Gives the slices of a run back. A segment of which nothing is in use becomes the spare one,
+    /// or goes back to the arena if there is a spare one already.
+    pub(crate) fn give_back_run(&self, segment: &Segment, first: usize, slices: usize) {
+        segment.give_back_run(first, slices);
+        self.core().uncharge(slices * SLICE_BYTES);
+        if !segment.listed.get() {
+            self.open(segment);
+        }
+        if segment.is_idle() && !segment.reservation.is_home() {
+            self.close(segment);
+            if self.spare.get().is_null() {
+                self.spare.set(segment);
+            } else {
+                self.give_up(segment);
+            }
+        }
+    }
+
+    fn give_up(&self, segment: &Segment) {
+        segment.set_owner(ptr::null_mut());
+        self.core().put_idle(segment);
+    }
+
+    /// Puts a segment at the front of the list of those with free slices.
+    pub(crate) fn open(&self, segment: &Segment) {
+        debug_assert!(!segment.listed.replace(true));
+        segment.listed.set(true);
+        let next = self.open.replace(segment);
+        segment.next.set(next);
+        segment.previous.set(ptr::null());
+        if !next.is_null() {
+            // SAFETY: segments in the list are this heap's, and live.
+            unsafe { &*next }.previous.set(segment);
+        }
+    }
+
+    fn close(&self, segment: &Segment) {
+        debug_assert!(segment.listed.get());
+        segment.listed.set(false);
+        let (previous, next) = (segment.previous.get(), segment.next.get());
+        if previous.is_null() {
+            self.open.set(next);
+        } else {
+            // SAFETY: segments in the list are this heap's, and live.
+            unsafe { &*previous }.next.set(next);
+        }
+        if !next.is_null() {
+            // SAFETY: as above.
+            unsafe { &*next }.previous.set(previous);
+        }
+    }
+
+    /// Puts a page at the front of its class's queue.
+    fn enter_queue(&self, page: &Page) {
+        debug_assert!(!page.queued.get(), "P3");
+        page.queued.set(true);
+        let next = self.queues[usize::from(page.class.get())].replace(page);
+        page.next.set(next);
+        page.previous.set(ptr::null());
+        if !next.is_null() {
+            // SAFETY: pages in a queue are this heap's.
+            unsafe { &*next }.previous.set(page);
+        }
+    }
+
+    fn leave_queue(&self, page: &Page) {
+        debug_assert!(page.queued.get(), "P3");
+        page.queued.set(false);
+        let (previous, next) = (page.previous.get(), page.next.get());
+        if previous.is_null() {
+            self.queues[usize::from(page.class.get())].set(next);
+        } else {
+            // SAFETY: pages in a queue are this heap's.
+            unsafe { &*previous }.next.set(next);
+        }
+        if !next.is_null() {
+            // SAFETY: as above.
+            unsafe { &*next }.previous.set(previous);
+        }
+    }
+
+    /// Keeps the newer half of a bin that is too full.
+    #[cold]
+    #[inline(never)]
+    fn flush_half(&self, class: usize) {
+        let bin = self.bin(class);
+        if !bin.has_begun() {
+            bin.begin(class);
+            return;
+        }
+        self.send_all();
+        self.flushed[class].set(true);
+        self.give_home(bin.split(bin.keep()), class);
+    }
+
+    /// Gives a chain of blocks of this heap back to their pages.
+    fn give_home(&self, chain: *mut Block, class: usize) {
+        let mut block = chain;
+        while !block.is_null() {
+            // SAFETY: the chain's blocks are the heap's own.
+            let next = unsafe { (*block).next };
+            let (segment, first) = self.place_of(block);
+            let page = segment.page(first);
+            debug_assert_eq!(usize::from(page.class.get()), class);
+            // SAFETY: the block is of the page, counted as used, and in no other place (H2).
+            unsafe { page.take_back(block) };
+            self.after_taking_back(segment, first);
+            block = next;
+        }
+    }
+
+    /// The segment of a block, and the first slice of its run.
+    fn place_of(&self, block: *mut Block) -> (&Segment, usize) {
+        let address = block.addr();
+        // SAFETY: blocks that a heap has are of live segments.
+        let segment = unsafe { Segment::of(crate::geometry::segment_address(address)) };
+        (segment, segment.run_of(address))
+    }
+
+    /// What follows when a page has got blocks back: it can be taken from again, or it is empty.
+    #[inline]
+    fn after_taking_back(&self, segment: &Segment, first: usize) {
+        let page = segment.page(first);
+        page.debug_assert_invariants();
+        if !page.queued.get() {
+            self.enter_queue(page);
+        }
+        if page.used.get() == 0 {
+            self.retire(segment, first);
+        }
+    }
+
+    /// Gives an empty page back, unless it is the only one that its class can take from.
+    fn retire(&self, segment: &Segment, first: usize) {
+        let page = segment.page(first);
+        let only = page.previous.get().is_null() && page.next.get().is_null();
+        if only {
+            return;
+        }
+        self.leave_queue(page);
+        self.give_back_run(segment, first, usize::from(page.slices.get()));
+    }
+
+    /// Takes in what other threads freed. The first chain of `wanted` goes into its bin, if that
+    /// is empty.
+    pub(crate) fn collect(&self, wanted: Option<usize>) {
+        // Relaxed: a late answer costs a later refill.
+        if self.pending.load(Ordering::Relaxed).is_null() {
+            return;
+        }
+        // Acquire: pairs with the Release in `send`, for the inboxes' `next`.
+        let mut at = self.pending.swap(ptr::null_mut(), Ordering::Acquire);
+        while !at.is_null() {
+            // SAFETY: inboxes on the list are of pages with blocks out (P4), so their segments live.
+            let inbox = unsafe { &*at };
+            // Before the chain is taken: afterwards the inbox may be put on the list again.
+            at = inbox.next.load(Ordering::Relaxed);
+            self.collect_inbox(inbox, wanted);
+        }
+    }
+
+    fn collect_inbox(&self, inbox: &Inbox, wanted: Option<usize>) {
+        let address = ptr::from_ref(inbox).addr();
+        // SAFETY: an inbox lies in the header of a live segment.
+        let segment = unsafe { Segment::of(crate::geometry::segment_address(address)) };
+        let first = segment.first_of_inbox(inbox);
+        let page = segment.page(first);
+        // Acquire: pairs with the Release in `send`, for the links of the chain. Release: the read of
+        // `next` comes before whoever finds the inbox empty writes it.
+        let (offset, count) = unpack(inbox.chain.swap(0, Ordering::AcqRel));
+        debug_assert!(count > 0, "P4");
+        let chain = segment.at(offset).cast::<Block>();
+        let class = usize::from(page.class.get());
+        if class >= SizeClass::COUNT {
+            debug_assert_eq!(count, 1);
+            page.used.set(0);
+            self.give_back_run(segment, first, usize::from(page.slices.get()));
+            return;
+        }
+        if wanted == Some(class) && self.bin(class).is_empty() {
+            // SAFETY: blocks of a page of the class, which has counted them as used all the time.
+            unsafe { self.bin(class).fill(chain, count) };
+            return;
+        }
+        if page.free.get().is_null() {
+            page.free.set(chain);
+            page.used.set(page.used.get() - count);
+        } else {
+            let mut block = chain;
+            while !block.is_null() {
+                // SAFETY: the chain's blocks are the page's, and were given up by who freed them.
+                let next = unsafe { (*block).next };
+                // SAFETY: as above.
+                unsafe { page.take_back(block) };
+                block = next;
+            }
+        }
+        self.after_taking_back(segment, first);
+    }
+
+    /// Gives everything that is not in use back to the pages, and empty pages to the segments.
+    pub(crate) fn drain(&self) {
+        self.send_all();
+        self.collect(None);
+        for class in 0..SizeClass::COUNT {
+            let bin = self.bin(class);
+            self.give_home(bin.split(0), class);
+            bin.narrow(class);
+            self.retire_last(class);
+        }
+        let spare = self.spare.replace(ptr::null());
+        if !spare.is_null() {
+            // SAFETY: the spare segment is this heap's, and live.
+            self.give_up(unsafe { &*spare });
+        }
+    }
+
+    /// Gives back the one empty page that a class keeps.
+    fn retire_last(&self, class: usize) {
+        let page = self.queues[class].get();
+        if page.is_null() {
+            return;
+        }
+        // SAFETY: pages in a queue are this heap's.
+        let page = unsafe { &*page };
+        if page.used.get() == 0 {
+            let segment = segment_of_page(page);
+            self.leave_queue(page);
+            self.give_back_run(
+                segment,
+                segment.first_of_page(page),
+                usize::from(page.slices.get()),
+            );
+        }
+    }
+
+    /// Whether every cache of the heap is empty.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.remote.is_empty() && self.bins.iter().all(Bin::is_empty)
+    }
+}
+
+fn segment_of_page<'a>(page: &Page) -> &'a Segment {
+    // SAFETY: a page lies in the header of a live segment.
+    unsafe { Segment::of(crate::geometry::segment_address(ptr::from_ref(page).addr())) }
+}
+
+/// Sends a chain to the owner of its page.
+fn send(chain: Chain) {
+    // SAFETY: blocks of the chain are out, so the segment of their page lives.
+    let inbox = unsafe { &*chain.inbox };
+    let address = chain.inbox.addr();
+    // SAFETY: as above.
+    let segment = unsafe { Segment::of(crate::geometry::segment_address(address)) };
+    let offset = chain.head.addr() % SEGMENT_BYTES;
+    // Relaxed: what is behind the head is not read, only linked to.
+    let mut seen = inbox.chain.load(Ordering::Relaxed);
+    loop {
+        let (head, count) = unpack(seen);
+        let next = if count == 0 {
+            ptr::null_mut()
+        } else {
+            segment.at(head).cast()
+        };
+        // SAFETY: the chain is this thread's own until it is sent.
+        unsafe { (*chain.tail).next = next };
+        // Release: the links, and all that was done with the blocks, happen before the owner takes
+        // the chain. Acquire: pairs with the Release in `collect_inbox`.
+        match inbox.chain.compare_exchange_weak(
+            seen,
+            pack(offset, count + chain.count),
+            Ordering::AcqRel,
+            Ordering::Relaxed,
+        ) {
+            Ok(_) => break,
+            Err(now) => seen = now,
+        }
+    }
+    if unpack(seen).1 != 0 {
+        return;
+    }
+    // It was empty: this thread, and no other, puts the inbox on its owner's list (P4).
+    // SAFETY: the blocks that were just sent keep the page, hence the owner, until the inbox has
+    // been taken off the list.
+    let owner = unsafe { &*segment.owner() };
+    let mut head = owner.pending.load(Ordering::Relaxed);
+    loop {
+        inbox.next.store(head, Ordering::Relaxed);
+        // Release: pairs with the Acquire in `collect`.
+        match owner.pending.compare_exchange_weak(
+            head,
+            chain.inbox.cast_mut(),
+            Ordering::Release,
+            Ordering::Relaxed,
+        ) {
+            Ok(_) => return,
+            Err(now) => head = now,
+        }
+    }
+}

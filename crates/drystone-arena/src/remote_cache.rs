@@ -1,0 +1,128 @@
+//! [`RemoteCache`]: blocks that this thread freed and that other heaps own, gathered by page.
+//!
+//! A block is linked into the chain of its page without an atomic operation. A chain goes to its
+//! owner by one compare-and-swap when it is long, when another page needs its place, and whenever
+//! the heap takes a slow path.
+
+use core::cell::Cell;
+use core::ptr;
+
+use crate::page::{Block, Inbox};
+
+/// Chains for each hash.
+const WAYS: usize = 2;
+const SETS: usize = 8;
+
+/// A chain of this length is sent.
+const CHAIN_MAX: u32 = 64;
+
+/// Chains are sent when this many bytes are waiting in all.
+pub(crate) const STAGED_BYTES_MAX: usize = 16 << 10;
+
+/// Blocks of one page, linked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Chain {
+    pub(crate) inbox: *const Inbox,
+    pub(crate) head: *mut Block,
+    pub(crate) tail: *mut Block,
+    pub(crate) count: u32,
+    bytes: usize,
+}
+
+impl Chain {
+    pub(crate) const NONE: Self = Self {
+        inbox: ptr::null(),
+        head: ptr::null_mut(),
+        tail: ptr::null_mut(),
+        count: 0,
+        bytes: 0,
+    };
+
+    pub(crate) fn is_none(&self) -> bool {
+        self.count == 0
+    }
+}
+
+/// Chains that were not sent yet.
+#[derive(Debug)]
+pub(crate) struct RemoteCache {
+    sets: [[Cell<Chain>; WAYS]; SETS],
+    bytes: Cell<usize>,
+}
+
+impl RemoteCache {
+    pub(crate) const fn new() -> Self {
+        Self {
+            sets: [const { [const { Cell::new(Chain::NONE) }; WAYS] }; SETS],
+            bytes: Cell::new(0),
+        }
+    }
+
+    /// Adds a block to the chain of its page. The chain that has to be sent now, if any.
+    ///
+    /// # Safety
+    ///
+    /// The block is one that the inbox's page handed out, and the caller's to give up.
+    #[inline]
+    pub(crate) unsafe fn stage(&self, inbox: &Inbox, block: *mut Block, bytes: usize) -> Chain {
+        let inbox = ptr::from_ref(inbox);
+        let set = &self.sets[inbox.addr() / size_of::<Inbox>() % SETS];
+        self.bytes.set(self.bytes.get() + bytes);
+        for way in set {
+            let mut chain = way.get();
+            if chain.inbox == inbox {
+                // SAFETY: the block is the caller's to give up.
+                unsafe { (*block).next = chain.head };
+                chain.head = block;
+                chain.count += 1;
+                chain.bytes += bytes;
+                if chain.count >= CHAIN_MAX {
+                    way.set(Chain::NONE);
+                    return self.leaving(chain);
+                }
+                way.set(chain);
+                return Chain::NONE;
+            }
+        }
+        // SAFETY: the block is the caller's to give up.
+        unsafe { (*block).next = ptr::null_mut() };
+        let chain = Chain {
+            inbox,
+            head: block,
+            tail: block,
+            count: 1,
+            bytes,
+        };
+        // The first way has the newest page, the last one makes room.
+        self.leaving(set.iter().fold(chain, |chain, way| way.replace(chain)))
+    }
+
+    #[inline]
+    fn leaving(&self, chain: Chain) -> Chain {
+        self.bytes.set(self.bytes.get() - chain.bytes);
+        chain
+    }
+
+    /// Whether so much is waiting that all of it should go.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.bytes.get() > STAGED_BYTES_MAX
+    }
+
+    /// Takes out every chain.
+    pub(crate) fn take_all(&self, mut send: impl FnMut(Chain)) {
+        if self.bytes.replace(0) == 0 {
+            return;
+        }
+        for way in self.sets.as_flattened() {
+            let chain = way.replace(Chain::NONE);
+            if !chain.is_none() {
+                send(chain);
+            }
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.get() == 0
+    }
+}

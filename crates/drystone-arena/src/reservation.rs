@@ -1,0 +1,82 @@
+//! [`Reservation`]: the mapping that a segment is part of.
+
+use core::cell::{Cell, UnsafeCell};
+use core::mem::MaybeUninit;
+use core::ptr;
+
+use crate::segment::Segment;
+use crate::source::Range;
+
+/// What a segment's header says of its mapping. Zero bytes are a valid one.
+///
+/// - R1: `first` is the segment whose header holds the range; that range is initialised from when
+///   the header was made until the mapping is taken apart.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    first: Cell<*const Segment>,
+    /// How many segments the range has; in the first one.
+    pub(crate) segments: Cell<usize>,
+    /// How many of them are idle; in the first one.
+    pub(crate) idle: Cell<usize>,
+    /// A heap lives in this segment.
+    home: Cell<bool>,
+    /// The bytes of the one block that the range is for; 0 for segments.
+    pub(crate) huge_bytes: Cell<usize>,
+    /// Where that block begins.
+    pub(crate) huge_start: Cell<*mut u8>,
+    range: UnsafeCell<MaybeUninit<Range>>,
+}
+
+impl Reservation {
+    /// Makes this the record of a range of so many segments.
+    pub(crate) fn begin(&self, own: &Segment, range: Range, segments: usize) {
+        self.first.set(own);
+        self.segments.set(segments);
+        // SAFETY: nobody else has the header yet.
+        unsafe { (*self.range.get()).write(range) };
+    }
+
+    /// Makes this the record of a further segment of a range.
+    pub(crate) fn join(&self, first: &Segment) {
+        self.first.set(first);
+    }
+
+    /// The segment whose header holds the range.
+    pub(crate) fn first(&self) -> &Segment {
+        debug_assert!(!self.first.get().is_null(), "R1");
+        // SAFETY: R1; the segments of a range live as long as each other.
+        unsafe { &*self.first.get() }
+    }
+
+    /// The range.
+    pub(crate) fn range(&self) -> &Range {
+        let range = self.first().reservation.range.get();
+        // SAFETY: R1; the range is only read until it is taken out.
+        let range = unsafe { &*range };
+        // SAFETY: R1.
+        unsafe { range.assume_init_ref() }
+    }
+
+    /// Takes the range out, so that dropping it ends the segments.
+    ///
+    /// # Safety
+    ///
+    /// This is the first segment of its range; none of the segments is used again, and the range
+    /// was not taken out before.
+    pub(crate) unsafe fn take_range(&self) -> Range {
+        debug_assert!(ptr::eq(&self.first().reservation, self), "R1");
+        let range = self.range.get();
+        // SAFETY: the caller has the segments to itself.
+        let range = unsafe { &*range };
+        // SAFETY: R1; the caller promises that this is the only time.
+        unsafe { range.assume_init_read() }
+    }
+
+    pub(crate) fn is_home(&self) -> bool {
+        self.home.get()
+    }
+
+    pub(crate) fn make_home(&self) {
+        self.home.set(true);
+    }
+}

@@ -1,0 +1,324 @@
+//! [`Segment`]: the header of 4 MiB that belong to one heap, and its slices.
+//!
+//! # Memory picture
+//!
+//! ```text
+//!  slice 0: owner lines | inboxes | pages | first slice of each | slices free | record | a heap
+//!  slice 1: under `Checked`, which granules begin a live block, and which were freed from afar
+//!  slices 2 (1) .. 63: runs, each a page of blocks or one large block
+//! ```
+//!
+//! # Invariants
+//!
+//! - S1: `owner` changes only while no block of the segment is out.
+//! - S2: a slice is free, or part of exactly one run; `first` says which slice each run begins with.
+//! - S3: a fresh slice has only zero bytes; a slice is never fresh and in a run.
+//!
+//! # Threads
+//!
+//! The owner's threads change everything but the inboxes; others read `owner`, `first`, the class
+//! in the inbox and the block bits, which are atomic for that.
+
+use core::cell::Cell;
+use core::ptr::{self, NonNull};
+
+use drystone_sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, Ordering};
+
+use crate::geometry::{SEGMENT_BYTES, SLICE_BYTES, SLICES, run_mask, segment_number, slice_index};
+use crate::heap::Heap;
+use crate::page::{Inbox, NO_PAGE, Page};
+use crate::reservation::Reservation;
+use crate::segment_map;
+
+/// Owner lines: the owner of neighbouring segments is read from different sets of the cache.
+const OWNER_LINES: usize = 32;
+
+#[derive(Debug)]
+#[repr(C, align(64))]
+struct OwnerLine {
+    owner: AtomicPtr<Heap>,
+}
+
+/// The header of a segment.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Segment {
+    owners: [OwnerLine; OWNER_LINES],
+    inboxes: [Inbox; SLICES],
+    pages: [Page; SLICES],
+    /// The first slice of the run that each slice is part of.
+    first: [AtomicU8; SLICES],
+    /// A bit for each slice that is in no run. Owner only.
+    free: Cell<u64>,
+    /// A bit for each free slice that has only zero bytes. Owner only.
+    fresh: Cell<u64>,
+    /// The slices that may be in runs, by the profile.
+    usable: Cell<u64>,
+    /// Neighbours in the owner's list of segments with free slices, or in the list of idle ones.
+    pub(crate) next: Cell<*const Segment>,
+    pub(crate) previous: Cell<*const Segment>,
+    pub(crate) listed: Cell<bool>,
+    /// Where the mapping came from. Under the lock of the core.
+    pub(crate) reservation: Reservation,
+    /// The heap that lives in this segment, if it is a heap's home.
+    pub(crate) home: Heap,
+}
+
+const _: () = assert!(size_of::<Segment>() <= SLICE_BYTES);
+
+/// Under `Checked`: a bit for each 16 bytes of the segment.
+#[repr(C)]
+pub(crate) struct BlockBits {
+    /// A live block begins here. Only the owner writes it.
+    pub(crate) live: [[AtomicU64; SLICES]; SLICES],
+    /// Another thread freed the block that begins here, and the owner has not taken it back yet.
+    pub(crate) remote: [[AtomicU64; SLICES]; SLICES],
+}
+
+const _: () = assert!(size_of::<BlockBits>() == SLICE_BYTES);
+
+impl Segment {
+    /// The header of the segment that the block lies in.
+    ///
+    /// # Safety
+    ///
+    /// The block is live, and of a segment that was entered into the map.
+    #[inline(always)]
+    pub(crate) unsafe fn of<'a>(segment_address: usize) -> &'a Self {
+        // SAFETY: the caller's promise.
+        let base = unsafe { segment_map::pointer(segment_address) };
+        // SAFETY: a segment begins with its header, which lives as long as the segment; what
+        // changes in it is in cells and atomics.
+        unsafe { &*base.cast::<Self>() }
+    }
+
+    /// The address of the segment.
+    #[inline(always)]
+    pub(crate) fn address(&self) -> usize {
+        ptr::from_ref(self).addr()
+    }
+
+    /// The pointer to a place in the segment.
+    #[inline(always)]
+    pub(crate) fn at(&self, offset: usize) -> *mut u8 {
+        debug_assert!(offset < SEGMENT_BYTES);
+        // SAFETY: the header lies in a segment that was entered, and the offset is inside.
+        unsafe { segment_map::pointer(self.address() + offset) }
+    }
+
+    #[inline(always)]
+    fn owner_line(&self) -> &AtomicPtr<Heap> {
+        &self.owners[segment_number(self.address()) % OWNER_LINES].owner
+    }
+
+    /// The heap whose blocks these are; null for a huge block or an idle segment.
+    #[inline(always)]
+    pub(crate) fn owner(&self) -> *mut Heap {
+        // Relaxed: the caller has a block of the segment, and got it after the owner was stored;
+        // the owner stays while a block is out (S1).
+        self.owner_line().load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_owner(&self, heap: *mut Heap) {
+        // Relaxed: who gets a block gets it after this.
+        self.owner_line().store(heap, Ordering::Relaxed);
+    }
+
+    /// The first slice of the run that the address is part of.
+    #[inline(always)]
+    pub(crate) fn run_of(&self, address: usize) -> usize {
+        // Relaxed: as `owner`.
+        usize::from(self.first[slice_index(address)].load(Ordering::Relaxed)) % SLICES
+    }
+
+    #[inline(always)]
+    pub(crate) fn page(&self, first: usize) -> &Page {
+        &self.pages[first]
+    }
+
+    #[inline(always)]
+    pub(crate) fn inbox(&self, first: usize) -> &Inbox {
+        &self.inboxes[first]
+    }
+
+    /// The first slice of a page of this segment.
+    #[inline]
+    pub(crate) fn first_of_page(&self, page: &Page) -> usize {
+        (ptr::from_ref(page).addr() - self.pages.as_ptr().addr()) / size_of::<Page>()
+    }
+
+    /// The first slice of the run that an inbox of this segment belongs to.
+    #[inline]
+    pub(crate) fn first_of_inbox(&self, inbox: &Inbox) -> usize {
+        (ptr::from_ref(inbox).addr() - self.inboxes.as_ptr().addr()) / size_of::<Inbox>()
+    }
+
+    /// The block bits, which exist under a checked profile only.
+    #[inline(always)]
+    pub(crate) fn bits(&self) -> &BlockBits {
+        // SAFETY: the second slice is in no run under a checked profile, and zero bytes are bits.
+        unsafe { &*self.at(SLICE_BYTES).cast::<BlockBits>() }
+    }
+
+    /// Prepares the header of a mapping that has only zero bytes but for the reservation.
+    pub(crate) fn begin(&self, header_slices: usize, zeroed: bool) {
+        let usable = !run_mask(header_slices);
+        self.usable.set(usable);
+        self.free.set(usable);
+        self.fresh.set(if zeroed { usable } else { 0 });
+        for page in &self.pages {
+            page.class.set(NO_PAGE);
+        }
+    }
+
+    /// Whether no slice is in a run.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.free.get() == self.usable.get()
+    }
+
+    pub(crate) fn has_free_slices(&self) -> bool {
+        self.free.get() != 0
+    }
+
+    /// The slices that are free, and those of them that are fresh.
+    pub(crate) fn free_slices(&self) -> (u64, u64) {
+        (self.free.get(), self.fresh.get())
+    }
+
+    /// Takes a run of so many slices, the first at a multiple of `align_slices`: a single slice from
+    /// the low end, a longer run from the high end, so that they keep out of each other's way.
+    /// The answer says whether the run is fresh.
+    pub(crate) fn take_run(&self, slices: usize, align_slices: usize) -> Option<(usize, bool)> {
+        let starts = run_starts(self.free.get(), slices) & aligned_starts(align_slices);
+        if starts == 0 {
+            return None;
+        }
+        let first = if slices == 1 {
+            starts.trailing_zeros()
+        } else {
+            starts.ilog2()
+        } as usize;
+        let mask = run_mask(slices) << first;
+        let fresh = self.fresh.get() & mask == mask;
+        self.free.set(self.free.get() & !mask);
+        self.fresh.set(self.fresh.get() & !mask);
+        for slice in first..first + slices {
+            #[expect(clippy::cast_possible_truncation, reason = "below 64")]
+            self.first[slice].store(first as u8, Ordering::Relaxed);
+        }
+        Some((first, fresh))
+    }
+
+    /// Takes the slices that follow a run into it, if they are free. Whether it did, and whether
+    /// they are fresh.
+    pub(crate) fn extend_run(&self, first: usize, slices: usize, more: usize) -> Option<bool> {
+        let end = first + slices;
+        if end + more > SLICES {
+            return None;
+        }
+        let mask = run_mask(more) << end;
+        if self.free.get() & mask != mask {
+            return None;
+        }
+        let fresh = self.fresh.get() & mask == mask;
+        self.free.set(self.free.get() & !mask);
+        self.fresh.set(self.fresh.get() & !mask);
+        for slice in end..end + more {
+            #[expect(clippy::cast_possible_truncation, reason = "below 64")]
+            self.first[slice].store(first as u8, Ordering::Relaxed);
+        }
+        Some(fresh)
+    }
+
+    /// Gives back the end of a run.
+    pub(crate) fn shorten_run(&self, first: usize, have: usize, keep: usize) {
+        debug_assert!(0 < keep && keep < have);
+        let mask = run_mask(have - keep) << (first + keep);
+        debug_assert_eq!(self.free.get() & mask, 0, "S2");
+        self.free.set(self.free.get() | mask);
+    }
+
+    /// Gives back the slices of a run.
+    pub(crate) fn give_back_run(&self, first: usize, slices: usize) {
+        let mask = run_mask(slices) << first;
+        debug_assert_eq!(self.free.get() & mask, 0, "S2");
+        self.pages[first].class.set(NO_PAGE);
+        self.free.set(self.free.get() | mask);
+    }
+
+    /// The slices have only zero bytes again.
+    pub(crate) fn set_fresh(&self, mask: u64) {
+        debug_assert_eq!(self.free.get() & mask, mask, "S3");
+        self.fresh.set(self.fresh.get() | mask);
+    }
+
+    /// Gives the memory of an idle segment's slices back, as far as the source can.
+    pub(crate) fn release_slices(&self) {
+        debug_assert!(self.is_idle());
+        let start = self.usable.get().trailing_zeros() as usize * SLICE_BYTES;
+        let range = self.reservation.range();
+        let offset = self.address() - range.base().addr().get() + start;
+        // SAFETY: no slice of the segment is in use.
+        if unsafe { range.release(offset, SEGMENT_BYTES - start) } {
+            self.set_fresh(self.usable.get());
+        }
+    }
+
+    pub(crate) fn base(&self) -> NonNull<u8> {
+        // SAFETY: no segment lies at address 0.
+        unsafe { NonNull::new_unchecked(self.at(0)) }
+    }
+}
+
+/// The bits at which a run of so many set bits begins.
+const fn run_starts(free: u64, slices: usize) -> u64 {
+    let mut starts = free;
+    let mut have = 1;
+    while have < slices {
+        let step = if have * 2 <= slices { have } else { slices - have };
+        starts &= starts >> step;
+        have += step;
+    }
+    starts
+}
+
+/// Every bit whose number is a multiple of `align_slices`, a power of two.
+const fn aligned_starts(align_slices: usize) -> u64 {
+    debug_assert!(align_slices.is_power_of_two());
+    if align_slices >= SLICES {
+        return 1;
+    }
+    u64::MAX / run_mask(align_slices)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_begin_where_enough_slices_are_free() {
+        for slices in 1..=32 {
+            for free in [0, 1, u64::MAX, 0b1011_0111, 0xffff_ff00_00ff_f0f0, !1] {
+                let mut expected = 0;
+                for first in 0..=SLICES - slices {
+                    let mask = run_mask(slices) << first;
+                    expected |= u64::from(free & mask == mask) << first;
+                }
+                assert_eq!(run_starts(free, slices), expected, "{slices} in {free:b}");
+            }
+        }
+    }
+
+    #[test]
+    fn aligned_starts_are_every_so_many_bits() {
+        assert_eq!(aligned_starts(1), u64::MAX);
+        for log2 in 0..6 {
+            let align = 1 << log2;
+            let bits = aligned_starts(align);
+            for bit in 0..SLICES {
+                assert_eq!(bits >> bit & 1 == 1, bit % align == 0, "{bit} of {align}");
+            }
+        }
+        assert_eq!(aligned_starts(64), 1);
+    }
+}

@@ -1,0 +1,182 @@
+//! The process's map from addresses to segments: which addresses are an arena's, and the one place
+//! where a pointer is made from an address.
+//!
+//! # What
+//!
+//! A caller's pointer is used for its address only: it may have been narrowed on its way, and a
+//! block must be handed out again whole. [`pointer`] makes a pointer of the segment's own from the
+//! address. Everything that is found from an address (headers, neighbours, blocks) comes from here.
+//!
+//! # Memory picture
+//!
+//! ```text
+//!  ROOT, static                     leaf, 32 KiB, mapped when first needed, never unmapped
+//!  [ none | leaf | none | ... ] ──> [ none | base | base | none | ... ]    one for each 4 MiB
+//! ```
+//!
+//! # Invariants
+//!
+//! - M1: a leaf, once in the root, stays there and stays mapped.
+//! - M2: an entry is null, or the base of a live segment, whose pointer has the provenance of the
+//!   whole mapping.
+//!
+//! # Threads
+//!
+//! Lookups are two loads. Entering and removing are rare; two threads that need the same new leaf
+//! both map one, and one of them gives its own back.
+//!
+//! # Cost
+//!
+//! Address space and no memory for the root; a leaf covers 16 GiB of addresses and has one page
+//! touched for each 2 GiB in use.
+//!
+//! Without Miri, [`pointer`] rebuilds the pointer from exposed provenance, which costs no
+//! instruction; the base of each segment was exposed when it was entered. Under Miri it looks the
+//! base up, so that strict provenance holds there and every lookup is checked.
+
+use core::mem::ManuallyDrop;
+use core::ptr::{self, NonNull};
+
+use drystone_backing::MmapBacked;
+use drystone_core::{AllocError, FixedRange};
+use drystone_sync::atomic::{AtomicPtr, Ordering};
+
+use crate::geometry::{SEGMENT_BYTES, segment_number};
+
+/// The address bits that the map covers: what user space has on the supported systems.
+const ADDRESS_BITS: u32 = if usize::BITS == 64 { 48 } else { 32 };
+const LEAF_LOG2: u32 = 12;
+const LEAF_LEN: usize = 1 << LEAF_LOG2;
+const ROOT_LEN: usize = 1 << (ADDRESS_BITS - SEGMENT_BYTES.ilog2()).saturating_sub(LEAF_LOG2);
+
+#[repr(transparent)]
+struct Leaf {
+    bases: [AtomicPtr<u8>; LEAF_LEN],
+}
+
+static ROOT: [AtomicPtr<Leaf>; ROOT_LEN] =
+    [const { AtomicPtr::new(ptr::null_mut()) }; ROOT_LEN];
+
+/// The base of the segment at this address, if there is one; any address is allowed.
+#[inline]
+pub(crate) fn segment_at(address: usize) -> Option<NonNull<u8>> {
+    let number = segment_number(address);
+    // Acquire: pairs with the Release in `leaf_of`, for the zeros of the leaf.
+    let leaf = ROOT.get(number >> LEAF_LOG2)?.load(Ordering::Acquire);
+    if leaf.is_null() {
+        return None;
+    }
+    // SAFETY: by M1 the leaf is live, and its entries are only shared.
+    let leaf = unsafe { &*leaf };
+    // Acquire: pairs with the Release in `enter`, for the header of the segment.
+    NonNull::new(leaf.bases[number % LEAF_LEN].load(Ordering::Acquire))
+}
+
+/// The pointer of the segment's own to an address inside it.
+///
+/// # Safety
+///
+/// The address lies in the mapping of a live segment that was entered, less than a segment's size
+/// from its base.
+#[inline(always)]
+pub(crate) unsafe fn pointer(address: usize) -> *mut u8 {
+    #[cfg(not(miri))]
+    {
+        ptr::with_exposed_provenance_mut(address)
+    }
+    #[cfg(miri)]
+    {
+        segment_at(address)
+            .expect("the address of a live segment")
+            .as_ptr()
+            .with_addr(address)
+    }
+}
+
+/// Enters a segment.
+///
+/// # Errors
+///
+/// [`AllocError`] if there is no memory for a leaf, or the address is beyond what the map covers.
+///
+/// # Safety
+///
+/// `base` has the provenance of its whole mapping, which stays until [`remove`] was called.
+pub(crate) unsafe fn enter(base: NonNull<u8>) -> Result<(), AllocError> {
+    debug_assert_eq!(base.addr().get() % SEGMENT_BYTES, 0);
+    let number = segment_number(base.as_ptr().expose_provenance());
+    let leaf = leaf_of(number >> LEAF_LOG2)?;
+    // Release: pairs with the Acquire in `segment_at`.
+    leaf.bases[number % LEAF_LEN].store(base.as_ptr(), Ordering::Release);
+    Ok(())
+}
+
+/// Removes a segment that was entered, before its mapping goes.
+pub(crate) fn remove(base: NonNull<u8>) {
+    let number = segment_number(base.addr().get());
+    let Some(entry) = ROOT.get(number >> LEAF_LOG2) else {
+        return;
+    };
+    let leaf = entry.load(Ordering::Acquire);
+    debug_assert!(!leaf.is_null(), "the segment was entered");
+    if !leaf.is_null() {
+        // SAFETY: M1.
+        let leaf = unsafe { &*leaf };
+        leaf.bases[number % LEAF_LEN].store(ptr::null_mut(), Ordering::Release);
+    }
+}
+
+fn leaf_of(index: usize) -> Result<&'static Leaf, AllocError> {
+    let entry = ROOT.get(index).ok_or(AllocError)?;
+    let mut leaf = entry.load(Ordering::Acquire);
+    if leaf.is_null() {
+        let made = MmapBacked::new(size_of::<Leaf>())?;
+        let new = made.base().cast::<Leaf>().as_ptr();
+        // Release: pairs with the Acquire in `segment_at`. Zero bytes are null pointers, so the
+        // leaf needs no other initialisation.
+        match entry.compare_exchange(ptr::null_mut(), new, Ordering::Release, Ordering::Acquire) {
+            Ok(_) => {
+                let _stays = ManuallyDrop::new(made);
+                leaf = new;
+            }
+            Err(other) => leaf = other,
+        }
+    }
+    // SAFETY: M1; the mapping has the size of a leaf and starts at a page border.
+    Ok(unsafe { &*leaf })
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    use drystone_backing::MmapFlags;
+
+    #[test]
+    fn an_entered_segment_is_found_until_it_is_removed() {
+        let segment = MmapBacked::with_align(SEGMENT_BYTES, SEGMENT_BYTES, MmapFlags::new())
+            .expect("memory for a test");
+        let base = segment.base();
+        let start = base.addr().get();
+        assert_eq!(segment_at(start), None);
+        // SAFETY: the mapping's own pointer; removed below.
+        unsafe { enter(base) }.expect("memory for a test");
+        for offset in [0, 1, SEGMENT_BYTES - 1] {
+            assert_eq!(segment_at(start + offset), Some(base));
+        }
+        assert_eq!(segment_at(start + SEGMENT_BYTES), None);
+        // SAFETY: inside the segment that was entered.
+        let inside = unsafe { pointer(start + 4096) };
+        // SAFETY: the mapping's own byte.
+        unsafe { inside.write(7) };
+        remove(base);
+        assert_eq!(segment_at(start), None);
+    }
+
+    #[test]
+    fn addresses_that_no_system_gives_are_no_segment() {
+        for address in [0, 1, usize::MAX, usize::MAX / 2] {
+            assert_eq!(segment_at(address), None);
+        }
+    }
+}
