@@ -129,38 +129,46 @@ unsafe impl BufMut for IoBufMut {
         unsafe { self.set_len(len + count) };
     }
 
-    /// Puts all of `from`. If it has more than it said, what fitted before stays.
-    fn put<T: Buf>(&mut self, mut from: T)
+    fn put<T: Buf>(&mut self, from: T)
     where
         Self: Sized,
     {
-        let requested = from.remaining();
-        let available = self.remaining_mut();
-        if requested > available {
-            put_beyond(CapacityError {
-                requested,
-                available,
-            });
+        put_all(self, from);
+    }
+}
+
+/// Puts all of `from` into a buffer that does not grow. If it has more than it said, what fitted
+/// before stays.
+///
+/// # Panics
+///
+/// If it does not fit, or `from` says that bytes remain and shows none.
+pub(crate) fn put_all<T: Buf>(to: &mut impl BufMut, mut from: T) {
+    let (requested, available) = (from.remaining(), to.remaining_mut());
+    if requested > available {
+        put_beyond(CapacityError {
+            requested,
+            available,
+        });
+    }
+    loop {
+        let remaining = from.remaining();
+        if remaining == 0 {
+            return;
         }
-        loop {
-            let remaining = from.remaining();
-            if remaining == 0 {
-                return;
-            }
-            let chunk = from.chunk();
-            assert!(
-                !chunk.is_empty(),
-                "{remaining} bytes remain and none is shown"
-            );
-            let count = chunk.len().min(remaining);
-            self.put_slice(&chunk[..count]);
-            from.advance(count);
-        }
+        let chunk = from.chunk();
+        assert!(
+            !chunk.is_empty(),
+            "{remaining} bytes remain and none is shown"
+        );
+        let count = chunk.len().min(remaining);
+        to.put_slice(&chunk[..count]);
+        from.advance(count);
     }
 }
 
 #[cold]
-fn put_beyond(error: CapacityError) -> ! {
+pub(crate) fn put_beyond(error: CapacityError) -> ! {
     panic!("{error}")
 }
 
