@@ -2,10 +2,12 @@
 
 mod adopted;
 mod alignment;
+mod asymmetric;
 #[cfg(feature = "bytes")]
 mod buf_impls;
 #[cfg(feature = "bytes")]
 mod buf_impls_ropes;
+mod cache_ring;
 mod capacity_error;
 mod chunk_list;
 mod compare;
@@ -19,8 +21,10 @@ mod io_buf;
 mod io_buf_mut;
 pub mod io_bufs;
 pub mod io_bufs_mut;
+mod local;
 mod owner;
 mod record;
+mod shared_list;
 mod slot;
 
 pub use alignment::Alignment;
