@@ -390,3 +390,8 @@ fn entries<T>(count: usize) -> Option<Box<[Entry<T>]>> {
     };
     Some((0..count).map(empty).collect())
 }
+
+#[cfg(all(test, loom))]
+mod models;
+#[cfg(all(test, not(loom)))]
+mod tests;
