@@ -11,7 +11,8 @@
 //! | `MmapBacked` | pages of the operating system | yes | `mmap` |
 //!
 //! Layouts that grow take a source instead: `HeapSource` or `MmapSource`. `System` is the
-//! platform's allocator as a value, for what no range can serve.
+//! platform's allocator as a value, for what no range can serve. `ProcessBarrier` is no memory but
+//! the other thing that pools ask of the system: a memory barrier on every thread.
 //!
 //! # Features
 //!
@@ -59,7 +60,7 @@ pub use mmap_flags::MmapFlags;
 #[cfg(feature = "mmap")]
 pub use mmap_source::{FlaggedMmapSource, MmapSource};
 #[cfg(feature = "mmap")]
-pub use os::page_size;
+pub use os::{ProcessBarrier, page_size};
 pub use static_buffer::StaticBacked;
 #[cfg(feature = "std")]
 pub use system::System;

@@ -22,6 +22,8 @@ pub enum OsCall {
     Advise,
     /// Binding pages to a NUMA node.
     BindNode,
+    /// Registering for the process-wide barrier, or running it.
+    Barrier,
 }
 
 /// The error that a test has asked for instead of this call, if any.

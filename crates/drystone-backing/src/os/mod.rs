@@ -10,6 +10,8 @@
 //! | `page_size` | asks for the page size |
 //! | `OUT_OF_MEMORY` | the code with which the system says that it has no memory |
 //!
+//! The process-wide barrier has files of its own, `barrier_…`: fewer systems have it.
+//!
 //! The functions of this module are what the rest of the crate calls. With the feature `testing`
 //! they first ask [`fault_os`](crate::fault_os) whether to fail.
 
@@ -21,6 +23,7 @@ use drystone_core::{Advice, OsError, Protection};
 use call::OsCall;
 use call::injected_fault;
 
+mod barrier;
 mod call;
 mod page_size;
 
@@ -51,6 +54,23 @@ cfg_if::cfg_if! {
     }
 }
 
+cfg_if::cfg_if! {
+    if #[cfg(any(miri, loom))] {
+        mod barrier_none;
+        use barrier_none as barrier_imp;
+    } else if #[cfg(any(target_os = "linux", target_os = "android"))] {
+        mod barrier_linux;
+        use barrier_linux as barrier_imp;
+    } else if #[cfg(windows)] {
+        mod barrier_windows;
+        use barrier_windows as barrier_imp;
+    } else {
+        mod barrier_none;
+        use barrier_none as barrier_imp;
+    }
+}
+
+pub use barrier::ProcessBarrier;
 #[cfg(feature = "testing")]
 pub use call::OsCall;
 pub(crate) use imp::Mapping;

@@ -206,7 +206,7 @@ pub(super) unsafe fn bind_node(_: NonNull<u8>, _: usize, _: u32) -> Result<(), O
 }
 
 /// What a call answered: 0, or a failure whose code is in `errno`.
-fn checked(call: &'static str, answer: libc::c_int) -> Result<(), OsError> {
+pub(super) fn checked(call: &'static str, answer: libc::c_int) -> Result<(), OsError> {
     if answer == 0 {
         return Ok(());
     }

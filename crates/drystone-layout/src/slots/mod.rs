@@ -99,10 +99,10 @@ pub enum SlotsState {
 ///
 /// The buffer stays borrowed:
 ///
-/// ```compile_fail,E0505
+/// ```compile_fail,E0506
 /// let mut buffer = [core::mem::MaybeUninit::uninit(); 64];
 /// let slots = drystone_layout::Slots::<u32>::over(&mut buffer).unwrap();
-/// drop(buffer);
+/// buffer[0] = core::mem::MaybeUninit::new(1);
 /// slots.has_free();
 /// ```
 pub struct Slots<'a, T> {

@@ -1,0 +1,288 @@
+//! Threads at one list. Each slot has a witness that whoever takes it touches. Under loom two
+//! threads have thread slots, so two stripes have homes.
+
+use core::ptr::NonNull;
+
+use drystone_sync::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::thread;
+
+use super::*;
+
+struct Node {
+    index: u32,
+    next: UnsafeCell<Option<NonNull<Node>>>,
+    touched: UnsafeCell<usize>,
+}
+
+// SAFETY: the index never changes and differs from node to node; the cell holds what was set.
+unsafe impl Link for Node {
+    unsafe fn index(slot: NonNull<Self>) -> u32 {
+        // SAFETY: the models' nodes outlive their lists.
+        unsafe { slot.as_ref() }.index
+    }
+
+    unsafe fn next(slot: NonNull<Self>) -> Option<NonNull<Self>> {
+        // SAFETY: as above.
+        let node = unsafe { slot.as_ref() };
+        node.next.with(|next| {
+            // SAFETY: the caller has the slot.
+            unsafe { *next }
+        })
+    }
+
+    unsafe fn set_next(slot: NonNull<Self>, next: Option<NonNull<Self>>) {
+        // SAFETY: as above.
+        let node = unsafe { slot.as_ref() };
+        node.next.with_mut(|place| {
+            // SAFETY: the caller has the slot.
+            unsafe { *place = next };
+        });
+    }
+}
+
+struct Setting {
+    list: SharedList<Node>,
+    nodes: Box<[Node]>,
+}
+
+// SAFETY: a node is touched by who took it off the list, which is what the models check.
+unsafe impl Sync for Setting {}
+// SAFETY: as above.
+unsafe impl Send for Setting {}
+
+impl Setting {
+    fn new(nodes: u32, stripes: usize) -> Arc<Self> {
+        let node = |index| Node {
+            index,
+            next: UnsafeCell::new(None),
+            touched: UnsafeCell::new(0),
+        };
+        Arc::new(Self {
+            list: SharedList::new(nodes, stripes).expect("memory"),
+            nodes: (0..nodes).map(node).collect(),
+        })
+    }
+
+    fn put(&self, indices: &[usize]) {
+        let mut chain = Chain::new();
+        for &index in indices {
+            let node = NonNull::from(&self.nodes[index]);
+            touch(node);
+            // SAFETY: nobody else has the node, which is what the models check.
+            unsafe { chain.push(node) };
+        }
+        self.list.push_chain(chain);
+    }
+
+    fn take(&self) -> usize {
+        self.list.pop_chain().map_or(0, touch_all)
+    }
+
+    /// Takes a chain and puts it back.
+    fn cycle(&self) -> bool {
+        let Some(mut chain) = self.list.pop_chain() else {
+            return false;
+        };
+        let mut again = Chain::new();
+        while let Some(node) = chain.pop() {
+            touch(node);
+            // SAFETY: taken off the chain.
+            unsafe { again.push(node) };
+        }
+        self.list.push_chain(again);
+        true
+    }
+
+    fn take_all(&self) -> usize {
+        let mut taken = 0;
+        self.list.take_all(|chain| taken += touch_all(chain));
+        taken
+    }
+}
+
+fn touch_all(mut chain: Chain<Node>) -> usize {
+    let len = chain.len() as usize;
+    let mut touched = 0;
+    while let Some(node) = chain.pop() {
+        touch(node);
+        touched += 1;
+    }
+    assert_eq!(touched, len);
+    touched
+}
+
+fn touch(node: NonNull<Node>) {
+    // SAFETY: the nodes live as long as the setting.
+    let node = unsafe { node.as_ref() };
+    node.touched.with_mut(|count| {
+        // SAFETY: who has the node has its witness, which is what the models check.
+        unsafe { *count += 1 };
+    });
+}
+
+/// A pop beside a push, of the same stripe and of another.
+#[test]
+fn loom2_a_pop_beside_a_push() {
+    for stripes in [1, 2] {
+        loom::model(move || {
+            let setting = Setting::new(3, stripes);
+            setting.put(&[0]);
+            let other = {
+                let setting = Arc::clone(&setting);
+                thread::spawn(move || {
+                    setting.put(&[1, 2]);
+                    setting.take()
+                })
+            };
+            let here = setting.take();
+            assert_ne!(here, 0, "there was a chain all the time");
+            let there = other.join().expect("ends");
+            assert_eq!(here + there + setting.take(), 3);
+            assert_eq!(setting.take(), 0);
+        });
+    }
+}
+
+/// Two pops never get the same chain, and get both between them.
+#[test]
+fn loom2_two_pops_share_two_chains() {
+    for stripes in [1, 2] {
+        loom::model(move || {
+            let setting = Setting::new(3, stripes);
+            setting.put(&[0]);
+            setting.put(&[1, 2]);
+            let other = {
+                let setting = Arc::clone(&setting);
+                thread::spawn(move || setting.take())
+            };
+            let here = setting.take();
+            let there = other.join().expect("ends");
+            assert_eq!(here + there, 3);
+            assert!(setting.list.pop_chain().is_none());
+        });
+    }
+}
+
+/// A chain is taken off and put on again below a pop that has seen it there: the tag tells.
+#[test]
+fn loom2_a_top_that_comes_back_does_no_harm() {
+    loom::model(|| {
+        let setting = Setting::new(3, 1);
+        setting.put(&[0]);
+        setting.put(&[1]);
+        let other = {
+            let setting = Arc::clone(&setting);
+            thread::spawn(move || setting.take())
+        };
+        let first = setting.list.pop_chain().map(|mut chain| {
+            let node = chain.pop().expect("one");
+            touch(node);
+            node
+        });
+        let second = setting.take();
+        if let Some(node) = first {
+            let mut chain = Chain::new();
+            // SAFETY: taken off.
+            unsafe { chain.push(node) };
+            setting.list.push_chain(chain);
+        }
+        let there = other.join().expect("ends");
+        assert_eq!(there + second + setting.take(), 2);
+    });
+}
+
+/// A thread searches, finds stripes empty and clears their bits while another puts a chain on: who
+/// comes after the push finds it, at every moment.
+#[test]
+fn loom2_a_chain_that_is_there_is_found() {
+    loom::model(|| {
+        let setting = Setting::new(1, 2);
+        setting.put(&[0]);
+        assert_eq!(setting.take(), 1);
+        // The stripe is empty and its bit still set.
+        let other = {
+            let setting = Arc::clone(&setting);
+            thread::spawn(move || setting.take())
+        };
+        setting.put(&[0]);
+        let shown = !setting.list.is_empty();
+        let there = other.join().expect("ends");
+        assert!(shown || there == 1, "put on, not taken, and not to be seen");
+        assert_eq!(there + setting.take(), 1);
+    });
+}
+
+/// As before, with the search as what finds it, beside a thread that clears.
+#[test]
+fn loom2_a_search_finds_what_a_clearer_hides() {
+    use loom::sync::atomic::{AtomicBool, Ordering};
+
+    loom::model(|| {
+        let setting = Setting::new(1, 2);
+        let put = Arc::new(AtomicBool::new(false));
+        let other = {
+            let (setting, put) = (Arc::clone(&setting), Arc::clone(&put));
+            thread::spawn(move || {
+                setting.list.summary.fetch_or(1, Ordering::SeqCst);
+                setting.put(&[0]);
+                put.store(true, Ordering::Release);
+            })
+        };
+        setting.list.hide(0);
+        if put.load(Ordering::Acquire) {
+            assert_eq!(setting.take(), 1);
+        }
+        other.join().expect("ends");
+    });
+}
+
+/// Everything is taken while a thread takes a chain and puts it back.
+#[test]
+fn loom2_take_all_beside_a_cycle() {
+    for stripes in [1, 2] {
+        loom::model(move || {
+            let setting = Setting::new(3, stripes);
+            setting.put(&[0]);
+            setting.put(&[1, 2]);
+            let other = {
+                let setting = Arc::clone(&setting);
+                thread::spawn(move || setting.cycle())
+            };
+            let here = setting.take_all();
+            other.join().expect("ends");
+            assert_eq!(here + setting.take_all(), 3);
+            assert!(setting.list.pop_chain().is_none());
+            assert!(setting.list.is_empty());
+        });
+    }
+}
+
+/// One clears and searches, one puts on, one looks: the chain is seen by who comes after the push.
+#[test]
+fn loom3_a_looker_beside_a_clearer_and_a_push() {
+    use loom::sync::atomic::{AtomicBool, Ordering};
+
+    loom::model(|| {
+        let setting = Setting::new(1, 1);
+        setting.list.summary.fetch_or(1, Ordering::SeqCst);
+        let put = Arc::new(AtomicBool::new(false));
+        let clearer = {
+            let setting = Arc::clone(&setting);
+            thread::spawn(move || setting.list.hide(0))
+        };
+        let pusher = {
+            let (setting, put) = (Arc::clone(&setting), Arc::clone(&put));
+            thread::spawn(move || {
+                setting.put(&[0]);
+                put.store(true, Ordering::Release);
+            })
+        };
+        if put.load(Ordering::Acquire) {
+            assert!(!setting.list.is_empty());
+            assert_eq!(setting.take(), 1);
+        }
+        clearer.join().expect("ends");
+        pusher.join().expect("ends");
+    });
+}

@@ -1,0 +1,212 @@
+use core::cell::Cell;
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::*;
+
+#[derive(Debug)]
+struct Node {
+    index: u32,
+    next: Cell<Option<NonNull<Node>>>,
+    /// Whether it is on the list, checked at each way on and off.
+    on: drystone_sync::atomic::AtomicBool,
+}
+
+// SAFETY: `next` belongs to who has the node, which the tests check by `on`.
+unsafe impl Sync for Node {}
+// SAFETY: as above.
+unsafe impl Send for Node {}
+
+// SAFETY: the index never changes and differs from node to node; the cell holds what was set.
+unsafe impl Link for Node {
+    unsafe fn index(slot: NonNull<Self>) -> u32 {
+        // SAFETY: the tests' nodes outlive their lists.
+        unsafe { slot.as_ref() }.index
+    }
+
+    unsafe fn next(slot: NonNull<Self>) -> Option<NonNull<Self>> {
+        // SAFETY: as above.
+        unsafe { slot.as_ref() }.next.get()
+    }
+
+    unsafe fn set_next(slot: NonNull<Self>, next: Option<NonNull<Self>>) {
+        // SAFETY: as above.
+        unsafe { slot.as_ref() }.next.set(next);
+    }
+}
+
+fn nodes(count: u32) -> Vec<Node> {
+    let node = |index| Node {
+        index,
+        next: Cell::new(None),
+        on: drystone_sync::atomic::AtomicBool::new(false),
+    };
+    (0..count).map(node).collect()
+}
+
+fn put(list: &SharedList<Node>, nodes: &[Node], indices: &[u32]) {
+    let mut chain = Chain::new();
+    for &index in indices {
+        let node = &nodes[index as usize];
+        assert!(!node.on.swap(true, Ordering::Relaxed), "on twice");
+        // SAFETY: it was not on the list, and this thread put it there.
+        unsafe { chain.push(NonNull::from(node)) };
+    }
+    list.push_chain(chain);
+}
+
+fn indices(mut chain: Chain<Node>) -> Vec<u32> {
+    let len = chain.len() as usize;
+    let mut indices = Vec::new();
+    while let Some(node) = chain.pop() {
+        // SAFETY: the nodes outlive the list.
+        let node = unsafe { node.as_ref() };
+        assert!(node.on.swap(false, Ordering::Relaxed), "off twice");
+        indices.push(node.index);
+    }
+    assert!(chain.is_empty());
+    assert_eq!(indices.len(), len);
+    indices
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Put(u32),
+    Take,
+    TakeAll,
+    Widen(usize),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        5 => (0..5_u32).prop_map(Step::Put),
+        5 => Just(Step::Take),
+        1 => Just(Step::TakeAll),
+        1 => (0..9_usize).prop_map(Step::Widen),
+    ];
+    prop::collection::vec(step, 0..100)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: if cfg!(miri) { 8 } else { 400 },
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    /// Whatever is put on comes off, chain by chain, and an empty list says so.
+    #[test]
+    fn a_list_gives_back_the_chains_it_got(stripes in 1..9_usize, steps in steps()) {
+        const CAPACITY: u32 = 40;
+        let nodes = nodes(CAPACITY);
+        let list = SharedList::new(CAPACITY, stripes).expect("memory");
+        let mut off: BTreeSet<u32> = (0..CAPACITY).collect();
+        let mut chains: Vec<Vec<u32>> = Vec::new();
+        for step in steps {
+            match step {
+                Step::Put(count) => {
+                    let picked: Vec<u32> = off.iter().copied().take(count as usize).collect();
+                    off.retain(|index| !picked.contains(index));
+                    put(&list, &nodes, &picked);
+                    if !picked.is_empty() {
+                        chains.push(picked.into_iter().rev().collect());
+                    }
+                }
+                Step::Take => match list.pop_chain() {
+                    Some(chain) => {
+                        let got = indices(chain);
+                        let at = chains.iter().position(|chain| *chain == got);
+                        chains.swap_remove(at.expect("put on as it is"));
+                        off.extend(got);
+                    }
+                    None => {
+                        prop_assert!(chains.is_empty());
+                        prop_assert!(list.is_empty());
+                    }
+                },
+                Step::TakeAll => {
+                    list.take_all(|chain| off.extend(indices(chain)));
+                    chains.clear();
+                    prop_assert_eq!(off.len(), CAPACITY as usize);
+                }
+                Step::Widen(thread) => {
+                    list.widen(thread);
+                }
+            }
+            prop_assert!(chains.is_empty() || !list.is_empty());
+        }
+    }
+}
+
+#[test]
+fn an_empty_list_is_empty_at_every_size() {
+    for capacity in [0, 1, 2, 3, 63, 64, 65] {
+        for stripes in [0, 1, 3, STRIPES_MAX, 1000] {
+            let list = SharedList::<Node>::new(capacity, stripes).expect("memory");
+            assert!(list.is_empty());
+            assert!(list.pop_chain().is_none());
+            list.push_chain(Chain::new());
+            assert!(list.is_empty());
+            assert!(list.stripes.len() <= STRIPES_MAX);
+        }
+    }
+}
+
+#[test]
+fn the_tag_has_all_bits_that_indices_leave() {
+    let list = SharedList::<Node>::new(4096, 1).expect("memory");
+    assert_eq!(list.tag_unit, 8192);
+    let nodes = nodes(1);
+    let before = list.stripes[0].load(Ordering::Relaxed);
+    put(&list, &nodes, &[0]);
+    indices(list.pop_chain().expect("one"));
+    let after = list.stripes[0].load(Ordering::Relaxed);
+    assert_eq!(after - before, 2 * list.tag_unit);
+    // The last tag is followed by the first.
+    list.stripes[0].store(!(list.tag_unit - 1), Ordering::Relaxed);
+    put(&list, &nodes, &[0]);
+    assert_eq!(list.stripes[0].load(Ordering::Relaxed), 1);
+    assert_eq!(indices(list.pop_chain().expect("one")), [0]);
+}
+
+/// Threads take chains and put them back, split or joined: nothing is lost or doubled.
+#[test]
+fn threads_share_a_list() {
+    const THREADS: u32 = 4;
+    const NODES: u32 = 64;
+    const LEN_MAX: usize = 8;
+    let turns = if cfg!(miri) { 40 } else { 30_000 };
+    for stripes in [1, 4] {
+        let nodes = nodes(NODES);
+        let list = SharedList::new(NODES, stripes).expect("memory");
+        for index in 0..NODES {
+            put(&list, &nodes, &[index]);
+        }
+        std::thread::scope(|scope| {
+            for thread in 0..THREADS {
+                let (list, nodes) = (&list, &nodes);
+                scope.spawn(move || {
+                    for turn in 0..turns {
+                        let mut got = list.pop_chain().map_or(Vec::new(), indices);
+                        let more = list.pop_chain().map_or(Vec::new(), indices);
+                        if got.len() + more.len() <= LEN_MAX {
+                            got.extend(&more);
+                        } else {
+                            put(list, nodes, &more);
+                        }
+                        let parts = 1 + (turn + thread) as usize % 3;
+                        for part in got.chunks(got.len().div_ceil(parts).max(1)) {
+                            put(list, nodes, part);
+                        }
+                    }
+                });
+            }
+        });
+        let mut all = BTreeSet::new();
+        list.take_all(|chain| all.extend(indices(chain)));
+        assert_eq!(all.len(), NODES as usize);
+        assert!(list.pop_chain().is_none());
+        assert!(list.is_empty());
+    }
+}
