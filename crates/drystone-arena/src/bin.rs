@@ -3,46 +3,29 @@
 use core::cell::Cell;
 use core::ptr;
 
-use drystone_core::SizeClass;
-
 use crate::geometry::block_bytes;
 use crate::page::Block;
 
 /// What a bin may hold at first, in bytes.
 const START_BYTES: usize = 16 << 10;
-/// What a bin may come to hold, in bytes, where the program frees and allocates in long turns.
-const GROWN_BYTES: usize = 256 << 10;
 
-/// How many blocks a bin may hold.
-#[derive(Clone, Copy)]
-struct Limits {
-    start: u32,
-    grown: u32,
+/// The most blocks that a bin may hold at first, and later.
+const START_MAX: usize = 256;
+const GROWN_MAX: usize = 4096;
+
+/// What a bin of the class may hold at first, if it may come to hold `bytes`.
+fn start_limit(class: usize, bytes: usize) -> u32 {
+    limit(class, bytes.min(START_BYTES), 4, START_MAX)
 }
 
-/// The limits of each class.
-static LIMITS: [Limits; SizeClass::COUNT] = {
-    let mut limits = [Limits { start: 0, grown: 0 }; SizeClass::COUNT];
-    let mut class = 0;
-    while class < SizeClass::COUNT {
-        limits[class] = Limits {
-            start: clamp(START_BYTES / block_bytes(class), 4, 256),
-            grown: clamp(GROWN_BYTES / block_bytes(class), 8, 4096),
-        };
-        class += 1;
-    }
-    limits
-};
+/// What a bin of the class may come to hold.
+fn grown_limit(class: usize, bytes: usize) -> u32 {
+    limit(class, bytes, 8, GROWN_MAX)
+}
 
 #[expect(clippy::cast_possible_truncation, reason = "at most `max`")]
-const fn clamp(count: usize, min: usize, max: usize) -> u32 {
-    if count < min {
-        min as u32
-    } else if count > max {
-        max as u32
-    } else {
-        count as u32
-    }
+fn limit(class: usize, bytes: usize, min: usize, max: usize) -> u32 {
+    (bytes / block_bytes(class)).clamp(min, max) as u32
 }
 
 /// The free blocks of one class.
@@ -121,20 +104,21 @@ impl Bin {
         self.limit.get() != 0
     }
 
-    pub(crate) fn begin(&self, class: usize) {
-        self.limit.set(LIMITS[class].start);
+    /// Sets the first limit; the bin may come to hold `bytes`.
+    pub(crate) fn begin(&self, class: usize, bytes: usize) {
+        self.limit.set(start_limit(class, bytes));
     }
 
     /// May hold twice as much: it ran dry soon after it had been too full.
-    pub(crate) fn widen(&self, class: usize) {
+    pub(crate) fn widen(&self, class: usize, bytes: usize) {
         let limit = self.limit.get().saturating_mul(2);
-        self.limit.set(limit.min(LIMITS[class].grown));
+        self.limit.set(limit.min(grown_limit(class, bytes)));
     }
 
     /// May hold no more than at first.
-    pub(crate) fn narrow(&self, class: usize) {
+    pub(crate) fn narrow(&self, class: usize, bytes: usize) {
         if self.has_begun() {
-            self.begin(class);
+            self.begin(class, bytes);
         }
     }
 

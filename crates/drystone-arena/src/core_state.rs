@@ -23,6 +23,7 @@ use drystone_core::NonZeroLayout;
 use drystone_sync::atomic::{AtomicUsize, Ordering};
 use drystone_sync::{RawGuard, RawLock as _, SpinLock};
 
+use crate::config::ArenaConfig;
 use crate::geometry::{LARGE_MAX, SEGMENT_BYTES, SLICE_BYTES, segment_address};
 use crate::heap::Heap;
 use crate::segment::Segment;
@@ -46,7 +47,7 @@ pub(crate) struct Core {
     source: Source,
     /// Slices at the start of each segment that are not for blocks.
     header_slices: usize,
-    limit: usize,
+    config: ArenaConfig,
     charged: AtomicUsize,
     mapped: AtomicUsize,
 }
@@ -58,6 +59,8 @@ struct State {
     /// Heaps that no thread has.
     orphans: *const Heap,
     heaps: *const Heap,
+    /// The first segments of all ranges, and the headers of huge blocks.
+    ranges: *const Segment,
     /// Segments that were ever taken from the source and not given back.
     reserved: usize,
     idle_count: usize,
@@ -74,13 +77,14 @@ unsafe impl Sync for Core {}
 
 impl Core {
     #[cfg(not(loom))]
-    pub(crate) const fn new(source: Source, header_slices: usize, limit: usize) -> Self {
+    pub(crate) const fn new(source: Source, header_slices: usize, config: ArenaConfig) -> Self {
         Self {
             lock: SpinLock::INIT,
             state: UnsafeCell::new(State {
                 idle: ptr::null(),
                 orphans: ptr::null(),
                 heaps: ptr::null(),
+                ranges: ptr::null(),
                 reserved: 0,
                 idle_count: 0,
                 kept: [ptr::null(); HUGE_KEPT_MAX],
@@ -88,10 +92,16 @@ impl Core {
             }),
             source,
             header_slices,
-            limit,
+            config,
             charged: AtomicUsize::new(0),
             mapped: AtomicUsize::new(0),
         }
+    }
+
+    /// Whether segments have block bits.
+    #[inline]
+    pub(crate) fn is_checked(&self) -> bool {
+        self.header_slices > 1
     }
 
     fn locked<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
@@ -103,7 +113,7 @@ impl Core {
     /// Reserves bytes under the limit.
     #[must_use]
     pub(crate) fn charge(&self, bytes: usize) -> Option<()> {
-        if self.limit == usize::MAX {
+        if self.limit() == usize::MAX {
             self.charged.fetch_add(bytes, Ordering::Relaxed);
             return Some(());
         }
@@ -111,7 +121,7 @@ impl Core {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |charged| {
                 charged
                     .checked_add(bytes)
-                    .filter(|charged| *charged <= self.limit)
+                    .filter(|charged| *charged <= self.limit())
             })
             .ok()
             .map(drop)
@@ -122,9 +132,18 @@ impl Core {
         debug_assert!(before >= bytes, "C3");
     }
 
+    pub(crate) fn config(&self) -> &ArenaConfig {
+        &self.config
+    }
+
+    /// The most that may be charged.
+    pub(crate) fn limit(&self) -> usize {
+        self.config.arena_size
+    }
+
     /// What may still be charged.
     pub(crate) fn remaining(&self) -> usize {
-        self.limit - self.charged.load(Ordering::Relaxed).min(self.limit)
+        self.limit() - self.charged.load(Ordering::Relaxed).min(self.limit())
     }
 
     /// A segment for the calling heap.
@@ -187,7 +206,7 @@ impl Core {
             unsafe { Segment::of(base.addr().get() + index * SEGMENT_BYTES) }
         };
         let first = segment_of(0);
-        first.reservation.begin(first, range, count);
+        first.reservation.begin(self, first, range, count);
         for index in 0..count {
             let segment = segment_of(index);
             segment.begin(self.header_slices, zeroed);
@@ -197,6 +216,7 @@ impl Core {
         }
         self.locked(|state| {
             state.reserved += count;
+            state.link_range(first);
             for index in 1..count {
                 state.link_idle(segment_of(index));
             }
@@ -300,10 +320,12 @@ impl Core {
         unsafe { segment_map::enter(header) }.ok()?;
         // SAFETY: the segment was entered, and its header is zero, which is valid.
         let segment = unsafe { Segment::of(header.addr().get()) };
-        segment.reservation.begin(segment, range, 0);
+        segment.reservation.begin(self, segment, range, 0);
         segment.reservation.huge_bytes.set(bytes);
         segment.reservation.huge_start.set(block.as_ptr());
+        segment.reservation.set_huge_live();
         self.mapped.fetch_add(total, Ordering::Relaxed);
+        self.locked(|state| state.link_range(segment));
         Some((block, zeroed))
     }
 
@@ -320,23 +342,36 @@ impl Core {
             })?;
             let kept = state.take_kept(place);
             // SAFETY: as above.
-            NonNull::new(unsafe { &*kept }.reservation.huge_start.get())
+            let record = &unsafe { &*kept }.reservation;
+            record.set_huge_live();
+            NonNull::new(record.huge_start.get())
         })
     }
 
-    /// Takes back a huge block.
+    /// Takes back a huge block. Whether somebody had it.
     ///
     /// # Safety
     ///
-    /// The segment is the header of a huge block that is the caller's to give up.
-    pub(crate) unsafe fn free_huge(&self, segment: &Segment) {
+    /// The segment is the header of a huge block, and nobody uses the block.
+    #[must_use]
+    pub(crate) unsafe fn free_huge(&self, segment: &Segment) -> bool {
+        if !segment.reservation.set_huge_free() {
+            return false;
+        }
         let bytes = segment.reservation.huge_bytes.get();
         debug_assert!(bytes > 0);
         self.uncharge(bytes);
-        let gone = self.locked(|state| state.keep(segment, bytes));
+        let gone = self.locked(|state| {
+            let gone = state.keep(segment, bytes);
+            for segment in gone.into_iter().flatten() {
+                state.unlink_range(segment);
+            }
+            gone
+        });
         for segment in gone.into_iter().flatten() {
             self.unmap_huge(segment);
         }
+        true
     }
 
     fn unmap_huge(&self, segment: &Segment) {
@@ -360,7 +395,48 @@ impl Core {
     }
 }
 
+impl Drop for Core {
+    /// Gives every range back. Nothing of the arena is used any more.
+    fn drop(&mut self) {
+        let mut next = self.state.get_mut().ranges;
+        // SAFETY: ranges in the list are live.
+        while let Some(first) = unsafe { next.as_ref() } {
+            next = first.reservation.next.get();
+            if first.reservation.huge_bytes.get() > 0 {
+                self.unmap_huge(first);
+            } else {
+                self.unmap(first);
+            }
+        }
+    }
+}
+
 impl State {
+    fn link_range(&mut self, first: &Segment) {
+        let next = self.ranges;
+        first.reservation.next.set(next);
+        first.reservation.previous.set(ptr::null());
+        // SAFETY: ranges in the list are live.
+        if let Some(next) = unsafe { next.as_ref() } {
+            next.reservation.previous.set(first);
+        }
+        self.ranges = first;
+    }
+
+    fn unlink_range(&mut self, first: &Segment) {
+        let record = &first.reservation;
+        let (previous, next) = (record.previous.get(), record.next.get());
+        // SAFETY: ranges in the list are live.
+        match unsafe { previous.as_ref() } {
+            Some(previous) => previous.reservation.next.set(next),
+            None => self.ranges = next,
+        }
+        // SAFETY: as above.
+        if let Some(next) = unsafe { next.as_ref() } {
+            next.reservation.previous.set(previous);
+        }
+    }
+
     fn link_idle(&mut self, segment: &Segment) {
         let next = self.idle;
         segment.next.set(next);
@@ -404,6 +480,7 @@ impl State {
             self.unlink_idle(unsafe { Segment::of(first.address() + index * SEGMENT_BYTES) });
         }
         self.reserved -= count;
+        self.unlink_range(first);
         Some(first)
     }
 

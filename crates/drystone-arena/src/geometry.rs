@@ -76,7 +76,11 @@ impl Kind {
 /// The slices of a page of this class.
 #[inline]
 pub(crate) const fn page_slices(class: usize) -> usize {
-    if class < MEDIUM_FIRST { 1 } else { MEDIUM_SLICES }
+    if class < MEDIUM_FIRST {
+        1
+    } else {
+        MEDIUM_SLICES
+    }
 }
 
 /// The block size of a class.
@@ -85,6 +89,16 @@ pub(crate) const fn block_bytes(class: usize) -> usize {
     match SizeClass::from_index(class) {
         Some(class) => class.block_size(),
         None => 0,
+    }
+}
+
+/// The bytes of a block that was handed out for this layout.
+#[inline]
+pub(crate) fn usable_bytes(layout: NonZeroLayout) -> usize {
+    match Kind::of(layout) {
+        Kind::Class(class) => block_bytes(class),
+        Kind::Run { slices, .. } => slices * SLICE_BYTES,
+        Kind::Huge => layout.size().get().next_multiple_of(SLICE_BYTES),
     }
 }
 

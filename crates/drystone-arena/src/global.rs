@@ -1,25 +1,44 @@
-//! [`GlobalArena`]: the process-wide arena as a global allocator.
+//! [`GlobalArena`]: the process-wide arena as a global allocator, and as an [`Allocator`].
 
 use core::alloc::{GlobalAlloc, Layout};
+use core::fmt;
 use core::marker::PhantomData;
-use core::ptr;
+use core::ptr::{self, NonNull};
 
-use drystone_core::NonZeroLayout;
+use drystone_core::{AllocError, Allocator, Deallocator, Fast, NonZeroLayout, StableAddress};
 
-use crate::geometry::{Kind, SLICE_BYTES, block_bytes, segment_address};
+use crate::error::FreeError;
+use crate::geometry::{Kind, segment_address, usable_bytes};
 use crate::heap::Heap;
-use crate::page::Block;
-use crate::profile::{Fast, Profile};
+use crate::misuse;
+use crate::ops::{self, Fresh, note_handed_out};
+use crate::profile::Profile;
 use crate::segment::Segment;
 use crate::segment_map;
 
-/// The arena of the process.
+/// The arena of the process, whose threads have their caches in thread-locals.
+///
+/// Every value of one profile is the same arena. A thread gets its part of the arena with its first
+/// block, and gives it up when it ends. In the destructors of thread-locals and on threads of any
+/// kind it works as everywhere else.
+///
+/// Misuse that the profile finds ends the process with one line on standard error.
+///
+/// ```
+/// use drystone_arena::GlobalArena;
+///
+/// #[global_allocator]
+/// static ARENA: GlobalArena = GlobalArena::new();
+///
+/// let numbers: Vec<u64> = (0..1000).collect();
+/// assert_eq!(numbers.len(), 1000);
+/// ```
 pub struct GlobalArena<P = Fast> {
     profile: PhantomData<fn() -> P>,
 }
 
 impl<P> GlobalArena<P> {
-    /// The arena of the process; every value is the same one.
+    /// The arena of the process.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -28,131 +47,55 @@ impl<P> GlobalArena<P> {
     }
 }
 
-#[inline(always)]
-fn layout_of(layout: Layout) -> NonZeroLayout {
-    let size = layout.size().max(1);
-    // SAFETY: the size is not 0, and the rest is a layout's.
-    match NonZeroLayout::from_size_align(size, layout.align()) {
-        Ok(layout) => layout,
-        // SAFETY: a layout's size and alignment are valid, and size 0 became 1.
-        Err(_) => unsafe { core::hint::unreachable_unchecked() },
+impl<P> Default for GlobalArena<P> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<P> fmt::Debug for GlobalArena<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("GlobalArena")
     }
 }
 
 impl<P: Profile> GlobalArena<P> {
-    #[cold]
-    #[inline(never)]
-    fn allocate_class_slowly(class: usize) -> *mut u8 {
-        P::with_thread(|thread| {
-            thread.with(P::core(), P::register, |heap| {
-                // SAFETY: the thread has the heap.
-                unsafe { heap.allocate(class) }
-            })
-        })
-        .unwrap_or(ptr::null_mut())
-        .cast()
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn allocate_large(layout: NonZeroLayout) -> (*mut u8, bool) {
-        match Kind::of(layout) {
-            Kind::Run {
-                slices,
-                align_slices,
-            } => P::with_thread(|thread| {
-                thread.with(P::core(), P::register, |heap| {
-                    heap.allocate_run(slices, align_slices)
+    #[inline(always)]
+    fn allocate_layout(layout: NonZeroLayout) -> Option<Fresh> {
+        let Kind::Class(class) = Kind::of(layout) else {
+            return Self::allocate_slowly(layout);
+        };
+        P::with_thread(|thread| match NonNull::new(thread.get().pop(class)) {
+            Some(block) => {
+                let block = block.cast();
+                note_handed_out::<P>(block);
+                Some(Fresh {
+                    block,
+                    zeroed: false,
                 })
-            })
-            .flatten()
-            .unwrap_or((ptr::null_mut(), false)),
-            _ => match P::core().allocate_huge(layout) {
-                Some((block, zeroed)) => (block.as_ptr(), zeroed),
-                None => (ptr::null_mut(), false),
-            },
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    unsafe fn free_away(block: *mut u8, class: usize) {
-        let address = block.addr();
-        // SAFETY: the caller's block is live.
-        let segment = unsafe { Segment::of(segment_address(address)) };
-        P::with_thread(|thread| {
-            thread.with(P::core(), P::register, |heap| {
-                // SAFETY: the block is the caller's to give up.
-                unsafe { Self::free_with(heap, segment, address, class) }
-            })
-        });
-    }
-
-    unsafe fn free_with(heap: &Heap, segment: &Segment, address: usize, class: usize) {
-        // SAFETY: the address of a live block.
-        let block = unsafe { segment_map::pointer(address) }.cast::<Block>();
-        if ptr::eq(segment.owner(), heap) {
-            // SAFETY: the caller's promise.
-            unsafe { heap.free(block, class) };
-        } else {
-            // SAFETY: the caller's promise.
-            unsafe { heap.free_remote(segment, segment.run_of(address), block, block_bytes(class)) };
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    unsafe fn free_large(block: *mut u8, layout: NonZeroLayout) {
-        let address = block.addr();
-        // SAFETY: the caller's block is live.
-        let segment = unsafe { Segment::of(segment_address(address)) };
-        if Kind::of(layout) == Kind::Huge {
-            // SAFETY: the caller's block is a huge one.
-            unsafe { P::core().free_huge(segment) };
-            return;
-        }
-        P::with_thread(|thread| {
-            thread.with(P::core(), P::register, |heap| {
-                let first = segment.run_of(address);
-                if ptr::eq(segment.owner(), heap) {
-                    heap.free_run(segment, first);
-                } else {
-                    let block = segment.at(first * SLICE_BYTES).cast();
-                    let bytes = usize::from(2u8) * SLICE_BYTES;
-                    // SAFETY: the block is the caller's to give up.
-                    unsafe { heap.free_remote(segment, first, block, bytes) };
-                }
-            })
-        });
-    }
-}
-
-// SAFETY: blocks are of the size and alignment asked for, live until they are freed, and nobody
-// else's.
-unsafe impl<P: Profile> GlobalAlloc for GlobalArena<P> {
-    #[inline(always)]
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let layout = layout_of(layout);
-        let Kind::Class(class) = Kind::of(layout) else {
-            return Self::allocate_large(layout).0;
-        };
-        P::with_thread(|thread| {
-            let block = thread.get().pop(class);
-            if block.is_null() {
-                return Self::allocate_class_slowly(class);
             }
-            block.cast()
+            None => Self::allocate_slowly(layout),
         })
     }
 
+    #[cold]
+    #[inline(never)]
+    fn allocate_slowly(layout: NonZeroLayout) -> Option<Fresh> {
+        // SAFETY: the thread has the heap for the call.
+        let allocate = |heap: &Heap| unsafe { ops::allocate::<P>(P::core(), heap, layout) };
+        P::with_thread(|thread| thread.with(P::core(), P::register, allocate)).flatten()
+    }
+
+    /// # Safety
+    ///
+    /// As [`GlobalAlloc::dealloc`].
     #[inline(always)]
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        let layout = layout_of(layout);
-        let Kind::Class(class) = Kind::of(layout) else {
+    unsafe fn free_layout(block: NonNull<u8>, layout: NonZeroLayout) {
+        let address = block.addr().get();
+        let (false, Kind::Class(class)) = (P::CHECKED, Kind::of(layout)) else {
             // SAFETY: the caller's promise.
-            return unsafe { Self::free_large(block, layout) };
+            return unsafe { Self::free_slowly(address, layout) };
         };
-        let address = block.addr();
         // SAFETY: the caller's block is live.
         let segment = unsafe { Segment::of(segment_address(address)) };
         P::with_thread(|thread| {
@@ -164,74 +107,183 @@ unsafe impl<P: Profile> GlobalAlloc for GlobalArena<P> {
                 unsafe { heap.free(block.cast(), class) };
             } else {
                 // SAFETY: the caller's promise.
-                unsafe { Self::free_away(block, class) };
+                unsafe { Self::free_slowly(address, layout) };
             }
         });
     }
 
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        let size = layout.size();
-        let whole = layout_of(layout);
-        if let Kind::Class(_) = Kind::of(whole) {
+    /// # Safety
+    ///
+    /// As [`GlobalAlloc::dealloc`].
+    #[inline(never)]
+    unsafe fn free_slowly(address: usize, layout: NonZeroLayout) {
+        // SAFETY: the thread has the heap for the call; the rest is the caller's promise.
+        let free =
+            |heap: &Heap| unsafe { ops::free::<P>(P::core(), Some(heap), address, Some(layout)) };
+        let answer = P::with_thread(|thread| {
+            let heap = thread.get();
+            if heap.is_none() {
+                thread.with(P::core(), P::register, free)
+            } else {
+                Some(free(heap))
+            }
+        });
+        let answer = answer.unwrap_or_else(|| {
+            // SAFETY: as above, without a heap.
+            unsafe { ops::free::<P>(P::core(), None, address, Some(layout)) }
+        });
+        if let Err(error) = answer {
+            Self::report(error, address);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn report(error: FreeError, address: usize) {
+        misuse::abort(error, address);
+    }
+
+    /// # Safety
+    ///
+    /// As [`GlobalAlloc::realloc`], where the alignment may change too.
+    unsafe fn resize(
+        block: NonNull<u8>,
+        old: NonZeroLayout,
+        new: NonZeroLayout,
+    ) -> Option<NonNull<u8>> {
+        let address = block.addr().get();
+        let in_place = P::with_thread(|thread| {
+            // SAFETY: the thread has the heap; the rest is the caller's promise.
+            unsafe { ops::resize_in_place(thread.get(), address, old, new) }
+        });
+        if in_place.is_some() {
+            return Some(block);
+        }
+        let moved = Self::allocate_layout(new)?.block;
+        let bytes = old.size().min(new.size()).get();
+        // SAFETY: both blocks have the bytes; they are different blocks.
+        unsafe { ptr::copy_nonoverlapping(block.as_ptr(), moved.as_ptr(), bytes) };
+        // SAFETY: the caller gave the block up.
+        unsafe { Self::free_layout(block, old) };
+        Some(moved)
+    }
+}
+
+/// The layout that is served for a request of std's, which may be of no bytes.
+#[inline(always)]
+fn served(layout: Layout) -> NonZeroLayout {
+    match NonZeroLayout::from_size_align(layout.size().max(1), layout.align()) {
+        Ok(layout) => layout,
+        // SAFETY: a size and an alignment of a `Layout` are valid together, and no bytes became one.
+        Err(_) => unsafe { core::hint::unreachable_unchecked() },
+    }
+}
+
+#[inline(always)]
+fn pointer_of(fresh: Option<Fresh>) -> *mut u8 {
+    fresh.map_or(ptr::null_mut(), |fresh| fresh.block.as_ptr())
+}
+
+// SAFETY: blocks are of the size and alignment asked for, live until they are freed, and nobody
+// else's. No method unwinds.
+unsafe impl<P: Profile> GlobalAlloc for GlobalArena<P> {
+    #[inline(always)]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        pointer_of(Self::allocate_layout(served(layout)))
+    }
+
+    #[inline(always)]
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        if let Some(block) = NonNull::new(block) {
             // SAFETY: the caller's promise.
-            let block = unsafe { self.alloc(layout) };
-            if !block.is_null() {
-                // SAFETY: the block has `size` bytes.
-                unsafe { block.write_bytes(0, size) };
-            }
-            return block;
+            unsafe { Self::free_layout(block, served(layout)) };
         }
-        let (block, zeroed) = Self::allocate_large(whole);
-        if !block.is_null() && !zeroed {
-            // SAFETY: the block has `size` bytes.
-            unsafe { block.write_bytes(0, size) };
-        }
-        block
     }
 
+    #[inline]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        let fresh = Self::allocate_layout(served(layout));
+        if let Some(Fresh {
+            block,
+            zeroed: false,
+        }) = fresh
+        {
+            // SAFETY: the block has the bytes of the layout.
+            unsafe { block.write_bytes(0, layout.size()) };
+        }
+        pointer_of(fresh)
+    }
+
+    #[inline]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        let old = layout_of(layout);
         // SAFETY: the caller promises that the size is valid for the alignment.
-        let new_layout = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
-        let new = layout_of(new_layout);
-        if Self::fits_in_place(block, old, new) {
-            return block;
-        }
+        let new = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
+        let Some(block) = NonNull::new(block) else {
+            return ptr::null_mut();
+        };
         // SAFETY: the caller's promise.
-        let moved = unsafe { self.alloc(new_layout) };
-        if !moved.is_null() {
-            // SAFETY: both blocks have the bytes, and are different.
-            unsafe { ptr::copy_nonoverlapping(block, moved, layout.size().min(new_size)) };
-            // SAFETY: the caller gave the block up.
-            unsafe { self.dealloc(block, layout) };
-        }
-        moved
+        unsafe { Self::resize(block, served(layout), served(new)) }
+            .map_or(ptr::null_mut(), NonNull::as_ptr)
     }
 }
 
-impl<P: Profile> GlobalArena<P> {
-    fn fits_in_place(block: *mut u8, old: NonZeroLayout, new: NonZeroLayout) -> bool {
-        match (Kind::of(old), Kind::of(new)) {
-            (Kind::Class(old), Kind::Class(new)) => old == new,
-            (Kind::Run { slices: have, .. }, Kind::Run { slices, .. }) => {
-                if have == slices {
-                    return true;
-                }
-                let address = block.addr();
-                // SAFETY: the caller's block is live.
-                let segment = unsafe { Segment::of(segment_address(address)) };
-                P::with_thread(|thread| {
-                    let heap = thread.get();
-                    ptr::eq(segment.owner(), heap)
-                        && heap.resize_run(segment, segment.run_of(address), slices).is_some()
-                })
-            }
-            (Kind::Huge, Kind::Huge) => {
-                let slices = |layout: NonZeroLayout| layout.size().get().div_ceil(SLICE_BYTES);
-                slices(old) == slices(new)
-            }
-            _ => false,
-        }
+// SAFETY: the pointer is used for its address, nothing unwinds, and the block's next use comes
+// after.
+unsafe impl<P: Profile> Deallocator for GlobalArena<P> {
+    #[inline]
+    unsafe fn deallocate(&self, ptr: NonNull<u8>, layout: NonZeroLayout) {
+        // SAFETY: the caller's promise.
+        unsafe { Self::free_layout(ptr, layout) };
     }
 }
 
+// SAFETY: as `GlobalAlloc` above; the arena is static, so blocks live until they are freed.
+unsafe impl<P: Profile> Allocator for GlobalArena<P> {
+    #[inline]
+    fn allocate(&self, layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
+        let fresh = Self::allocate_layout(layout).ok_or(AllocError)?;
+        Ok(NonNull::slice_from_raw_parts(
+            fresh.block,
+            usable_bytes(layout),
+        ))
+    }
+
+    fn allocate_zeroed(&self, layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
+        let fresh = Self::allocate_layout(layout).ok_or(AllocError)?;
+        let bytes = usable_bytes(layout);
+        if !fresh.zeroed {
+            // SAFETY: the block has so many bytes.
+            unsafe { fresh.block.write_bytes(0, bytes) };
+        }
+        Ok(NonNull::slice_from_raw_parts(fresh.block, bytes))
+    }
+
+    unsafe fn grow(
+        &self,
+        ptr: NonNull<u8>,
+        old: NonZeroLayout,
+        new: NonZeroLayout,
+    ) -> Result<NonNull<[u8]>, AllocError> {
+        // SAFETY: the caller's promise.
+        let block = unsafe { Self::resize(ptr, old, new) }.ok_or(AllocError)?;
+        Ok(NonNull::slice_from_raw_parts(block, usable_bytes(new)))
+    }
+
+    unsafe fn shrink(
+        &self,
+        ptr: NonNull<u8>,
+        old: NonZeroLayout,
+        new: NonZeroLayout,
+    ) -> Result<NonNull<[u8]>, AllocError> {
+        // SAFETY: the caller's promise.
+        let block = unsafe { Self::resize(ptr, old, new) }.ok_or(AllocError)?;
+        Ok(NonNull::slice_from_raw_parts(block, usable_bytes(new)))
+    }
+
+    unsafe fn usable_size(&self, _: NonNull<u8>, layout: NonZeroLayout) -> Option<usize> {
+        Some(usable_bytes(layout))
+    }
+}
+
+// SAFETY: the arena is static.
+unsafe impl<P: Profile> StableAddress for GlobalArena<P> {}

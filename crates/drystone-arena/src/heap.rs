@@ -34,14 +34,12 @@ use drystone_core::{CachePadded, SizeClass};
 use drystone_sync::atomic::{AtomicPtr, Ordering};
 
 use crate::bin::Bin;
+use crate::config::ArenaConfig;
 use crate::core_state::Core;
 use crate::geometry::{SEGMENT_BYTES, SLICE_BYTES, block_bytes, page_slices};
-use crate::page::{Block, Inbox, Page, RUN, pack, unpack};
+use crate::page::{Block, Inbox, Page, Use, pack, unpack};
 use crate::remote_cache::{Chain, RemoteCache};
 use crate::segment::Segment;
-
-/// What a refill cuts from a page at once, in bytes; at least one block.
-const CARVE_BYTES: usize = 4096;
 
 /// Everything that one thread allocates from.
 #[derive(Debug)]
@@ -56,6 +54,10 @@ pub(crate) struct Heap {
     spare: Cell<*const Segment>,
     remote: RemoteCache,
     core: Cell<*const Core>,
+    /// What a refill cuts from a page at once, in bytes; at least one block.
+    carve_bytes: Cell<usize>,
+    /// What a bin may come to hold, in bytes.
+    cache_bytes: Cell<usize>,
     /// The next orphan. Under the lock of the core.
     pub(crate) next_orphan: Cell<*const Heap>,
     /// The next of all heaps of the arena. Under the lock of the core.
@@ -89,6 +91,8 @@ impl Heap {
             spare: Cell::new(ptr::null()),
             remote: RemoteCache::new(),
             core: Cell::new(ptr::null()),
+            carve_bytes: Cell::new(0),
+            cache_bytes: Cell::new(0),
             next_orphan: Cell::new(ptr::null()),
             next_heap: Cell::new(ptr::null()),
             pending: CachePadded::new(AtomicPtr::new(ptr::null_mut())),
@@ -98,6 +102,7 @@ impl Heap {
     /// Makes a zeroed heap one of the arena's.
     pub(crate) fn begin(&self, core: &Core) {
         self.core.set(core);
+        self.configure(core.config());
     }
 
     #[inline(always)]
@@ -175,27 +180,34 @@ impl Heap {
     }
 
     /// A block that is a run of slices, and whether it has only zero bytes.
-    pub(crate) fn allocate_run(&self, slices: usize, align_slices: usize) -> Option<(*mut u8, bool)> {
+    pub(crate) fn allocate_run(
+        &self,
+        slices: usize,
+        align_slices: usize,
+    ) -> Option<(*mut u8, bool)> {
         self.send_all();
         self.collect(None);
         let (segment, first, fresh) = self.take_run(slices, align_slices)?;
-        segment.page(first).begin_run(slices);
-        segment.inbox(first).class.store(RUN, Ordering::Relaxed);
+        segment.page(first).begin_run();
+        segment.inbox(first).set_content(Use::BLOCK, slices);
         Some((segment.at(first * SLICE_BYTES), fresh))
     }
 
     /// Takes back a run that is one block of this heap.
     pub(crate) fn free_run(&self, segment: &Segment, first: usize) {
-        let page = segment.page(first);
-        debug_assert_eq!(page.class.get(), RUN);
-        self.give_back_run(segment, first, usize::from(page.slices.get()));
+        debug_assert_eq!(segment.inbox(first).content(), Use::BLOCK);
+        self.give_back_run(segment, first, segment.run_slices(first));
     }
 
     /// Makes a run of this heap longer or shorter where it is. The answer says whether what was
     /// added has only zero bytes.
-    pub(crate) fn resize_run(&self, segment: &Segment, first: usize, slices: usize) -> Option<bool> {
-        let page = segment.page(first);
-        let have = usize::from(page.slices.get());
+    pub(crate) fn resize_run(
+        &self,
+        segment: &Segment,
+        first: usize,
+        slices: usize,
+    ) -> Option<bool> {
+        let have = segment.run_slices(first);
         let fresh = if slices > have {
             let more = slices - have;
             self.core().charge(more * SLICE_BYTES)?;
@@ -217,8 +229,7 @@ impl Heap {
             }
             true
         };
-        #[expect(clippy::cast_possible_truncation, reason = "at most 32")]
-        page.slices.set(slices as u8);
+        segment.inbox(first).set_content(Use::BLOCK, slices);
         Some(fresh)
     }
 
@@ -243,10 +254,10 @@ impl Heap {
         self.collect(Some(class));
         let bin = self.bin(class);
         if !bin.has_begun() {
-            bin.begin(class);
+            bin.begin(class, self.cache_bytes.get());
         }
         if self.flushed[class].replace(false) {
-            bin.widen(class);
+            bin.widen(class, self.cache_bytes.get());
         }
         if bin.is_empty() && !self.refill_from_pages(class) {
             return ptr::null_mut();
@@ -283,8 +294,8 @@ impl Heap {
     fn carve(&self, page: &Page, class: usize) -> (*mut Block, u32) {
         let bytes = block_bytes(class);
         let room = page.capacity.get() - page.carved.get();
-        #[expect(clippy::cast_possible_truncation, reason = "at most 512")]
-        let count = ((CARVE_BYTES / bytes).max(1) as u32).min(room);
+        #[expect(clippy::cast_possible_truncation, reason = "at most `room`")]
+        let count = ((self.carve_bytes.get() / bytes).clamp(1, room as usize)) as u32;
         let segment = segment_of_page(page);
         let start = segment.first_of_page(page) * SLICE_BYTES;
         let mut chain = ptr::null_mut();
@@ -303,11 +314,9 @@ impl Heap {
         let (segment, first, _) = self.take_run(page_slices(class), 1)?;
         let page = segment.page(first);
         page.begin(class);
-        #[expect(clippy::cast_possible_truncation, reason = "below 80")]
         segment
             .inbox(first)
-            .class
-            .store(class as u8, Ordering::Relaxed);
+            .set_content(Use::page(class), page_slices(class));
         self.enter_queue(page);
         Some(page)
     }
@@ -410,7 +419,7 @@ impl Heap {
     fn enter_queue(&self, page: &Page) {
         debug_assert!(!page.queued.get(), "P3");
         page.queued.set(true);
-        let next = self.queues[usize::from(page.class.get())].replace(page);
+        let next = self.queues[page.class()].replace(page);
         page.next.set(next);
         page.previous.set(ptr::null());
         if !next.is_null() {
@@ -424,7 +433,7 @@ impl Heap {
         page.queued.set(false);
         let (previous, next) = (page.previous.get(), page.next.get());
         if previous.is_null() {
-            self.queues[usize::from(page.class.get())].set(next);
+            self.queues[page.class()].set(next);
         } else {
             // SAFETY: pages in a queue are this heap's.
             unsafe { &*previous }.next.set(next);
@@ -441,7 +450,7 @@ impl Heap {
     fn flush_half(&self, class: usize) {
         let bin = self.bin(class);
         if !bin.has_begun() {
-            bin.begin(class);
+            bin.begin(class, self.cache_bytes.get());
             return;
         }
         self.send_all();
@@ -457,7 +466,7 @@ impl Heap {
             let next = unsafe { (*block).next };
             let (segment, first) = self.place_of(block);
             let page = segment.page(first);
-            debug_assert_eq!(usize::from(page.class.get()), class);
+            debug_assert_eq!(page.class(), class);
             // SAFETY: the block is of the page, counted as used, and in no other place (H2).
             unsafe { page.take_back(block) };
             self.after_taking_back(segment, first);
@@ -494,7 +503,7 @@ impl Heap {
             return;
         }
         self.leave_queue(page);
-        self.give_back_run(segment, first, usize::from(page.slices.get()));
+        self.give_back_run(segment, first, segment.run_slices(first));
     }
 
     /// Takes in what other threads freed. The first chain of `wanted` goes into its bin, if that
@@ -526,13 +535,14 @@ impl Heap {
         let (offset, count) = unpack(inbox.chain.swap(0, Ordering::AcqRel));
         debug_assert!(count > 0, "P4");
         let chain = segment.at(offset).cast::<Block>();
-        let class = usize::from(page.class.get());
-        if class >= SizeClass::COUNT {
-            debug_assert_eq!(count, 1);
-            page.used.set(0);
-            self.give_back_run(segment, first, usize::from(page.slices.get()));
-            return;
+        if self.core().is_checked() {
+            settle(segment, chain);
         }
+        let Some(class) = inbox.content().class() else {
+            debug_assert_eq!(count, 1);
+            self.free_run(segment, first);
+            return;
+        };
         if wanted == Some(class) && self.bin(class).is_empty() {
             // SAFETY: blocks of a page of the class, which has counted them as used all the time.
             unsafe { self.bin(class).fill(chain, count) };
@@ -561,7 +571,7 @@ impl Heap {
         for class in 0..SizeClass::COUNT {
             let bin = self.bin(class);
             self.give_home(bin.split(0), class);
-            bin.narrow(class);
+            bin.narrow(class, self.cache_bytes.get());
             self.retire_last(class);
         }
         let spare = self.spare.replace(ptr::null());
@@ -582,12 +592,29 @@ impl Heap {
         if page.used.get() == 0 {
             let segment = segment_of_page(page);
             self.leave_queue(page);
-            self.give_back_run(
-                segment,
-                segment.first_of_page(page),
-                usize::from(page.slices.get()),
-            );
+            let first = segment.first_of_page(page);
+            self.give_back_run(segment, first, segment.run_slices(first));
         }
+    }
+
+    /// The blocks in the bins, and their bytes.
+    pub(crate) fn cached(&self) -> (usize, usize) {
+        let bins = self.bins.iter().enumerate();
+        bins.fold((0, 0), |(blocks, bytes), (class, bin)| {
+            let len = bin.len() as usize;
+            (blocks + len, bytes + len * block_bytes(class))
+        })
+    }
+
+    /// The bytes of blocks that were freed for others and not sent yet.
+    pub(crate) fn staged_bytes(&self) -> usize {
+        self.remote.bytes()
+    }
+
+    /// Sets what the bins may come to hold, and how much a refill cuts.
+    pub(crate) fn configure(&self, config: &ArenaConfig) {
+        self.carve_bytes.set(config.refill_target_bytes);
+        self.cache_bytes.set(config.local_cache_target_bytes);
     }
 
     /// Whether every cache of the heap is empty.
@@ -599,6 +626,28 @@ impl Heap {
 fn segment_of_page<'a>(page: &Page) -> &'a Segment {
     // SAFETY: a page lies in the header of a live segment.
     unsafe { Segment::of(crate::geometry::segment_address(ptr::from_ref(page).addr())) }
+}
+
+/// Marks the blocks of a chain from other threads free.
+fn settle(segment: &Segment, chain: *mut Block) {
+    let mut block = chain;
+    while !block.is_null() {
+        segment.bits().take_remote(block.addr());
+        // SAFETY: the chain's blocks are the page's, and were given up by who freed them.
+        block = unsafe { (*block).next };
+    }
+}
+
+/// Sends one block to the owner of its page, where there is no heap to gather more.
+///
+/// # Safety
+///
+/// The block is one that the inbox's page handed out, and the caller's to give up.
+pub(crate) unsafe fn send_one(inbox: &Inbox, block: *mut Block) {
+    let gathered = RemoteCache::new();
+    // SAFETY: the caller's promise.
+    let _first_of_its_page = unsafe { gathered.stage(inbox, block, 1) };
+    gathered.take_all(send);
 }
 
 /// Sends a chain to the owner of its page.

@@ -3,19 +3,33 @@
 
 extern crate alloc;
 
+mod arena;
 mod bin;
+mod block_bits;
+mod cache;
+mod check;
+mod config;
 mod core_state;
+mod error;
 mod geometry;
+mod global;
 mod heap;
+mod misuse;
+mod ops;
 mod page;
+mod profile;
+mod reciprocal;
 mod remote_cache;
 mod reservation;
 mod segment;
 mod segment_map;
 mod source;
-mod global;
-mod profile;
 mod thread;
 
+pub use arena::{Arena, ArenaStats, CachedArena};
+pub use cache::{ThreadCache, ThreadCacheStats};
+pub use config::ArenaConfig;
+pub use drystone_core::{Checked, Fast};
+pub use error::{ArenaError, FreeError};
 pub use global::GlobalArena;
-pub use profile::{Fast, Profile};
+pub use profile::Profile;

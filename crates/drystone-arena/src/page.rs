@@ -18,7 +18,8 @@
 use core::cell::Cell;
 use core::ptr;
 
-use drystone_sync::atomic::{AtomicPtr, AtomicU8, AtomicU64};
+use drystone_core::SizeClass;
+use drystone_sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, Ordering};
 
 use crate::geometry::{SLICE_BYTES, block_bytes, page_slices};
 
@@ -28,10 +29,47 @@ pub(crate) struct Block {
     pub(crate) next: *mut Block,
 }
 
-/// The class of a page that is one block: a run of slices.
-pub(crate) const RUN: u8 = u8::MAX;
-/// The class of slices that are no page.
-pub(crate) const NO_PAGE: u8 = u8::MAX - 1;
+/// What a run of slices is, in a byte: nothing, one block, or a page of a class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Use(u8);
+
+impl Use {
+    /// No run begins here. Zero bytes say so.
+    pub(crate) const NONE: Self = Self(0);
+    /// The run is one block.
+    pub(crate) const BLOCK: Self = Self(u8::MAX);
+
+    /// The run is a page of this class.
+    #[inline(always)]
+    pub(crate) const fn page(class: usize) -> Self {
+        debug_assert!(class < SizeClass::COUNT);
+        #[expect(clippy::cast_possible_truncation, reason = "below 80")]
+        Self(class as u8 + 1)
+    }
+
+    /// The class, if the run is a page.
+    #[inline(always)]
+    pub(crate) const fn class(self) -> Option<usize> {
+        if 0 < self.0 && self.0 <= SizeClass::COUNT as u8 {
+            Some(self.0 as usize - 1)
+        } else {
+            None
+        }
+    }
+
+    #[inline]
+    pub(crate) const fn is_block(self) -> bool {
+        self.0 == Self::BLOCK.0
+    }
+
+    pub(crate) const fn to_byte(self) -> u8 {
+        self.0
+    }
+
+    pub(crate) const fn from_byte(byte: u8) -> Self {
+        Self(byte)
+    }
+}
 
 /// What the owner of a page knows of it. Only the owner reads or writes it.
 #[derive(Debug)]
@@ -47,9 +85,8 @@ pub(crate) struct Page {
     pub(crate) carved: Cell<u32>,
     /// Blocks that fit.
     pub(crate) capacity: Cell<u32>,
-    /// The class index, `RUN` or `NO_PAGE`.
-    pub(crate) class: Cell<u8>,
-    pub(crate) slices: Cell<u8>,
+    /// The class, while it is a page.
+    class: Cell<u8>,
     pub(crate) queued: Cell<bool>,
 }
 
@@ -63,24 +100,23 @@ impl Page {
         #[expect(clippy::cast_possible_truncation, reason = "at most 8192 blocks")]
         self.capacity
             .set((slices * SLICE_BYTES / block_bytes(class)) as u32);
-        #[expect(clippy::cast_possible_truncation, reason = "below 80, and at most 8")]
-        {
-            self.class.set(class as u8);
-            self.slices.set(slices as u8);
-        }
+        #[expect(clippy::cast_possible_truncation, reason = "below 80")]
+        self.class.set(class as u8);
         self.queued.set(false);
     }
 
     /// Makes this a run that is one block, which is handed out at once.
-    pub(crate) fn begin_run(&self, slices: usize) {
+    pub(crate) fn begin_run(&self) {
         self.free.set(ptr::null_mut());
         self.used.set(1);
         self.carved.set(1);
         self.capacity.set(1);
-        self.class.set(RUN);
-        #[expect(clippy::cast_possible_truncation, reason = "at most 32")]
-        self.slices.set(slices as u8);
         self.queued.set(false);
+    }
+
+    /// The class of the page.
+    pub(crate) fn class(&self) -> usize {
+        usize::from(self.class.get())
     }
 
     /// Whether nothing can be taken from it.
@@ -122,8 +158,28 @@ pub(crate) struct Inbox {
     /// The next inbox of the pending list. Written by the thread that found the chain empty, and read by
     /// the owner, which has taken the list then.
     pub(crate) next: AtomicPtr<Inbox>,
-    /// The page's class, for threads that may not read the page.
-    pub(crate) class: AtomicU8,
+    /// What the run is, and of how many slices, for threads that may not read the page.
+    content: AtomicU8,
+    slices: AtomicU8,
+}
+
+impl Inbox {
+    #[inline(always)]
+    pub(crate) fn content(&self) -> Use {
+        // Relaxed: who has a block of the run got it after this was stored.
+        Use::from_byte(self.content.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_content(&self, content: Use, slices: usize) {
+        #[expect(clippy::cast_possible_truncation, reason = "at most 32")]
+        self.slices.store(slices as u8, Ordering::Relaxed);
+        self.content.store(content.to_byte(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn slices(&self) -> usize {
+        // Relaxed: as `content`.
+        usize::from(self.slices.load(Ordering::Relaxed))
+    }
 }
 
 /// The chain word: `count` blocks from the one at `offset`.

@@ -2,16 +2,22 @@
 
 use core::cell::Cell;
 
+use drystone_core::{Checked, Fast};
+
+use crate::block_bits::BITS_SLICES;
+use crate::config::ArenaConfig;
 use crate::core_state::Core;
 use crate::source::Source;
 use crate::thread::ThreadHeap;
 
-/// No checks but in debug builds.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Fast;
-
 /// A profile of an arena: which misuse it finds, and at what cost.
-pub trait Profile: 'static {
+///
+/// [`Fast`] and [`Checked`].
+pub trait Profile: Sealed + 'static {
+    #[doc(hidden)]
+    const CHECKED: bool;
+    #[doc(hidden)]
+    const HEADER_SLICES: usize = if Self::CHECKED { 1 + BITS_SLICES } else { 1 };
     #[doc(hidden)]
     fn core() -> &'static Core;
     #[doc(hidden)]
@@ -21,11 +27,15 @@ pub trait Profile: 'static {
 }
 
 macro_rules! process_arena {
-    ($profile:ty, $module:ident, $header_slices:expr) => {
+    ($profile:ty, $module:ident, checked: $checked:expr) => {
         mod $module {
             use super::*;
 
-            pub(super) static CORE: Core = Core::new(Source::Os, $header_slices, usize::MAX);
+            pub(super) static CORE: Core = Core::new(
+                Source::Os,
+                <$profile as Profile>::HEADER_SLICES,
+                ArenaConfig::new(),
+            );
 
             std::thread_local! {
                 pub(super) static THREAD: ThreadHeap = const { ThreadHeap::new() };
@@ -45,7 +55,11 @@ macro_rules! process_arena {
             }
         }
 
+        impl Sealed for $profile {}
+
         impl Profile for $profile {
+            const CHECKED: bool = $checked;
+
             #[inline(always)]
             fn core() -> &'static Core {
                 &$module::CORE
@@ -63,4 +77,11 @@ macro_rules! process_arena {
     };
 }
 
-process_arena!(Fast, fast, 1);
+process_arena!(Fast, fast, checked: false);
+process_arena!(Checked, checked, checked: true);
+
+use sealed::Sealed;
+
+mod sealed {
+    pub trait Sealed {}
+}

@@ -122,6 +122,11 @@ impl RemoteCache {
         }
     }
 
+    /// The bytes of all chains.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.get()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.bytes.get() == 0
     }

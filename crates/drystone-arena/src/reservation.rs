@@ -4,6 +4,9 @@ use core::cell::{Cell, UnsafeCell};
 use core::mem::MaybeUninit;
 use core::ptr;
 
+use drystone_sync::atomic::{AtomicBool, Ordering};
+
+use crate::core_state::Core;
 use crate::segment::Segment;
 use crate::source::Range;
 
@@ -14,6 +17,11 @@ use crate::source::Range;
 #[derive(Debug)]
 pub(crate) struct Reservation {
     first: Cell<*const Segment>,
+    /// The arena.
+    core: Cell<*const Core>,
+    /// Neighbours in the arena's list of ranges; in the first one.
+    pub(crate) next: Cell<*const Segment>,
+    pub(crate) previous: Cell<*const Segment>,
     /// How many segments the range has; in the first one.
     pub(crate) segments: Cell<usize>,
     /// How many of them are idle; in the first one.
@@ -24,12 +32,15 @@ pub(crate) struct Reservation {
     pub(crate) huge_bytes: Cell<usize>,
     /// Where that block begins.
     pub(crate) huge_start: Cell<*mut u8>,
+    /// Somebody has that block.
+    huge_live: AtomicBool,
     range: UnsafeCell<MaybeUninit<Range>>,
 }
 
 impl Reservation {
     /// Makes this the record of a range of so many segments.
-    pub(crate) fn begin(&self, own: &Segment, range: Range, segments: usize) {
+    pub(crate) fn begin(&self, core: &Core, own: &Segment, range: Range, segments: usize) {
+        self.core.set(core);
         self.first.set(own);
         self.segments.set(segments);
         // SAFETY: nobody else has the header yet.
@@ -38,7 +49,14 @@ impl Reservation {
 
     /// Makes this the record of a further segment of a range.
     pub(crate) fn join(&self, first: &Segment) {
+        self.core.set(first.reservation.core());
         self.first.set(first);
+    }
+
+    /// The arena that has the segment.
+    #[inline]
+    pub(crate) fn core(&self) -> *const Core {
+        self.core.get()
     }
 
     /// The segment whose header holds the range.
@@ -70,6 +88,17 @@ impl Reservation {
         let range = unsafe { &*range };
         // SAFETY: R1; the caller promises that this is the only time.
         unsafe { range.assume_init_read() }
+    }
+
+    /// The huge block is handed out.
+    pub(crate) fn set_huge_live(&self) {
+        self.huge_live.store(true, Ordering::Relaxed);
+    }
+
+    /// The huge block is taken back. Whether somebody had it.
+    pub(crate) fn set_huge_free(&self) -> bool {
+        // Relaxed: of two threads that free the block, one gets a yes.
+        self.huge_live.swap(false, Ordering::Relaxed)
     }
 
     pub(crate) fn is_home(&self) -> bool {

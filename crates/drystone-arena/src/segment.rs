@@ -4,8 +4,8 @@
 //!
 //! ```text
 //!  slice 0: owner lines | inboxes | pages | first slice of each | slices free | record | a heap
-//!  slice 1: under `Checked`, which granules begin a live block, and which were freed from afar
-//!  slices 2 (1) .. 63: runs, each a page of blocks or one large block
+//!  slices 1, 2: under a checked profile, which blocks are live
+//!  slices 3 (1) .. 63: runs, each a page of blocks or one large block
 //! ```
 //!
 //! # Invariants
@@ -22,11 +22,12 @@
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
 
-use drystone_sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, Ordering};
+use drystone_sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 
+use crate::block_bits::BlockBits;
 use crate::geometry::{SEGMENT_BYTES, SLICE_BYTES, SLICES, run_mask, segment_number, slice_index};
 use crate::heap::Heap;
-use crate::page::{Inbox, NO_PAGE, Page};
+use crate::page::{Inbox, Page, Use};
 use crate::reservation::Reservation;
 use crate::segment_map;
 
@@ -65,17 +66,6 @@ pub(crate) struct Segment {
 }
 
 const _: () = assert!(size_of::<Segment>() <= SLICE_BYTES);
-
-/// Under `Checked`: a bit for each 16 bytes of the segment.
-#[repr(C)]
-pub(crate) struct BlockBits {
-    /// A live block begins here. Only the owner writes it.
-    pub(crate) live: [[AtomicU64; SLICES]; SLICES],
-    /// Another thread freed the block that begins here, and the owner has not taken it back yet.
-    pub(crate) remote: [[AtomicU64; SLICES]; SLICES],
-}
-
-const _: () = assert!(size_of::<BlockBits>() == SLICE_BYTES);
 
 impl Segment {
     /// The header of the segment that the block lies in.
@@ -156,7 +146,7 @@ impl Segment {
     /// The block bits, which exist under a checked profile only.
     #[inline(always)]
     pub(crate) fn bits(&self) -> &BlockBits {
-        // SAFETY: the second slice is in no run under a checked profile, and zero bytes are bits.
+        // SAFETY: these slices are in no run under a checked profile, and zero bytes are bits.
         unsafe { &*self.at(SLICE_BYTES).cast::<BlockBits>() }
     }
 
@@ -166,14 +156,23 @@ impl Segment {
         self.usable.set(usable);
         self.free.set(usable);
         self.fresh.set(if zeroed { usable } else { 0 });
-        for page in &self.pages {
-            page.class.set(NO_PAGE);
-        }
     }
 
     /// Whether no slice is in a run.
     pub(crate) fn is_idle(&self) -> bool {
         self.free.get() == self.usable.get()
+    }
+
+    /// Whether blocks may lie at the address: not in the header.
+    #[inline]
+    pub(crate) fn may_hold_blocks(&self, address: usize) -> bool {
+        self.usable.get() >> slice_index(address) & 1 != 0
+    }
+
+    /// The slices of a run.
+    #[inline]
+    pub(crate) fn run_slices(&self, first: usize) -> usize {
+        self.inboxes[first].slices()
     }
 
     pub(crate) fn has_free_slices(&self) -> bool {
@@ -242,7 +241,7 @@ impl Segment {
     pub(crate) fn give_back_run(&self, first: usize, slices: usize) {
         let mask = run_mask(slices) << first;
         debug_assert_eq!(self.free.get() & mask, 0, "S2");
-        self.pages[first].class.set(NO_PAGE);
+        self.inboxes[first].set_content(Use::NONE, 0);
         self.free.set(self.free.get() | mask);
     }
 
@@ -275,7 +274,11 @@ const fn run_starts(free: u64, slices: usize) -> u64 {
     let mut starts = free;
     let mut have = 1;
     while have < slices {
-        let step = if have * 2 <= slices { have } else { slices - have };
+        let step = if have * 2 <= slices {
+            have
+        } else {
+            slices - have
+        };
         starts &= starts >> step;
         have += step;
     }

@@ -54,8 +54,7 @@ struct Leaf {
     bases: [AtomicPtr<u8>; LEAF_LEN],
 }
 
-static ROOT: [AtomicPtr<Leaf>; ROOT_LEN] =
-    [const { AtomicPtr::new(ptr::null_mut()) }; ROOT_LEN];
+static ROOT: [AtomicPtr<Leaf>; ROOT_LEN] = [const { AtomicPtr::new(ptr::null_mut()) }; ROOT_LEN];
 
 /// The base of the segment at this address, if there is one; any address is allowed.
 #[inline]

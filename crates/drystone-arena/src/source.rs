@@ -137,4 +137,3 @@ impl fmt::Debug for Range {
         write!(f, "Range({:p})", self.base())
     }
 }
-

@@ -15,17 +15,44 @@ fn collections_grow_and_shrink() {
     let mut tree = BTreeMap::new();
     for i in 0..if cfg!(miri) { 50u64 } else { 50_000 } {
         map.insert(i, format!("value {i}"));
-        tree.insert(i.wrapping_mul(0x9e37_79b9_7f4a_7c15), vec![i; (i % 97) as usize]);
+        tree.insert(
+            i.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+            vec![i; (i % 97) as usize],
+        );
     }
     map.retain(|key, value| key % 3 == 0 && value.len() > 3);
-    assert!(map.iter().all(|(key, value)| *value == format!("value {key}")));
-    assert!(tree.values().all(|list| list.iter().all(|i| list.len() == (i % 97) as usize)));
+    assert!(
+        map.iter()
+            .all(|(key, value)| *value == format!("value {key}"))
+    );
+    assert!(
+        tree.values()
+            .all(|list| list.iter().all(|i| list.len() == (i % 97) as usize))
+    );
 }
 
 #[test]
 fn every_size_and_alignment_has_its_own_bytes() {
     use std::alloc::{GlobalAlloc, Layout};
-    let sizes = [1, 7, 8, 9, 24, 100, 129, 1000, 4097, 8192, 8193, 70_000, 131_072, 131_073, 1 << 20, (2 << 20) + 1, 5 << 20];
+    let sizes = [
+        1,
+        7,
+        8,
+        9,
+        24,
+        100,
+        129,
+        1000,
+        4097,
+        8192,
+        8193,
+        70_000,
+        131_072,
+        131_073,
+        1 << 20,
+        (2 << 20) + 1,
+        5 << 20,
+    ];
     let mut live = Vec::new();
     for align_log2 in 0..if cfg!(miri) { 17 } else { 24 } {
         for size in sizes {
@@ -77,7 +104,11 @@ fn threads_come_and_go_and_leave_blocks() {
     for i in 0..if cfg!(miri) { 4 } else { 500 } {
         left.push(thread::spawn(move || vec![i; 1000]).join().unwrap());
     }
-    assert!(left.iter().enumerate().all(|(i, list)| list.iter().all(|x| *x == i)));
+    assert!(
+        left.iter()
+            .enumerate()
+            .all(|(i, list)| list.iter().all(|x| *x == i))
+    );
 }
 
 #[test]

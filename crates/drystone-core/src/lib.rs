@@ -48,6 +48,7 @@ mod nonzero_layout;
 mod os;
 #[cfg(doctest)]
 mod pins;
+mod profile;
 mod promise;
 mod protection;
 mod range;
@@ -68,6 +69,7 @@ pub use heap::{HeapSegment, HeapSource};
 pub use inspect::{BlockInfo, Corruption, Inspect, Misuse, MisusePolicy, Report};
 pub use nonzero_layout::NonZeroLayout;
 pub use os::{Advice, OsBacked, OsError, Protection};
+pub use profile::Fast;
 pub use promise::{Owns, Reset, StableAddress};
 #[cfg(feature = "siphash")]
 pub use protection::SipHashMac;

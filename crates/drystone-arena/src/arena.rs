@@ -1,0 +1,279 @@
+//! [`Arena`]: an arena of one's own, with caches of the caller's.
+
+use core::fmt;
+use core::marker::PhantomData;
+use core::ptr::{self, NonNull};
+
+use alloc::sync::Arc;
+
+use drystone_core::{
+    AllocError, Allocator, Checked, Deallocator, NonZeroLayout, SegmentSource, StableAddress,
+};
+
+use crate::cache::{BindError, ThreadCache};
+use crate::check::find;
+use crate::config::ArenaConfig;
+use crate::core_state::Core;
+use crate::error::{ArenaError, FreeError};
+use crate::geometry::usable_bytes;
+use crate::heap::Heap;
+use crate::ops;
+use crate::profile::Profile;
+use crate::source::Source;
+
+/// A general-purpose allocator whose threads bring their own caches.
+///
+/// Any thread may allocate and free with a [`ThreadCache`] of its own, each block on any thread.
+/// The profile `P` says which misuse is found: [`Checked`] finds foreign, misaligned and free
+/// blocks and wrong sizes with certainty, [`Fast`](drystone_core::Fast) finds foreign and
+/// misaligned pointers and wrong sizes.
+///
+/// The memory lives until the arena and every cache that is bound to it are gone.
+pub struct Arena<P = Checked> {
+    core: Arc<Core>,
+    align: usize,
+    profile: PhantomData<fn() -> P>,
+}
+
+impl Arena {
+    /// An arena over memory of the operating system, which it takes as it needs it.
+    ///
+    /// # Errors
+    ///
+    /// [`ArenaError::InvalidConfig`].
+    pub fn new(config: ArenaConfig) -> Result<Self, ArenaError> {
+        Self::with_profile(config)
+    }
+
+    /// An arena over segments of 4 MiB from a source of the caller's. A block above 2 MiB takes a
+    /// segment of its own, 64 KiB larger than itself.
+    ///
+    /// # Errors
+    ///
+    /// [`ArenaError::InvalidConfig`].
+    pub fn with_source<S>(config: ArenaConfig, source: S) -> Result<Self, ArenaError>
+    where
+        S: SegmentSource + Send + Sync + 'static,
+        S::Segment: Send + 'static,
+    {
+        Self::over(config, Source::of_user(source))
+    }
+}
+
+impl<P: Profile> Arena<P> {
+    /// As [`new`](Arena::new), of the profile `P`.
+    ///
+    /// # Errors
+    ///
+    /// [`ArenaError::InvalidConfig`].
+    pub fn with_profile(config: ArenaConfig) -> Result<Self, ArenaError> {
+        Self::over(config, Source::Os)
+    }
+
+    fn over(config: ArenaConfig, source: Source) -> Result<Self, ArenaError> {
+        config.validate()?;
+        Ok(Self {
+            core: Arc::new(Core::new(source, P::HEADER_SLICES, config)),
+            align: config.alignment,
+            profile: PhantomData,
+        })
+    }
+
+    /// The layout that is really served: at the alignment of the arena, if that is more.
+    #[inline]
+    fn raised(&self, layout: NonZeroLayout) -> Option<NonZeroLayout> {
+        if self.align <= layout.align().get() {
+            return Some(layout);
+        }
+        NonZeroLayout::from_size_align(layout.size().get(), self.align).ok()
+    }
+
+    fn out_of_memory(&self, layout: NonZeroLayout) -> ArenaError {
+        ArenaError::OutOfMemory {
+            requested: layout.size().get(),
+            remaining: self.core.remaining(),
+        }
+    }
+
+    /// A block of at least `layout.size()` bytes. All of the slice is the caller's.
+    ///
+    /// # Errors
+    ///
+    /// - [`ArenaError::OutOfMemory`];
+    /// - [`ArenaError::WrongArena`] if the cache is bound to another arena and is not empty.
+    pub fn allocate_with_cache(
+        &self,
+        cache: &mut ThreadCache,
+        layout: NonZeroLayout,
+    ) -> Result<NonNull<[u8]>, ArenaError> {
+        let refused = || self.out_of_memory(layout);
+        let raised = self.raised(layout).ok_or_else(refused)?;
+        let heap = cache.heap_of(&self.core).map_err(|error| match error {
+            BindError::WrongArena => ArenaError::WrongArena,
+            BindError::OutOfMemory => refused(),
+        })?;
+        // SAFETY: the cache has the heap, and the arena is of this profile.
+        let fresh = unsafe { ops::allocate::<P>(&self.core, heap, raised) }.ok_or_else(refused)?;
+        Ok(NonNull::slice_from_raw_parts(
+            fresh.block,
+            usable_bytes(raised),
+        ))
+    }
+
+    /// Takes back a block, of whatever cache it came from.
+    ///
+    /// # Errors
+    ///
+    /// [`FreeError`], as far as the profile finds out; nothing has changed then.
+    ///
+    /// # Safety
+    ///
+    /// Nobody uses the block any more. What the profile does not find out is the caller's duty: the
+    /// block is live, and `layout` fits it.
+    pub unsafe fn deallocate_with_cache(
+        &self,
+        cache: &mut ThreadCache,
+        ptr: NonNull<u8>,
+        layout: NonZeroLayout,
+    ) -> Result<(), FreeError> {
+        let raised = self.raised(layout);
+        let heap = cache.heap_of(&self.core).map_err(|error| match error {
+            BindError::WrongArena => FreeError::WrongArena,
+            BindError::OutOfMemory => FreeError::OutOfMemory,
+        })?;
+        // SAFETY: the cache has the heap, and the arena is of this profile; the rest is the
+        // caller's promise.
+        unsafe { ops::free::<P>(&self.core, Some(heap), ptr.addr().get(), raised) }
+    }
+
+    /// Gives everything back that the cache keeps: blocks of other caches to those, blocks of its
+    /// own to their pages, and pages of which nothing is in use to the arena.
+    ///
+    /// # Errors
+    ///
+    /// [`ArenaError::WrongArena`] if the cache is bound to another arena and is not empty.
+    pub fn drain_thread_cache(&self, cache: &mut ThreadCache) -> Result<(), ArenaError> {
+        cache.drain(&self.core)
+    }
+
+    /// The arena and a cache as one [`Allocator`], which wrappers stack on.
+    ///
+    /// A cache that cannot be bound, because it is another arena's and not empty or because there is
+    /// no memory, gives no blocks; freeing works all the same.
+    pub fn bind<'a>(&'a self, cache: &'a mut ThreadCache) -> CachedArena<'a, P> {
+        CachedArena {
+            arena: self,
+            heap: cache.heap_of(&self.core).ok(),
+        }
+    }
+
+    /// What the arena holds.
+    #[must_use]
+    pub fn stats(&self) -> ArenaStats {
+        ArenaStats {
+            limit_bytes: self.core.limit(),
+            in_pages_bytes: self.core.charged_bytes(),
+            remaining_bytes: self.core.remaining(),
+            mapped_bytes: self.core.mapped_bytes(),
+        }
+    }
+
+    /// The arena that has a live block at this address, and the bytes of that block.
+    ///
+    /// # Errors
+    ///
+    /// [`FreeError`]: why freeing the block here would be wrong.
+    pub fn block_bytes(&self, ptr: NonNull<u8>) -> Result<usize, FreeError> {
+        find(&self.core, ptr.addr().get(), P::CHECKED).map(|place| place.kind.bytes())
+    }
+}
+
+impl<P> fmt::Debug for Arena<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Arena")
+            .field("limit_bytes", &self.core.limit())
+            .field("mapped_bytes", &self.core.mapped_bytes())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What an [`Arena`] holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ArenaStats {
+    /// The most bytes of pages and large blocks; `usize::MAX` without a limit.
+    pub limit_bytes: usize,
+    /// The bytes of pages and large blocks.
+    pub in_pages_bytes: usize,
+    /// What the limit leaves.
+    pub remaining_bytes: usize,
+    /// The bytes taken from the source, headers included.
+    pub mapped_bytes: usize,
+}
+
+/// An [`Arena`] and a [`ThreadCache`] as one allocator.
+///
+/// What the profile finds wrong about a block that is freed ends the process with one line.
+pub struct CachedArena<'a, P = Checked> {
+    arena: &'a Arena<P>,
+    heap: Option<&'a Heap>,
+}
+
+// SAFETY: `free` uses the pointer for its address, never unwinds, and the block's next use comes after.
+unsafe impl<P: Profile> Deallocator for CachedArena<'_, P> {
+    #[inline]
+    unsafe fn deallocate(&self, ptr: NonNull<u8>, layout: NonZeroLayout) {
+        let raised = self.arena.raised(layout);
+        // SAFETY: the bound cache has the heap; the rest is the caller's promise.
+        let answer =
+            unsafe { ops::free::<P>(&self.arena.core, self.heap, ptr.addr().get(), raised) };
+        if let Err(error) = answer {
+            crate::misuse::abort(error, ptr.addr().get());
+        }
+    }
+}
+
+// SAFETY: blocks are the arena's, of the size and alignment asked for, live until they are freed:
+// the cache that is borrowed keeps the arena's memory.
+unsafe impl<P: Profile> Allocator for CachedArena<'_, P> {
+    #[inline]
+    fn allocate(&self, layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
+        let raised = self.arena.raised(layout).ok_or(AllocError)?;
+        // SAFETY: the bound cache has the heap.
+        let fresh =
+            unsafe { ops::allocate::<P>(&self.arena.core, self.heap.ok_or(AllocError)?, raised) };
+        let block = fresh.ok_or(AllocError)?.block;
+        Ok(NonNull::slice_from_raw_parts(block, usable_bytes(raised)))
+    }
+
+    fn allocate_zeroed(&self, layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
+        let raised = self.arena.raised(layout).ok_or(AllocError)?;
+        // SAFETY: the bound cache has the heap.
+        let fresh =
+            unsafe { ops::allocate::<P>(&self.arena.core, self.heap.ok_or(AllocError)?, raised) };
+        let fresh = fresh.ok_or(AllocError)?;
+        let bytes = usable_bytes(raised);
+        if !fresh.zeroed {
+            // SAFETY: the block has so many bytes.
+            unsafe { ptr::write_bytes(fresh.block.as_ptr(), 0, bytes) };
+        }
+        Ok(NonNull::slice_from_raw_parts(fresh.block, bytes))
+    }
+
+    unsafe fn usable_size(&self, _: NonNull<u8>, layout: NonZeroLayout) -> Option<usize> {
+        self.arena.raised(layout).map(usable_bytes)
+    }
+
+    fn capacity_bytes(&self) -> Option<usize> {
+        Some(self.arena.core.limit()).filter(|limit| *limit != usize::MAX)
+    }
+}
+
+// SAFETY: blocks lie in memory of the arena, wherever the handle is.
+unsafe impl<P: Profile> StableAddress for CachedArena<'_, P> {}
+
+impl<P> fmt::Debug for CachedArena<'_, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("CachedArena").field(self.arena).finish()
+    }
+}

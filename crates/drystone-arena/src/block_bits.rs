@@ -1,0 +1,87 @@
+//! [`BlockBits`]: under a checked profile, which blocks of a segment are live.
+//!
+//! A bit stands for 8 bytes of the segment, so no two blocks begin at the same bit. It lies in the
+//! second and third slice of the segment: out of the reach of a block that is written past its end.
+//!
+//! # Threads
+//!
+//! `live` is written by the segment's owner only, by plain loads and stores. A thread that frees a
+//! block of another heap sets the block's bit in `remote` by one atomic operation: whoever finds it set
+//! has freed the block a second time. The owner clears both when it takes the block in.
+
+use drystone_sync::atomic::{AtomicUsize, Ordering};
+
+use crate::geometry::{SEGMENT_BYTES, SLICE_BYTES};
+
+const WORD_BITS: usize = usize::BITS as usize;
+const GRANULE_BYTES: usize = 8;
+const WORDS: usize = SEGMENT_BYTES / GRANULE_BYTES / WORD_BITS;
+
+/// The slices that the bits take.
+pub(crate) const BITS_SLICES: usize = size_of::<BlockBits>() / SLICE_BYTES;
+
+const _: () = assert!(size_of::<BlockBits>() == BITS_SLICES * SLICE_BYTES);
+
+/// The state bits of a segment. Zero bytes say that no block is live.
+#[repr(C)]
+pub(crate) struct BlockBits {
+    live: [AtomicUsize; WORDS],
+    remote: [AtomicUsize; WORDS],
+}
+
+/// Where the bit of a block is.
+#[inline(always)]
+const fn place(address: usize) -> (usize, usize) {
+    let granule = address % SEGMENT_BYTES / GRANULE_BYTES;
+    (granule / WORD_BITS, 1 << (granule % WORD_BITS))
+}
+
+impl BlockBits {
+    /// Whether a live block begins at the address, one that no other thread has freed.
+    #[inline(always)]
+    pub(crate) fn is_live(&self, address: usize) -> bool {
+        let (word, bit) = place(address);
+        // Relaxed: who asks about a block it has asks after the bit was set.
+        self.live[word].load(Ordering::Relaxed) & bit != 0
+            && self.remote[word].load(Ordering::Relaxed) & bit == 0
+    }
+
+    /// Whether a live block begins at the address, whoever has freed it.
+    #[inline(always)]
+    pub(crate) fn is_out(&self, address: usize) -> bool {
+        let (word, bit) = place(address);
+        self.live[word].load(Ordering::Relaxed) & bit != 0
+    }
+
+    /// Owner only: the block at the address is handed out. Whether it was free.
+    #[inline(always)]
+    pub(crate) fn set_live(&self, address: usize) -> bool {
+        let (word, bit) = place(address);
+        let bits = self.live[word].load(Ordering::Relaxed);
+        // A plain store: nobody else writes the word.
+        self.live[word].store(bits | bit, Ordering::Relaxed);
+        bits & bit == 0
+    }
+
+    /// Owner only: the block at the address is free.
+    #[inline(always)]
+    pub(crate) fn set_free(&self, address: usize) {
+        let (word, bit) = place(address);
+        let bits = self.live[word].load(Ordering::Relaxed);
+        self.live[word].store(bits & !bit, Ordering::Relaxed);
+    }
+
+    /// Another thread frees the block. Whether it is the first to do so.
+    pub(crate) fn set_remote(&self, address: usize) -> bool {
+        let (word, bit) = place(address);
+        // Relaxed: only one of two threads gets a yes, and the chain carries the block over.
+        self.remote[word].fetch_or(bit, Ordering::Relaxed) & bit == 0
+    }
+
+    /// Owner only: takes in a block that another thread freed.
+    pub(crate) fn take_remote(&self, address: usize) {
+        let (word, bit) = place(address);
+        self.set_free(address);
+        self.remote[word].fetch_and(!bit, Ordering::Relaxed);
+    }
+}

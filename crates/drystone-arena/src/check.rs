@@ -1,0 +1,99 @@
+//! What an address is: a live block of an arena, or why it is not one.
+
+use core::ptr;
+
+use drystone_core::NonZeroLayout;
+
+use crate::core_state::Core;
+use crate::error::FreeError;
+use crate::geometry::{Kind, SLICE_BYTES, block_bytes, segment_address};
+use crate::reciprocal::is_multiple;
+use crate::segment::Segment;
+use crate::segment_map;
+
+/// The place of a block.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) segment: &'a Segment,
+    /// The first slice of its run; 0 for a huge block.
+    pub(crate) first: usize,
+    pub(crate) kind: PlaceKind,
+}
+
+/// What the block is cut from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PlaceKind {
+    Class(usize),
+    Run { slices: usize },
+    Huge { bytes: usize },
+}
+
+impl PlaceKind {
+    /// The bytes of the block.
+    pub(crate) fn bytes(self) -> usize {
+        match self {
+            Self::Class(class) => block_bytes(class),
+            Self::Run { slices } => slices * SLICE_BYTES,
+            Self::Huge { bytes } => bytes,
+        }
+    }
+
+    /// Whether a block for `layout` would be of this kind.
+    pub(crate) fn serves(self, layout: NonZeroLayout) -> bool {
+        match (self, Kind::of(layout)) {
+            (Self::Class(have), Kind::Class(class)) => have == class,
+            (Self::Run { slices: have }, Kind::Run { slices, .. }) => have == slices,
+            (Self::Huge { bytes }, Kind::Huge) => {
+                layout.size().get().checked_next_multiple_of(SLICE_BYTES) == Some(bytes)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Finds the block that begins at the address. Any address may be asked about; `checked` says
+/// whether the arena has block bits.
+pub(crate) fn find<'a>(core: &Core, address: usize, checked: bool) -> Result<Place<'a>, FreeError> {
+    let at = segment_address(address);
+    let base = segment_map::segment_at(at).ok_or(FreeError::ForeignPointer)?;
+    // SAFETY: an entry of the map is a live segment. One that is unmapped meanwhile had no live
+    // block, so the pointer would not have been the caller's to free.
+    let segment = unsafe { Segment::of(base.addr().get()) };
+    if !ptr::eq(segment.reservation.core(), core) {
+        return Err(FreeError::WrongArena);
+    }
+    let huge_bytes = segment.reservation.huge_bytes.get();
+    if huge_bytes > 0 {
+        if segment.reservation.huge_start.get().addr() != address {
+            return Err(FreeError::Misaligned);
+        }
+        let kind = PlaceKind::Huge { bytes: huge_bytes };
+        return Ok(Place {
+            segment,
+            first: 0,
+            kind,
+        });
+    }
+    if address % align_of::<usize>() != 0 || !segment.may_hold_blocks(address) {
+        return Err(FreeError::Misaligned);
+    }
+    let first = segment.run_of(address);
+    let content = segment.inbox(first).content();
+    let offset = address - at - first * SLICE_BYTES;
+    let kind = match content.class() {
+        Some(class) if is_multiple(offset, class) => PlaceKind::Class(class),
+        None if content.is_block() && offset == 0 => PlaceKind::Run {
+            slices: segment.run_slices(first),
+        },
+        None if !content.is_block() => return Err(FreeError::DoubleFree),
+        _ => return Err(FreeError::Misaligned),
+    };
+    if checked && !segment.bits().is_live(address) {
+        return Err(FreeError::DoubleFree);
+    }
+    Ok(Place {
+        segment,
+        first,
+        kind,
+    })
+}

@@ -1,0 +1,21 @@
+//! The end of a process that freed something wrong, where no error can be returned.
+
+use drystone_core::{AbortOnMisuse, Misuse, MisusePolicy as _};
+
+use crate::error::FreeError;
+
+/// Says in one line what was wrong, and aborts.
+#[cold]
+#[inline(never)]
+pub(crate) fn abort(error: FreeError, address: usize) -> ! {
+    let misuse = match error {
+        FreeError::ForeignPointer | FreeError::WrongArena | FreeError::OutOfMemory => {
+            Misuse::ForeignPointer
+        }
+        FreeError::Misaligned => Misuse::InteriorPointer,
+        FreeError::SizeMismatch { .. } => Misuse::LayoutMismatch,
+        FreeError::DoubleFree => Misuse::DoubleFree,
+    };
+    AbortOnMisuse.on_misuse(misuse, address);
+    std::process::abort()
+}

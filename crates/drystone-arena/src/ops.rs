@@ -1,0 +1,203 @@
+//! Allocating and freeing with a heap in hand: what every face of an arena does.
+
+use core::ptr::{self, NonNull};
+
+use drystone_core::NonZeroLayout;
+
+use crate::check::{Place, PlaceKind, find};
+use crate::core_state::Core;
+use crate::error::FreeError;
+use crate::geometry::{Kind, SLICE_BYTES, segment_address};
+use crate::heap::{Heap, send_one};
+use crate::page::Block;
+use crate::profile::Profile;
+use crate::segment::Segment;
+use crate::segment_map;
+
+/// A block, and whether it has only zero bytes.
+pub(crate) struct Fresh {
+    pub(crate) block: NonNull<u8>,
+    pub(crate) zeroed: bool,
+}
+
+/// A block for `layout`.
+///
+/// # Safety
+///
+/// The calling thread has the heap, which is of the arena `core` and of the profile `P`.
+#[inline]
+pub(crate) unsafe fn allocate<P: Profile>(
+    core: &Core,
+    heap: &Heap,
+    layout: NonZeroLayout,
+) -> Option<Fresh> {
+    match Kind::of(layout) {
+        Kind::Class(class) => {
+            // SAFETY: the caller's promise.
+            let block = NonNull::new(unsafe { heap.allocate(class) }.cast::<u8>())?;
+            note_handed_out::<P>(block);
+            Some(Fresh {
+                block,
+                zeroed: false,
+            })
+        }
+        Kind::Run {
+            slices,
+            align_slices,
+        } => {
+            let (block, zeroed) = heap.allocate_run(slices, align_slices)?;
+            let block = NonNull::new(block)?;
+            note_handed_out::<P>(block);
+            Some(Fresh { block, zeroed })
+        }
+        Kind::Huge => {
+            let (block, zeroed) = core.allocate_huge(layout)?;
+            Some(Fresh { block, zeroed })
+        }
+    }
+}
+
+/// Under a checked profile, enters a block that goes to the application. A block of a bin has a
+/// link in it, which nobody needs to see.
+#[inline(always)]
+pub(crate) fn note_handed_out<P: Profile>(block: NonNull<u8>) {
+    if P::CHECKED {
+        let address = block.addr().get();
+        // SAFETY: the block has just been taken from a live segment.
+        let segment = unsafe { Segment::of(segment_address(address)) };
+        let _was_free = segment.bits().set_live(address);
+        debug_assert!(_was_free, "a block was handed out twice");
+        // SAFETY: blocks have the bytes of a link, and nobody else has this one.
+        unsafe { block.cast::<usize>().write(0) };
+    }
+}
+
+/// Takes back the block at the address. `layout` is the caller's word for it; without one the
+/// block's own record is taken.
+///
+/// # Errors
+///
+/// [`FreeError`], as far as the profile finds out; nothing has changed then.
+///
+/// # Safety
+///
+/// The calling thread has the heap, if any, which is of the arena `core` and of the profile `P`. What the profile does not find out is the caller's duty: the block is live, of
+/// this arena, and was handed out for this layout; in any case nobody uses it any more.
+#[inline]
+pub(crate) unsafe fn free<P: Profile>(
+    core: &Core,
+    heap: Option<&Heap>,
+    address: usize,
+    layout: Option<NonZeroLayout>,
+) -> Result<(), FreeError> {
+    let place = find(core, address, P::CHECKED)?;
+    if let Some(layout) = layout {
+        if !place.kind.serves(layout) {
+            return Err(FreeError::SizeMismatch {
+                provided: layout.size().get(),
+                recorded: place.kind.bytes(),
+            });
+        }
+    }
+    // SAFETY: the block was found; the rest is the caller's promise.
+    unsafe { free_at::<P>(core, heap, address, place) }
+}
+
+/// Takes back a block whose place is known.
+///
+/// # Safety
+///
+/// As [`free`].
+#[inline]
+pub(crate) unsafe fn free_at<P: Profile>(
+    core: &Core,
+    heap: Option<&Heap>,
+    address: usize,
+    place: Place<'_>,
+) -> Result<(), FreeError> {
+    let segment = place.segment;
+    if let PlaceKind::Huge { .. } = place.kind {
+        // SAFETY: the caller's promise.
+        return match unsafe { core.free_huge(segment) } {
+            true => Ok(()),
+            false => Err(FreeError::DoubleFree),
+        };
+    }
+    let own = heap.filter(|heap| ptr::eq(segment.owner(), *heap));
+    if P::CHECKED {
+        if own.is_some() {
+            segment.bits().set_free(address);
+        } else if !segment.bits().set_remote(address) {
+            return Err(FreeError::DoubleFree);
+        }
+    }
+    // SAFETY: the address of a block in a live segment.
+    let block = unsafe { segment_map::pointer(address) }.cast::<Block>();
+    match (own, place.kind) {
+        // SAFETY: the caller's promise; the heap owns the segment.
+        (Some(heap), PlaceKind::Class(class)) => unsafe { heap.free(block, class) },
+        (Some(heap), _) => heap.free_run(segment, place.first),
+        // SAFETY: the caller's promise.
+        (None, kind) => unsafe { free_away(heap, segment, place.first, block, kind.bytes()) },
+    }
+    Ok(())
+}
+
+/// Takes back a block that another heap owns.
+///
+/// # Safety
+///
+/// As [`free_at`].
+unsafe fn free_away(
+    heap: Option<&Heap>,
+    segment: &Segment,
+    first: usize,
+    block: *mut Block,
+    bytes: usize,
+) {
+    match heap {
+        // SAFETY: the caller's promise.
+        Some(heap) => unsafe { heap.free_remote(segment, first, block, bytes) },
+        // SAFETY: the caller's promise.
+        None => unsafe { send_one(segment.inbox(first), block) },
+    }
+}
+
+/// Whether the block at the address can serve the new layout where it is; makes it so if a run has
+/// to grow or shrink for that. The answer says whether what was added has only zero bytes.
+///
+/// # Safety
+///
+/// As [`free`], and the block is live and was handed out for `old`.
+pub(crate) unsafe fn resize_in_place(
+    heap: &Heap,
+    address: usize,
+    old: NonZeroLayout,
+    new: NonZeroLayout,
+) -> Option<bool> {
+    match (Kind::of(old), Kind::of(new)) {
+        (Kind::Class(old), Kind::Class(new)) if old == new => Some(false),
+        (
+            Kind::Run { slices: have, .. },
+            Kind::Run {
+                slices,
+                align_slices,
+            },
+        ) if address % (align_slices * SLICE_BYTES) == 0 => {
+            if have == slices {
+                return Some(false);
+            }
+            // SAFETY: the block is live.
+            let segment = unsafe { Segment::of(segment_address(address)) };
+            if !ptr::eq(segment.owner(), heap) {
+                return None;
+            }
+            heap.resize_run(segment, segment.run_of(address), slices)
+        }
+        (Kind::Huge, Kind::Huge) if address % new.align() == 0 => {
+            let slices = |layout: NonZeroLayout| layout.size().get().div_ceil(SLICE_BYTES);
+            (slices(old) == slices(new)).then_some(false)
+        }
+        _ => None,
+    }
+}

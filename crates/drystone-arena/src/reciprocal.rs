@@ -1,0 +1,48 @@
+//! Division by block sizes, as a multiplication.
+#![forbid(unsafe_code)]
+
+use drystone_core::SizeClass;
+
+use crate::geometry::block_bytes;
+
+const SHIFT: u32 = 40;
+
+/// 2⁴⁰ / size, rounded up, for each class.
+static RECIPROCALS: [u64; SizeClass::COUNT] = {
+    let mut reciprocals = [0; SizeClass::COUNT];
+    let mut class = 0;
+    while class < SizeClass::COUNT {
+        reciprocals[class] = (1u64 << SHIFT).div_ceil(block_bytes(class) as u64);
+        class += 1;
+    }
+    reciprocals
+};
+
+/// Whether a block of the class begins at this offset of its page.
+#[inline(always)]
+pub(crate) fn is_multiple(offset: usize, class: usize) -> bool {
+    #[expect(clippy::cast_possible_truncation, reason = "below the offset")]
+    let index = (offset as u64 * RECIPROCALS[class] >> SHIFT) as usize;
+    index * block_bytes(class) == offset
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use crate::geometry::{SLICE_BYTES, page_slices};
+
+    #[test]
+    fn the_reciprocal_divides_every_offset_of_a_page() {
+        for class in 0..SizeClass::COUNT {
+            let step = if cfg!(miri) { 4099 } else { 1 };
+            for offset in (0..page_slices(class) * SLICE_BYTES).step_by(step) {
+                assert_eq!(
+                    is_multiple(offset, class),
+                    offset % block_bytes(class) == 0,
+                    "{offset} of class {class}"
+                );
+            }
+        }
+    }
+}
