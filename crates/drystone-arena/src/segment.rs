@@ -19,7 +19,8 @@
 //! The owner's threads change everything but the inboxes; others read `owner`, `first`, the class
 //! in the inbox and the block bits, which are atomic for that.
 
-use core::cell::Cell;
+use core::cell::{Cell, UnsafeCell};
+use core::ops::Deref;
 use core::ptr::{self, NonNull};
 
 use drystone_sync::atomic::{AtomicPtr, AtomicU8, Ordering};
@@ -40,10 +41,30 @@ struct OwnerLine {
     owner: AtomicPtr<Heap>,
 }
 
-/// The header of a segment.
+/// A segment, by its header.
+///
+/// Held in a cell as a whole: a segment may be unmapped in a call that was given a reference to it,
+/// and only a reference to a cell promises nothing about the time until the call returns.
+#[repr(transparent)]
+pub(crate) struct Segment {
+    header: UnsafeCell<Header>,
+}
+
+impl Deref for Segment {
+    type Target = Header;
+
+    #[inline(always)]
+    fn deref(&self) -> &Header {
+        // SAFETY: everything that changes in a header is in cells and atomics of its own, so there
+        // is never an exclusive reference.
+        unsafe { &*self.header.get() }
+    }
+}
+
+/// What a segment begins with.
 #[derive(Debug)]
 #[repr(C)]
-pub(crate) struct Segment {
+pub(crate) struct Header {
     owners: [OwnerLine; OWNER_LINES],
     inboxes: [Inbox; SLICES],
     pages: [Page; SLICES],
@@ -68,11 +89,11 @@ pub(crate) struct Segment {
 const _: () = assert!(size_of::<Segment>() <= SLICE_BYTES);
 
 impl Segment {
-    /// The header of the segment that the block lies in.
+    /// The segment at an address.
     ///
     /// # Safety
     ///
-    /// The block is live, and of a segment that was entered into the map.
+    /// It is the address of a live segment that was entered into the map.
     #[inline(always)]
     pub(crate) unsafe fn of<'a>(segment_address: usize) -> &'a Self {
         // SAFETY: the caller's promise.
@@ -81,7 +102,9 @@ impl Segment {
         // changes in it is in cells and atomics.
         unsafe { &*base.cast::<Self>() }
     }
+}
 
+impl Header {
     /// The address of the segment.
     #[inline(always)]
     pub(crate) fn address(&self) -> usize {
