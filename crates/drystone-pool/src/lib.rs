@@ -2,34 +2,66 @@
 
 mod adopted;
 mod alignment;
+mod alloc_async;
 mod asymmetric;
+mod budget;
 #[cfg(feature = "bytes")]
 mod buf_impls;
 #[cfg(feature = "bytes")]
 mod buf_impls_ropes;
+mod cache_list;
 mod cache_ring;
 mod capacity_error;
 mod chunk_list;
+mod class;
+mod class_table;
 mod compare;
 mod compare_ropes;
+mod config;
+mod config_error;
 mod convert;
 #[cfg(feature = "bytes")]
 mod convert_bytes;
 mod convert_ropes;
+mod core;
+mod fallback;
+mod flags;
+mod give_back;
+mod growth;
+mod hand_over;
 mod heap_buffer;
+mod home;
 mod io_buf;
 mod io_buf_mut;
 pub mod io_bufs;
 pub mod io_bufs_mut;
 mod local;
+mod lock;
+mod obtain;
 mod owner;
+mod policy;
+mod pool;
+mod pool_error;
+mod prefill;
 mod record;
+mod region;
+mod regions;
 mod shared_list;
 mod slot;
+mod source;
+mod starving;
+mod trim;
+mod waiters;
 
 pub use alignment::Alignment;
+pub use alloc_async::AllocAsync;
 pub use capacity_error::CapacityError;
+pub use config::{BufferClass, BufferPoolConfig};
+pub use config_error::ConfigError;
 pub use io_buf::IoBuf;
 pub use io_buf_mut::IoBufMut;
 pub use io_bufs::IoBufs;
 pub use io_bufs_mut::IoBufsMut;
+pub use policy::{BorrowPolicy, FallbackPolicy, ReturnPolicy};
+pub use pool::BufferPool;
+pub use pool_error::PoolError;
