@@ -366,3 +366,8 @@ mod places {
 
     pub(super) fn give_back(_: usize) {}
 }
+
+#[cfg(all(test, loom))]
+mod models;
+#[cfg(all(test, not(loom)))]
+mod tests;
