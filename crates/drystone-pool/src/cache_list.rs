@@ -45,9 +45,4 @@ impl CacheList {
         let list = self.caches.lock();
         let _ = list.iter().all(|caches| see(caches));
     }
-
-    /// How many threads have caches.
-    pub(crate) fn len(&self) -> usize {
-        self.caches.lock().len()
-    }
 }

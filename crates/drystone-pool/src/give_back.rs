@@ -25,8 +25,7 @@ use std::sync::Arc;
 
 use drystone_sync::atomic::Ordering;
 
-use crate::cache_ring::CacheRing;
-use crate::class::count;
+use crate::class_cache::ClassCache;
 use crate::core::Core;
 use crate::flags::{CLOSED, HUNGRY, PRESSED, STARVING, WAITERS};
 use crate::local;
@@ -52,15 +51,13 @@ impl Core {
         if care == 0 {
             // SAFETY: the slot is out, which keeps the core; behind the push the thread's caches do.
             let core = unsafe { core.as_ref() };
-            if let Some(rings) = local::find(core.key(), core.place.index()) {
-                // SAFETY: the table has the first of the core's rings, one for each class.
-                let ring = unsafe { rings.add(class) };
+            if let Some(cache) = core.cache(class) {
                 // SAFETY: the thread's caches live while the table has them.
-                let ring = unsafe { ring.as_ref() };
+                let cache = unsafe { cache.as_ref() };
                 // SAFETY: the ring is this thread's.
-                if unsafe { ring.push(slot) }.is_ok() {
+                if unsafe { cache.ring.push(slot) }.is_ok() {
                     if core.flags.of(class) != 0 {
-                        core.settle_ring(class, ring);
+                        core.settle_ring(class, cache);
                     }
                     return;
                 }
@@ -108,27 +105,29 @@ impl Core {
             // SAFETY: the slot's own bytes, which nobody uses.
             unsafe { base.write_bytes(0, bytes) };
         }
-        let Some(ring) = self.ring(class) else {
+        let Some(cache) = self.cache(class) else {
             return self.settle(class, slot);
         };
         // SAFETY: the thread's caches live while the table has them.
-        let ring = unsafe { ring.as_ref() };
-        self.make_room(class, ring);
+        let cache = unsafe { cache.as_ref() };
+        self.make_room(class, cache);
         // SAFETY: the ring is this thread's.
-        match unsafe { ring.push(slot) } {
+        match unsafe { cache.ring.push(slot) } {
             Ok(()) if self.flags.of(class) == 0 => {}
-            Ok(()) => self.settle_ring(class, ring),
+            Ok(()) => self.settle_ring(class, cache),
             Err(slot) => self.settle(class, slot),
         }
     }
 
     /// Spills the cold half of a ring that is full.
-    fn make_room(&self, class: usize, ring: &CacheRing<Slot>) {
+    fn make_room(&self, class: usize, cache: &ClassCache) {
+        let ring = &cache.ring;
         // SAFETY: the ring is this thread's.
         if ring.capacity() == 0 || unsafe { ring.room() } > 0 {
             return;
         }
-        count(&self.classes[class].counts.spills);
+        cache.spills.add_one();
+        cache.has_too_many();
         let mut left = (ring.capacity() as usize).div_ceil(2);
         while left > 0 {
             let mut chain = Chain::new();
@@ -149,14 +148,14 @@ impl Core {
     /// Takes everything off the thread's ring of a class that has flags, and brings it where they say.
     #[cold]
     #[inline(never)]
-    pub(crate) fn settle_ring(&self, class: usize, ring: &CacheRing<Slot>) {
+    pub(crate) fn settle_ring(&self, class: usize, cache: &ClassCache) {
         let mut chain = Chain::new();
         let link = |slot| {
             // SAFETY: taken off the ring by this thread.
             unsafe { chain.push(slot) };
         };
         // SAFETY: the ring is this thread's; the closure only links.
-        unsafe { ring.drain(link) };
+        unsafe { cache.ring.drain(link) };
         self.settle_chain(class, chain);
     }
 
@@ -244,12 +243,12 @@ impl Core {
         self.flags.of(class) & (STARVING | PRESSED | WANTED) != 0
     }
 
-    /// The calling thread's ring of a class, if its table has it.
+    /// The calling thread's cache of a class, if its table has it.
     #[inline]
-    pub(crate) fn ring(&self, class: usize) -> Option<NonNull<CacheRing<Slot>>> {
-        let rings = local::find(self.key(), self.place.index())?;
-        // SAFETY: the table has the first of the core's rings, one for each class.
-        Some(unsafe { rings.add(class) })
+    pub(crate) fn cache(&self, class: usize) -> Option<NonNull<ClassCache>> {
+        let caches = local::find(self.key(), self.place.index())?;
+        // SAFETY: the table has the first of the core's caches, one for each class.
+        Some(unsafe { caches.add(class) })
     }
 
     /// Opens caches for the calling thread, if it can have any.

@@ -184,6 +184,21 @@ impl Growth {
         unsafe { self.let_go(region) }
     }
 
+    /// Holds a region that is in use, and says whether it is.
+    ///
+    /// # Safety
+    ///
+    /// It is a live region of this class.
+    pub(crate) unsafe fn hold(&mut self, region: NonNull<Region>) -> bool {
+        // SAFETY: live by the caller's promise.
+        let this = unsafe { region.as_ref() };
+        // SAFETY: under the lock; the only reference at this time.
+        let parts = unsafe { this.parts() };
+        let in_use = parts.held > 0;
+        parts.held += usize::from(in_use);
+        in_use
+    }
+
     /// Ends one hold of a region. The answer as in [`retire`](Self::retire).
     ///
     /// # Safety

@@ -2,31 +2,33 @@
 
 use std::sync::Arc;
 
-use crate::cache_ring::CacheRing;
+use drystone_sync::atomic::{AtomicU64, Ordering};
+
+use crate::class_cache::ClassCache;
 use crate::core::Core;
 use crate::local::{Home, ThreadCaches};
 use crate::shared_list::{BATCH_MAX, Chain};
 
 impl Home for Core {
     fn open_caches(&self) -> Option<Arc<ThreadCaches>> {
-        let rings = self.classes.iter().map(|class| {
+        let caches = self.classes.iter().map(|class| {
             // At most 65 536 by the configuration's limits.
             let capacity = u32::try_from(class.shape.cache_capacity).unwrap_or(u32::MAX);
-            CacheRing::new(capacity, self.protocol)
+            ClassCache::new(capacity, self.protocol)
         });
-        let caches = Arc::new(ThreadCaches::new(rings.collect()));
+        let caches = Arc::new(ThreadCaches::new(caches.collect()));
         self.caches.add(&caches).then_some(caches)
     }
 
     fn flush_caches(&self, caches: &ThreadCaches) {
-        for (class, ring) in caches.rings().iter().enumerate() {
+        for (class, cache) in caches.classes().iter().enumerate() {
             let mut chain = Chain::new();
             let link = |slot| {
                 // SAFETY: taken off the ring by this thread.
                 unsafe { chain.push(slot) };
             };
             // SAFETY: the caller is the ring's owner; the closure only links.
-            unsafe { ring.drain(link) };
+            unsafe { cache.ring.drain(link) };
             self.publish_all(class, chain);
         }
     }
@@ -34,6 +36,7 @@ impl Home for Core {
     fn close_caches(&self, caches: &Arc<ThreadCaches>) {
         self.caches.remove(caches);
         self.flush_caches(caches);
+        self.keep_counts(caches);
     }
 
     fn is_closed(&self) -> bool {
@@ -46,6 +49,20 @@ impl Home for Core {
 }
 
 impl Core {
+    /// Adds what a thread that ends has counted to what the pool has.
+    fn keep_counts(&self, caches: &ThreadCaches) {
+        for (class, cache) in self.classes.iter().zip(caches.classes()) {
+            let add = |to: &AtomicU64, own: u64| {
+                // Relaxed: a number.
+                to.fetch_add(own, Ordering::Relaxed);
+            };
+            add(&class.counts.hits, cache.ring.hits());
+            add(&class.counts.misses, cache.misses.get());
+            add(&class.counts.refills, cache.refills.get());
+            add(&class.counts.spills, cache.spills.get());
+        }
+    }
+
     /// Puts any number of free slots on the shared list, in chains of the greatest length.
     pub(crate) fn publish_all(&self, class: usize, mut chain: Chain<crate::slot::Slot>) {
         while chain.len() > BATCH_MAX {

@@ -15,21 +15,24 @@
 
 use core::ptr::NonNull;
 
+use drystone_sync::atomic::AtomicU64;
+
 use crate::PoolError;
 use crate::class::count;
+use crate::class_cache::{ClassCache, OwnCount};
 use crate::core::Core;
 use crate::flags::{HUNGRY, PRESSED, STARVING, WAITERS};
-use crate::shared_list::{BATCH_MAX, Chain};
+use crate::shared_list::Chain;
 use crate::slot::Slot;
 
 impl Core {
     /// A slot of a class, or of one that it may borrow from.
     pub(crate) fn obtain(&self, class: usize) -> Result<NonNull<Slot>, PoolError> {
         let own = &self.classes[class];
-        count(&own.counts.misses);
-        if self.ring(class).is_none() {
+        if self.cache(class).is_none() {
             self.open_caches_here();
         }
+        self.note(class, |cache| &cache.misses, &own.counts.misses);
         let most = self.config.borrow_policy().classes();
         let last = class.saturating_add(most).min(self.classes.len() - 1);
         for from in class..=last {
@@ -77,7 +80,7 @@ impl Core {
             self.flags.clear(class, STARVING);
             self.flags.clear_all(self.classes.len(), PRESSED);
         }
-        count(&own.counts.refills);
+        self.note(class, |cache| &cache.refills, &own.counts.refills);
         self.keep(class, chain)
     }
 
@@ -92,12 +95,22 @@ impl Core {
 
     /// How many slots to make at a time.
     fn batch(&self, class: usize) -> u32 {
-        let capacity = self.classes[class].shape.cache_capacity;
-        if self.caches_are_off(class) || self.ring(class).is_none() {
-            return 1;
+        match self.cache(class) {
+            Some(cache) if !self.caches_are_off(class) => {
+                // SAFETY: the thread's caches live while the table has them.
+                unsafe { cache.as_ref() }.next_batch()
+            }
+            _ => 1,
         }
-        // At most BATCH_MAX.
-        (capacity / 2).clamp(1, BATCH_MAX as usize) as u32
+    }
+
+    /// Counts something for the calling thread, or for the pool if the thread has no caches.
+    fn note(&self, class: usize, own: impl FnOnce(&ClassCache) -> &OwnCount, pools: &AtomicU64) {
+        match self.cache(class) {
+            // SAFETY: the thread's caches live while the table has them.
+            Some(cache) => own(unsafe { cache.as_ref() }).add_one(),
+            None => count(pools),
+        }
     }
 
     /// Takes one slot for the caller and puts the others on the thread's ring; what that does not
@@ -107,14 +120,14 @@ impl Core {
         if chain.is_empty() {
             return Some(slot);
         }
-        match self.ring(class) {
-            Some(ring) if !self.caches_are_off(class) => {
+        match self.cache(class) {
+            Some(cache) if !self.caches_are_off(class) => {
                 // SAFETY: the thread's caches live while the table has them.
-                let ring = unsafe { ring.as_ref() };
+                let cache = unsafe { cache.as_ref() };
                 // SAFETY: the ring is this thread's; the closure does not use it.
-                unsafe { ring.refill(|| chain.pop()) };
+                unsafe { cache.ring.refill(|| chain.pop()) };
                 if self.flags.of(class) != 0 {
-                    self.settle_ring(class, ring);
+                    self.settle_ring(class, cache);
                 }
             }
             _ => {}

@@ -10,7 +10,9 @@ use crate::class::count;
 use crate::core::Core;
 use crate::heap_buffer::Content;
 use crate::source::{Given, Mapped, Source};
-use crate::{AllocAsync, BufferPoolConfig, ConfigError, FallbackPolicy, IoBufMut, PoolError};
+use crate::{
+    AllocAsync, BufferPoolConfig, ConfigError, FallbackPolicy, IoBufMut, PoolError, PoolStats,
+};
 
 /// A pool of buffers: size classes over a few large regions, a cache for each thread, one ceiling.
 ///
@@ -101,11 +103,11 @@ impl BufferPool {
         let Some(class) = self.core.table.class_of(capacity) else {
             return self.try_alloc_unclassed(capacity);
         };
-        if let Some(ring) = self.core.ring(class) {
+        if let Some(cache) = self.core.cache(class) {
             // SAFETY: the thread's caches live while the table has them.
-            let ring = unsafe { ring.as_ref() };
+            let cache = unsafe { cache.as_ref() };
             // SAFETY: the ring is this thread's.
-            if let Some(slot) = unsafe { ring.pop() } {
+            if let Some(slot) = unsafe { cache.ring.pop() } {
                 // SAFETY: off the ring, so this thread has the slot.
                 return Ok(unsafe { IoBufMut::from_slot(slot) });
             }
@@ -259,12 +261,22 @@ impl BufferPool {
         self.core.gather();
     }
 
+    /// What the pool has done and holds.
+    #[must_use]
+    pub fn stats(&self) -> PoolStats {
+        self.core.stats()
+    }
+
     /// Empties the caches of all threads into the shared lists.
     pub fn flush_idle(&self) {
         self.core.flush_idle();
     }
 
     pub(crate) fn core(&self) -> &Core {
+        &self.core
+    }
+
+    pub(crate) fn counted_core(&self) -> &Arc<Core> {
         &self.core
     }
 

@@ -340,8 +340,10 @@ impl Region {
 /// As [`Region::destroy`]; the region was created with segments of this type.
 unsafe fn destroy<Seg: FixedRange + StableAddress>(region: NonNull<Region>) {
     if core::mem::needs_drop::<Slot>() {
+        // SAFETY: the region lives until the end of this call.
+        let this = unsafe { region.as_ref() };
         // SAFETY: the caller's promise.
-        unsafe { region.as_ref().drop_slots() };
+        unsafe { this.drop_slots() };
     }
     // SAFETY: the region is the head of such a block, and nobody uses the place afterwards.
     let block = unsafe { ptr::read(region.cast::<Block<Seg>>().as_ptr()) };

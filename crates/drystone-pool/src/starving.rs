@@ -56,7 +56,7 @@ impl Core {
         self.caches.each_while(|caches| {
             let missing = most - chain.len() as usize;
             // A refusal of the barrier leaves the ring as it is.
-            let _ = caches.rings()[class].steal(missing, |slot| {
+            let _ = caches.classes()[class].ring.steal(missing, |slot| {
                 // SAFETY: taken off the ring by this thread.
                 unsafe { chain.push(slot) };
             });

@@ -42,7 +42,7 @@ impl OneSlot {
         let listed = self.list.lock().expect("sound").clone();
         let steal = |caches: &Arc<ThreadCaches>| {
             let take = |_| self.touch();
-            caches.rings()[0].steal(1, take).expect("a fence")
+            caches.classes()[0].steal(1, take).expect("a fence")
         };
         listed.iter().map(steal).sum()
     }
@@ -50,7 +50,7 @@ impl OneSlot {
 
 impl Home for OneSlot {
     fn open_caches(&self) -> Option<Arc<ThreadCaches>> {
-        let rings = Box::new([CacheRing::new(1, Protocol::Fenced)]);
+        let rings = Box::new([ClassCache::new(1, Protocol::Fenced)]);
         let caches = Arc::new(ThreadCaches::new(rings));
         self.list.lock().expect("sound").push(Arc::clone(&caches));
         Some(caches)
@@ -58,7 +58,7 @@ impl Home for OneSlot {
 
     fn flush_caches(&self, caches: &ThreadCaches) {
         // SAFETY: the owner calls.
-        unsafe { caches.rings()[0].drain(|_| self.touch()) };
+        unsafe { caches.classes()[0].drain(|_| self.touch()) };
     }
 
     fn close_caches(&self, caches: &Arc<ThreadCaches>) {

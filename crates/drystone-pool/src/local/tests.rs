@@ -23,7 +23,7 @@ impl Home for Counting {
             return None;
         }
         self.opened.fetch_add(1, Ordering::Relaxed);
-        let rings = (0..3).map(|_| CacheRing::new(4, Protocol::of_process()));
+        let rings = (0..3).map(|_| ClassCache::new(4, Protocol::of_process()));
         let caches = Arc::new(ThreadCaches::new(rings.collect()));
         self.list.lock().expect("sound").push(Arc::clone(&caches));
         Some(caches)
@@ -31,7 +31,7 @@ impl Home for Counting {
 
     fn flush_caches(&self, caches: &ThreadCaches) {
         self.flushed.fetch_add(1, Ordering::Relaxed);
-        assert_eq!(caches.rings().len(), 3);
+        assert_eq!(caches.classes().len(), 3);
     }
 
     fn close_caches(&self, caches: &Arc<ThreadCaches>) {
@@ -59,11 +59,11 @@ impl Counting {
         })
     }
 
-    fn find(self: &Arc<Self>) -> Option<NonNull<CacheRing<Slot>>> {
+    fn find(self: &Arc<Self>) -> Option<NonNull<ClassCache>> {
         find(key_of(&self.home()), self.place)
     }
 
-    fn find_or_open(self: &Arc<Self>) -> Option<NonNull<CacheRing<Slot>>> {
+    fn find_or_open(self: &Arc<Self>) -> Option<NonNull<ClassCache>> {
         find_or_open(&self.home())
     }
 
