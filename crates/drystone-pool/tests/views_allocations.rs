@@ -5,7 +5,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use bytes::{Buf, Bytes, BytesMut};
-use drystone_pool::{IoBuf, IoBufMut, IoBufs, IoBufsMut};
+use drystone_pool::{BufferPool, BufferPoolConfig, IoBuf, IoBufMut, IoBufs, IoBufsMut};
 
 struct Counting;
 
@@ -68,6 +68,29 @@ fn sharing_allocates_nothing() {
         view.try_into_mut().expect("the only handle").freeze()
     });
     assert_eq!((view.len(), allocations), (1000, 0));
+}
+
+#[test]
+fn pooled_buffers_allocate_nothing_once_they_exist() {
+    let pool = BufferPool::new(BufferPoolConfig::for_network()).expect("memory for a test");
+    drop(pool.alloc(4096));
+    let ((), allocations) = counted(|| {
+        for _ in 0..100 {
+            let mut buf = pool.try_alloc(4096).expect("a free buffer");
+            buf.try_put_slice(&[1; 4096]).expect("room for a page");
+            let view = buf.freeze();
+            let clone = view.clone();
+            let mut part = clone.slice(10..20);
+            let front = part.split_to(3);
+            drop((view, clone, part));
+            drop(front.try_into_mut().expect("the only view"));
+        }
+    });
+    assert_eq!(allocations, 0);
+    let view = pool.alloc_zeroed(4096).freeze();
+    let (bytes, allocations) = counted(|| Bytes::from(view));
+    assert_eq!((bytes.len(), allocations), (4096, 1));
+    assert_eq!(counted(|| drop(bytes)).1, 0);
 }
 
 #[test]
