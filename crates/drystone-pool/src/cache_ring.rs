@@ -157,8 +157,7 @@ impl<T> CacheRing<T> {
     /// other.
     #[inline(always)]
     pub(crate) unsafe fn pop(&self) -> Option<NonNull<T>> {
-        // Relaxed: the owner's own.
-        let bottom = self.bottom.load(Ordering::Relaxed);
+        let bottom = own(&self.bottom);
         let newest = bottom - 1;
         // Release, like every store to `bottom`: pairs with the Acquire in `settle`, so that a
         // thief sees the places below whichever bottom it reads.
@@ -222,9 +221,8 @@ impl<T> CacheRing<T> {
     /// As [`pop`](CacheRing::pop).
     #[inline(always)]
     pub(crate) unsafe fn push(&self, pointer: NonNull<T>) -> Result<(), NonNull<T>> {
-        // Relaxed: both are the owner's own.
-        let bottom = self.bottom.load(Ordering::Relaxed);
-        if bottom >= self.limit.load(Ordering::Relaxed) {
+        let bottom = own(&self.bottom);
+        if bottom >= own(&self.limit) {
             return self.push_slow(bottom, pointer);
         }
         // SAFETY: below the limit there is room.
@@ -257,7 +255,7 @@ impl<T> CacheRing<T> {
     ///
     /// As [`pop`](CacheRing::pop). `next` does not use the ring.
     pub(crate) unsafe fn refill(&self, mut next: impl FnMut() -> Option<NonNull<T>>) -> usize {
-        let bottom = self.bottom.load(Ordering::Relaxed);
+        let bottom = own(&self.bottom);
         let limit = self.learn_limit();
         let mut top = bottom;
         while top < limit {
@@ -278,7 +276,7 @@ impl<T> CacheRing<T> {
     ///
     /// As [`pop`](CacheRing::pop).
     pub(crate) unsafe fn room(&self) -> usize {
-        let bottom = self.bottom.load(Ordering::Relaxed);
+        let bottom = own(&self.bottom);
         (self.learn_limit() - bottom) as usize
     }
 
@@ -310,8 +308,8 @@ impl<T> CacheRing<T> {
 
     /// The owner as its own thief, with the lock: it knows the bottom, and needs no fence.
     fn take_own(&self, count: usize, take: impl FnMut(NonNull<T>)) -> usize {
-        let first = self.thieves.claimed.load(Ordering::Relaxed);
-        let bottom = self.bottom.load(Ordering::Relaxed);
+        let first = own(&self.thieves.claimed);
+        let bottom = own(&self.bottom);
         let end = bottom.min(first.saturating_add(count as u64));
         self.claim_to(end);
         self.read_out(first, end, take);
@@ -333,14 +331,13 @@ impl<T> CacheRing<T> {
         count: usize,
         take: impl FnMut(NonNull<T>),
     ) -> Result<usize, OsError> {
-        // Acquire: as in `settle`. With `done` and not `claimed`, which another thief may have raised
+        let _guard = RawGuard::lock(&self.thieves.lock);
+        let first = own(&self.thieves.claimed);
+        // Relaxed: read again below. Under the lock, because another thief may have raised `claimed`
         // above what it will take.
-        if self.bottom.load(Ordering::Acquire) <= self.thieves.done.load(Ordering::Relaxed) {
+        if self.bottom.load(Ordering::Relaxed) <= first {
             return Ok(0);
         }
-        let _guard = RawGuard::lock(&self.thieves.lock);
-        // Relaxed: only who holds the lock writes it.
-        let first = self.thieves.claimed.load(Ordering::Relaxed);
         let wanted = first + self.thieves.capacity.min(count as u64);
         self.claim_to(wanted);
         if let Err(refused) = self.thieves.protocol.heavy() {
@@ -394,7 +391,7 @@ impl<T> CacheRing<T> {
     #[inline(always)]
     fn count_hit(&self) {
         // Relaxed, and no read-modify-write: only the owner writes it.
-        let hits = self.hits.load(Ordering::Relaxed);
+        let hits = own(&self.hits);
         self.hits.store(hits + 1, Ordering::Relaxed);
     }
 
@@ -446,6 +443,22 @@ impl<T> CacheRing<T> {
             assert!(self.limit.load(Ordering::Relaxed) <= done + self.thieves.capacity);
         }
     }
+}
+
+/// Reads a word that nobody else writes: the owner its own, the holder of the lock the thieves'.
+#[cfg(not(loom))]
+#[inline(always)]
+fn own(word: &AtomicU64) -> u64 {
+    // Relaxed: this thread wrote it, or took it over by the lock.
+    word.load(Ordering::Relaxed)
+}
+
+/// As above, and checked. Such a load must not count as an access of the word: loom looks at the
+/// last one only, and would not try the store behind it before a load of somebody else.
+#[cfg(loom)]
+fn own(word: &AtomicU64) -> u64 {
+    // SAFETY: nobody else writes it; loom reports if that is wrong.
+    unsafe { word.unsync_load() }
 }
 
 #[cfg(all(test, loom))]

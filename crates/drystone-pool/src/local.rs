@@ -10,7 +10,7 @@
 //! # Memory picture
 //!
 //! ```text
-//!  thread    table     [ key | rings ] x 8         no destructor: readable until the thread is gone
+//!  thread    table     [ key | caches ] x 8        no destructor: readable until the thread is gone
 //!                         |       |
 //!            registry  [ home, caches ] ...        gives the caches back at the end of the thread
 //!                         |       |
@@ -19,8 +19,8 @@
 //!
 //! # Invariants
 //!
-//! - I1: a table entry with a key is that of a registry entry of the same thread, and `rings` are
-//!   its caches' rings. The registry entry keeps the home, hence the key's address, and the caches alive.
+//! - I1: a table entry with a key is that of a registry entry of the same thread, and `caches` are
+//!   its caches. The registry entry keeps the home, hence the key's address, and the caches alive.
 //! - I2: an entry leaves the table before it leaves the registry.
 //! - I3: after the registry's destructor the table is empty and stays so.
 //!
@@ -41,28 +41,27 @@ use core::cell::{Cell, RefCell};
 use core::ptr::NonNull;
 use std::sync::Arc;
 
-use crate::cache_ring::CacheRing;
-use crate::slot::Slot;
+use crate::class_cache::ClassCache;
 
 /// The entries of a thread's table.
 pub(crate) const PLACES: usize = 8;
 
-/// The caches that one thread has of one pool: a ring for each class.
+/// The caches that one thread has of one pool: one for each class.
 ///
 /// The thread that they were opened for is the owner of the rings; the pool keeps them in a list
 /// too, for thieves and for statistics.
 #[derive(Debug)]
 pub(crate) struct ThreadCaches {
-    rings: Box<[CacheRing<Slot>]>,
+    classes: Box<[ClassCache]>,
 }
 
 impl ThreadCaches {
-    pub(crate) fn new(rings: Box<[CacheRing<Slot>]>) -> Self {
-        Self { rings }
+    pub(crate) fn new(classes: Box<[ClassCache]>) -> Self {
+        Self { classes }
     }
 
-    pub(crate) fn rings(&self) -> &[CacheRing<Slot>] {
-        &self.rings
+    pub(crate) fn classes(&self) -> &[ClassCache] {
+        &self.classes
     }
 }
 
@@ -86,14 +85,14 @@ pub(crate) trait Home: Send + Sync + 'static {
     fn place(&self) -> usize;
 }
 
-/// The rings of the calling thread's caches of the pool at `home`, in the order of their classes.
+/// The calling thread's caches of the pool at `home`, in the order of their classes.
 ///
 /// `None` if the table does not know them, which says nothing: ask [`find_or_open`].
 ///
-/// The pointer is that of the first ring, and good for all of them, until the calling thread opens
+/// The pointer is that of the first one, and good for all of them, until the calling thread opens
 /// or closes caches of any pool; a caller uses it at once.
 #[inline(always)]
-pub(crate) fn find(home: NonNull<()>, place: usize) -> Option<NonNull<CacheRing<Slot>>> {
+pub(crate) fn find(home: NonNull<()>, place: usize) -> Option<NonNull<ClassCache>> {
     tls::with_table(|table| table.find(home, place)).flatten()
 }
 
@@ -103,7 +102,7 @@ pub(crate) fn find(home: NonNull<()>, place: usize) -> Option<NonNull<CacheRing<
 /// pool opens none.
 #[cold]
 #[inline(never)]
-pub(crate) fn find_or_open(home: &Arc<dyn Home>) -> Option<NonNull<CacheRing<Slot>>> {
+pub(crate) fn find_or_open(home: &Arc<dyn Home>) -> Option<NonNull<ClassCache>> {
     if home.is_closed() {
         return None;
     }
@@ -113,10 +112,10 @@ pub(crate) fn find_or_open(home: &Arc<dyn Home>) -> Option<NonNull<CacheRing<Slo
         Some(caches) => caches,
         None => open(home)?,
     };
-    let rings = NonNull::from(caches.rings()).cast::<CacheRing<Slot>>();
+    let first = NonNull::from(caches.classes()).cast::<ClassCache>();
     // The registry entry that was found or made keeps the caches: I1.
-    tls::with_table(|table| table.set(home.place(), key, rings))?;
-    Some(rings)
+    tls::with_table(|table| table.set(home.place(), key, first))?;
+    Some(first)
 }
 
 /// Opens caches of a pool of which this thread has none.
@@ -167,13 +166,13 @@ struct Table {
 struct TableEntry {
     /// `None` in an empty entry.
     home: Option<NonNull<()>>,
-    rings: NonNull<CacheRing<Slot>>,
+    caches: NonNull<ClassCache>,
 }
 
 impl Table {
     const EMPTY: TableEntry = TableEntry {
         home: None,
-        rings: NonNull::dangling(),
+        caches: NonNull::dangling(),
     };
 
     const fn new() -> Self {
@@ -183,14 +182,14 @@ impl Table {
     }
 
     #[inline(always)]
-    fn find(&self, home: NonNull<()>, place: usize) -> Option<NonNull<CacheRing<Slot>>> {
+    fn find(&self, home: NonNull<()>, place: usize) -> Option<NonNull<ClassCache>> {
         let entry = self.entries[place % PLACES].get();
-        (entry.home == Some(home)).then_some(entry.rings)
+        (entry.home == Some(home)).then_some(entry.caches)
     }
 
-    fn set(&self, place: usize, home: NonNull<()>, rings: NonNull<CacheRing<Slot>>) {
+    fn set(&self, place: usize, home: NonNull<()>, caches: NonNull<ClassCache>) {
         let home = Some(home);
-        self.entries[place % PLACES].set(TableEntry { home, rings });
+        self.entries[place % PLACES].set(TableEntry { home, caches });
     }
 
     /// Forgets a pool, or every one.
@@ -366,3 +365,8 @@ mod places {
 
     pub(super) fn give_back(_: usize) {}
 }
+
+#[cfg(all(test, loom))]
+mod models;
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -4,6 +4,9 @@
 //! ownership goes. Both are one word, and empty for views whose bytes need no keeping (static ones,
 //! and none at all).
 
+#[cfg(all(test, loom))]
+mod models;
+
 use core::mem;
 use core::ptr::NonNull;
 
@@ -32,6 +35,8 @@ impl UniqueOwner {
     /// [`Kind::Foreign`], and `record` may be used for all of the bookkeeping that it is the head of.
     #[inline]
     pub(crate) unsafe fn new(record: NonNull<Record>) -> Self {
+        // SAFETY: the caller has the only handle, this one.
+        debug_assert!(unsafe { Record::is_unique(record) }, "a count rests at 1");
         Self {
             record: Some(record),
         }

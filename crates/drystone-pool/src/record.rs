@@ -38,6 +38,7 @@ use drystone_sync::atomic::{AtomicUsize, Ordering};
 
 use crate::adopted;
 use crate::heap_buffer;
+use crate::slot::Slot;
 
 /// Above this count the process ends: handles are being leaked, and a count that wraps would free
 /// bytes that are in use. Half the range is left for threads that find out at the same time.
@@ -172,7 +173,7 @@ impl Record {
         let kind = unsafe { record.as_ref() }.kind;
         if kind == Kind::Pooled {
             // SAFETY: by its kind the record is the head of a slot, given up by its last handle.
-            unsafe { release_pooled(record) };
+            unsafe { Slot::release(record.cast()) };
         } else {
             // SAFETY: the caller's promise.
             unsafe { Self::release_unpooled(record, kind) };
@@ -194,16 +195,6 @@ impl Record {
             unsafe { adopted::release(record) };
         }
     }
-}
-
-/// Sends a slot home.
-///
-/// # Safety
-///
-/// The record is the head of a slot whose last handle is given up.
-#[inline]
-unsafe fn release_pooled(record: NonNull<Record>) {
-    let _ = record;
 }
 
 #[cold]

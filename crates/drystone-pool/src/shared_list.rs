@@ -191,6 +191,23 @@ impl<T: Link> SharedList<T> {
         self.summary.load(Ordering::SeqCst) == 0
     }
 
+    /// How many slots there are, up to what goes on at the same time. Walks the chains.
+    pub(crate) fn len_hint(&self) -> usize {
+        let mut slots = 0;
+        // A list that changes meanwhile could send a walk in circles.
+        let mut steps = self.entries.len();
+        for word in &self.stripes {
+            let mut top = word.load(Ordering::Acquire);
+            while let Some(index) = self.top_index(top).filter(|_| steps > 0) {
+                let chain = self.entries[index].chain.load(Ordering::Relaxed);
+                slots += (chain >> 32) as usize;
+                top = chain & (CLEARER - 1);
+                steps -= 1;
+            }
+        }
+        slots.min(self.entries.len())
+    }
+
     /// Puts a chain on the calling thread's home stripe.
     pub(crate) fn push_chain(&self, chain: Chain<T>) {
         let Some(first) = chain.first else { return };

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use drystone_testkit::targets::{
     target_bump, target_class_table, target_exploit, target_extendable_slab, target_generational,
-    target_growable_bump, target_layout_arith, target_owner_remote, target_shared_bump,
-    target_slab, target_slab_cache, target_slots, target_stack,
+    target_growable_bump, target_layout_arith, target_owner_remote, target_pool_views,
+    target_shared_bump, target_slab, target_slab_cache, target_slots, target_stack,
 };
 use proptest::prelude::*;
 
@@ -83,6 +83,11 @@ proptest! {
     #[test]
     fn growable_bump(data in any_bytes()) {
         target_growable_bump(&data);
+    }
+
+    #[test]
+    fn pool_views(data in any_bytes()) {
+        target_pool_views(&data);
     }
 
     #[test]
@@ -193,6 +198,12 @@ fn seeds_of_slab_cache() {
 
 #[cfg(not(miri))]
 #[test]
+fn seeds_of_pool_views() {
+    replay("pool_views", target_pool_views);
+}
+
+#[cfg(not(miri))]
+#[test]
 fn seeds_of_class_table() {
     replay("class_table", target_class_table);
 }
@@ -222,6 +233,7 @@ fn no_bytes_at_all() {
     target_stack(&[]);
     target_shared_bump(&[]);
     target_growable_bump(&[]);
+    target_pool_views(&[]);
     target_exploit(&[]);
     target_class_table(&[]);
     target_layout_arith(&[]);

@@ -1,0 +1,117 @@
+//! Who gets a slot that comes back while somebody waits.
+//!
+//! # What
+//!
+//! A slot goes to the first who waits for its class. Where an older waiter needs bytes of the budget
+//! for a slot of another class, the slot ends, and its bytes are his: nobody behind him is served
+//! with what could have served him.
+//!
+//! # Threads
+//!
+//! Any. The lock of the queues is held to look and to give; slots end and are made, and wakers
+//! called, without it.
+
+use core::ptr::NonNull;
+
+use drystone_core::abort_on_unwind;
+
+use crate::core::Core;
+use crate::flags::{HUNGRY, WAITERS};
+use crate::slot::Slot;
+use crate::waiters::{Queues, Ticket};
+
+/// What becomes of a slot.
+enum Verdict {
+    Served(core::task::Waker),
+    /// The first who waits needs the slot's bytes.
+    Bytes,
+    Unwanted,
+}
+
+impl Core {
+    /// Gives a slot to who waits. The answer is the slot, if nobody wants it.
+    pub(crate) fn hand_over(&self, class: usize, slot: NonNull<Slot>) -> Option<NonNull<Slot>> {
+        let verdict = self.waiters.with(|queues| match self.first_hungry(queues) {
+            Some((number, hungry))
+                if hungry != class && queues.first(class).is_none_or(|own| number < own) =>
+            {
+                Verdict::Bytes
+            }
+            _ => match queues.serve(class, slot) {
+                Ok(waker) => Verdict::Served(waker),
+                Err(_) => {
+                    self.lower_flags(queues, class);
+                    Verdict::Unwanted
+                }
+            },
+        });
+        match verdict {
+            Verdict::Unwanted => return Some(slot),
+            Verdict::Served(waker) => wake(waker),
+            Verdict::Bytes => {
+                // SAFETY: this thread has the slot, and keeps the core otherwise.
+                unsafe { self.retire(class, slot) };
+                self.feed();
+            }
+        }
+        None
+    }
+
+    /// The first who waits for a slot that only the budget keeps from being made: number and class.
+    fn first_hungry(&self, queues: &mut Queues) -> Option<(u64, usize)> {
+        let classes = 0..self.classes.len();
+        classes
+            .filter(|&class| !self.classes[class].is_full())
+            .filter_map(|class| Some((queues.first(class)?, class)))
+            .min()
+    }
+
+    /// Lowers the flags that nobody waits for any more. Under the queues' lock, under which they are
+    /// raised.
+    fn lower_flags(&self, queues: &mut Queues, class: usize) {
+        if queues.first(class).is_none() {
+            self.flags.clear(class, WAITERS);
+        }
+        if self.first_hungry(queues).is_none() {
+            self.flags.clear_all(self.classes.len(), HUNGRY);
+        }
+    }
+
+    /// Ends a ticket that is given up, and hands on what it had or stood in the way of.
+    pub(crate) fn leave(&self, class: usize, ticket: &Ticket) {
+        let slot = self.waiters.with(|queues| {
+            let slot = queues.leave(class, ticket);
+            self.lower_flags(queues, class);
+            slot
+        });
+        match slot {
+            Some(slot) => self.settle(class, slot),
+            None => self.feed(),
+        }
+    }
+
+    /// Serves who waits for bytes, in order, as far as the budget has room.
+    pub(crate) fn feed(&self) {
+        while let Some((_, class)) = self.waiters.with(|queues| self.first_hungry(queues)) {
+            let mut chain = self.make(class, 1);
+            let Some(slot) = chain.pop() else { return };
+            // Who waited may have gone meanwhile: then the slot is free like any other.
+            if let Some(unwanted) = self.hand_over(class, slot) {
+                return self.settle(class, unwanted);
+            }
+        }
+    }
+
+    /// After bytes of the budget became free: serves who waits for some.
+    pub(crate) fn bytes_came_free(&self) {
+        self.protocol.light();
+        if self.flags.has(0, HUNGRY) {
+            self.feed();
+        }
+    }
+}
+
+/// Wakers are the user's; one that panics must not leave a free half done.
+pub(crate) fn wake(waker: core::task::Waker) {
+    abort_on_unwind(|| waker.wake());
+}

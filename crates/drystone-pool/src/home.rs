@@ -1,0 +1,80 @@
+//! What a pool does for the threads that use it: [`Home`] for [`Core`].
+
+use std::sync::Arc;
+
+use drystone_sync::atomic::{AtomicU64, Ordering};
+
+use crate::class_cache::ClassCache;
+use crate::core::Core;
+use crate::local::{Home, ThreadCaches};
+use crate::shared_list::{BATCH_MAX, Chain};
+
+impl Home for Core {
+    fn open_caches(&self) -> Option<Arc<ThreadCaches>> {
+        let caches = self.classes.iter().map(|class| {
+            // At most 65 536 by the configuration's limits.
+            let capacity = u32::try_from(class.shape.cache_capacity).unwrap_or(u32::MAX);
+            ClassCache::new(capacity, self.protocol)
+        });
+        let caches = Arc::new(ThreadCaches::new(caches.collect()));
+        self.caches.add(&caches).then_some(caches)
+    }
+
+    fn flush_caches(&self, caches: &ThreadCaches) {
+        for (class, cache) in caches.classes().iter().enumerate() {
+            let mut chain = Chain::new();
+            let link = |slot| {
+                // SAFETY: taken off the ring by this thread.
+                unsafe { chain.push(slot) };
+            };
+            // SAFETY: the caller is the ring's owner; the closure only links.
+            unsafe { cache.ring.drain(link) };
+            self.publish_all(class, chain);
+        }
+    }
+
+    fn close_caches(&self, caches: &Arc<ThreadCaches>) {
+        self.caches.remove(caches);
+        self.flush_caches(caches);
+        self.keep_counts(caches);
+    }
+
+    fn is_closed(&self) -> bool {
+        self.has_closed()
+    }
+
+    fn place(&self) -> usize {
+        self.place.index()
+    }
+}
+
+impl Core {
+    /// Adds what a thread that ends has counted to what the pool has.
+    fn keep_counts(&self, caches: &ThreadCaches) {
+        for (class, cache) in self.classes.iter().zip(caches.classes()) {
+            let add = |to: &AtomicU64, own: u64| {
+                // Relaxed: a number.
+                to.fetch_add(own, Ordering::Relaxed);
+            };
+            add(&class.counts.hits, cache.ring.hits());
+            add(&class.counts.misses, cache.misses.get());
+            add(&class.counts.refills, cache.refills.get());
+            add(&class.counts.spills, cache.spills.get());
+        }
+    }
+
+    /// Puts any number of free slots on the shared list, in chains of the greatest length.
+    pub(crate) fn publish_all(&self, class: usize, mut chain: Chain<crate::slot::Slot>) {
+        while chain.len() > BATCH_MAX {
+            let mut part = Chain::new();
+            for _ in 0..BATCH_MAX {
+                if let Some(slot) = chain.pop() {
+                    // SAFETY: just taken off a chain of this thread.
+                    unsafe { part.push(slot) };
+                }
+            }
+            self.publish(class, part);
+        }
+        self.publish(class, chain);
+    }
+}

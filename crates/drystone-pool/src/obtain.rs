@@ -1,0 +1,138 @@
+//! How a request is served when the thread's ring has nothing: the slow path of an allocation.
+//!
+//! # What
+//!
+//! In this order: the shared list; slots made now; free slots of other threads' caches; bytes of idle
+//! slots of other classes; a larger class, where the configuration allows it.
+//!
+//! # Threads
+//!
+//! Any. Who finds somebody waiting for the class gets nothing: requests do not overtake waiters.
+//!
+//! # Cost
+//!
+//! One compare-and-swap for a chain of slots. When everything is out, a few loads.
+
+use core::ptr::NonNull;
+
+use drystone_sync::atomic::AtomicU64;
+
+use crate::PoolError;
+use crate::class::count;
+use crate::class_cache::{ClassCache, OwnCount};
+use crate::core::Core;
+use crate::flags::{HUNGRY, PRESSED, STARVING, WAITERS};
+use crate::shared_list::Chain;
+use crate::slot::Slot;
+
+impl Core {
+    /// A slot of a class, or of one that it may borrow from.
+    pub(crate) fn obtain(&self, class: usize) -> Result<NonNull<Slot>, PoolError> {
+        let own = &self.classes[class];
+        if self.cache(class).is_none() {
+            self.open_caches_here();
+        }
+        self.note(class, |cache| &cache.misses, &own.counts.misses);
+        let most = self.config.borrow_policy().classes();
+        let last = class.saturating_add(most).min(self.classes.len() - 1);
+        for from in class..=last {
+            if self.flags.has(from, WAITERS) {
+                continue;
+            }
+            if let Some(slot) = self.obtain_from(from) {
+                if from != class {
+                    count(&own.counts.borrowed);
+                }
+                return Ok(slot);
+            }
+        }
+        own.is_wanting();
+        Err(PoolError::Exhausted)
+    }
+
+    /// A slot of a class itself.
+    pub(crate) fn obtain_from(&self, class: usize) -> Option<NonNull<Slot>> {
+        self.take_shared(class)
+            .or_else(|| self.take_made(class))
+            .or_else(|| self.take_stolen(class))
+            .or_else(|| {
+                let kept = self.flags.has(class, HUNGRY);
+                if kept { None } else { self.take_pressed(class) }
+            })
+    }
+
+    /// As [`obtain_from`](Self::obtain_from), for who waits: takes bytes that are kept for him.
+    pub(crate) fn obtain_for_waiter(&self, class: usize) -> Option<NonNull<Slot>> {
+        self.take_shared(class)
+            .or_else(|| self.make(class, 1).pop())
+            .or_else(|| self.take_stolen(class))
+            .or_else(|| self.take_pressed(class))
+    }
+
+    /// One slot of a chain of the shared list; the rest goes on the thread's ring.
+    pub(crate) fn take_shared(&self, class: usize) -> Option<NonNull<Slot>> {
+        let own = &self.classes[class];
+        if own.shared.is_empty() {
+            return None;
+        }
+        let chain = own.shared.pop_chain()?;
+        if self.flags.has(class, STARVING | PRESSED) && own.grows_calm() {
+            self.flags.clear(class, STARVING);
+            self.flags.clear_all(self.classes.len(), PRESSED);
+        }
+        self.note(class, |cache| &cache.refills, &own.counts.refills);
+        self.keep(class, chain)
+    }
+
+    /// One slot of some that are made now.
+    pub(crate) fn take_made(&self, class: usize) -> Option<NonNull<Slot>> {
+        if self.flags.has(class, HUNGRY) {
+            return None;
+        }
+        let chain = self.make(class, self.batch(class));
+        self.keep(class, chain)
+    }
+
+    /// How many slots to make at a time.
+    fn batch(&self, class: usize) -> u32 {
+        match self.cache(class) {
+            Some(cache) if !self.caches_are_off(class) => {
+                // SAFETY: the thread's caches live while the table has them.
+                unsafe { cache.as_ref() }.next_batch()
+            }
+            _ => 1,
+        }
+    }
+
+    /// Counts something for the calling thread, or for the pool if the thread has no caches.
+    fn note(&self, class: usize, own: impl FnOnce(&ClassCache) -> &OwnCount, pools: &AtomicU64) {
+        match self.cache(class) {
+            // SAFETY: the thread's caches live while the table has them.
+            Some(cache) => own(unsafe { cache.as_ref() }).add_one(),
+            None => count(pools),
+        }
+    }
+
+    /// Takes one slot for the caller and puts the others on the thread's ring; what that does not
+    /// take goes on the shared list.
+    pub(crate) fn keep(&self, class: usize, mut chain: Chain<Slot>) -> Option<NonNull<Slot>> {
+        let slot = chain.pop()?;
+        if chain.is_empty() {
+            return Some(slot);
+        }
+        match self.cache(class) {
+            Some(cache) if !self.caches_are_off(class) => {
+                // SAFETY: the thread's caches live while the table has them.
+                let cache = unsafe { cache.as_ref() };
+                // SAFETY: the ring is this thread's; the closure does not use it.
+                unsafe { cache.ring.refill(|| chain.pop()) };
+                if self.flags.of(class) != 0 {
+                    self.settle_ring(class, cache);
+                }
+            }
+            _ => {}
+        }
+        self.publish_all(class, chain);
+        Some(slot)
+    }
+}
