@@ -329,6 +329,35 @@ impl Core {
         Some((block, zeroed))
     }
 
+    /// Moves the first `bytes` of a huge block to another one. The old one's are lost, if the system
+    /// could move pages, and copied otherwise.
+    ///
+    /// # Safety
+    ///
+    /// Both blocks have so many bytes, the segment is the header of the block `from`, and nobody
+    /// else uses either.
+    pub(crate) unsafe fn move_huge(&self, from: &Segment, to: NonNull<u8>, bytes: usize) {
+        let start = from.reservation.huge_start.get();
+        // SAFETY: the header of a live huge block.
+        let header = unsafe { Segment::of(segment_address(to.addr().get())) };
+        let offset_in = |range: &Range, address: usize| address - range.base().addr().get();
+        let (new, old) = (header.reservation.range(), from.reservation.range());
+        let len = bytes.next_multiple_of(SLICE_BYTES);
+        // SAFETY: huge blocks are whole slices, hence whole pages; the rest is the caller's promise.
+        let moved = unsafe {
+            new.move_from(
+                offset_in(new, to.addr().get()),
+                old,
+                offset_in(old, start.addr()),
+                len,
+            )
+        };
+        if !moved {
+            // SAFETY: the caller's promise.
+            unsafe { ptr::copy_nonoverlapping(start, to.as_ptr(), bytes) };
+        }
+    }
+
     /// A kept huge block that is large enough and at most a quarter larger.
     fn kept_huge(&self, bytes: usize, align: usize) -> Option<NonNull<u8>> {
         self.locked(|state| {

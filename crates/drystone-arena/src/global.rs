@@ -161,8 +161,8 @@ impl<P: Profile> GlobalArena<P> {
         }
         let moved = Self::allocate_layout(new)?.block;
         let bytes = old.size().min(new.size()).get();
-        // SAFETY: both blocks have the bytes; they are different blocks.
-        unsafe { ptr::copy_nonoverlapping(block.as_ptr(), moved.as_ptr(), bytes) };
+        // SAFETY: both blocks have the bytes; they are different blocks, and of these layouts.
+        unsafe { ops::move_bytes(P::core(), block, old, moved, new, bytes) };
         // SAFETY: the caller gave the block up.
         unsafe { Self::free_layout(block, old) };
         Some(moved)

@@ -201,3 +201,28 @@ pub(crate) unsafe fn resize_in_place(
         _ => None,
     }
 }
+
+/// Moves the first bytes of a block to another block, by moving pages where both are huge.
+///
+/// # Safety
+///
+/// Both blocks are live, were handed out for these layouts, have so many bytes, and are nobody
+/// else's; the old one's bytes are not read again.
+pub(crate) unsafe fn move_bytes(
+    core: &Core,
+    from: NonNull<u8>,
+    old: NonZeroLayout,
+    to: NonNull<u8>,
+    new: NonZeroLayout,
+    bytes: usize,
+) {
+    if (Kind::of(old), Kind::of(new)) == (Kind::Huge, Kind::Huge) {
+        // SAFETY: the block is live.
+        let segment = unsafe { Segment::of(segment_address(from.addr().get())) };
+        // SAFETY: the caller's promise.
+        unsafe { core.move_huge(segment, to, bytes) };
+    } else {
+        // SAFETY: the caller's promise.
+        unsafe { ptr::copy_nonoverlapping(from.as_ptr(), to.as_ptr(), bytes) };
+    }
+}

@@ -121,6 +121,27 @@ impl Range {
         }
     }
 
+    /// Moves whole pages from another range, without copying. Whether it could.
+    ///
+    /// # Safety
+    ///
+    /// Nobody uses either during the call, and nothing reads what is left before writing it.
+    pub(crate) unsafe fn move_from(
+        &self,
+        offset: usize,
+        from: &Self,
+        from_offset: usize,
+        len: usize,
+    ) -> bool {
+        match (self, from) {
+            (Self::Os(to), Self::Os(from)) => {
+                // SAFETY: the caller's promise.
+                unsafe { to.move_pages_from(offset, from, from_offset, len) }.is_ok()
+            }
+            _ => false,
+        }
+    }
+
     /// Asks for huge pages. A refusal changes nothing, so it is no error.
     pub(crate) fn advise_huge_pages(&self) {
         if let Self::Os(pages) = self {

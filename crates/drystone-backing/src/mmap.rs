@@ -151,6 +151,36 @@ impl MmapBacked {
         Ok(())
     }
 
+    /// Moves the content of pages of `from` over pages of this mapping, without copying it. The
+    /// pages that it came from stay mapped; what they hold then is not specified.
+    ///
+    /// # Errors
+    ///
+    /// [`OsError`] if either is not whole pages of its range, or the system cannot move pages, as
+    /// only Linux from 5.7 can; nothing has changed then.
+    ///
+    /// # Safety
+    ///
+    /// Nobody uses the pages of either mapping during the call, and nothing reads the pages of
+    /// `from` afterwards before writing them.
+    pub unsafe fn move_pages_from(
+        &self,
+        offset: usize,
+        from: &Self,
+        from_offset: usize,
+        len: usize,
+    ) -> Result<(), OsError> {
+        let target = self.pages(offset, len)?;
+        let origin = from.pages(from_offset, len)?;
+        if core::ptr::eq(self, from) {
+            return Err(OsError::Unsupported {
+                what: "moving pages within a mapping",
+            });
+        }
+        // SAFETY: whole pages of two live mappings; the rest is the caller's promise.
+        unsafe { os::move_pages(origin, target, len) }
+    }
+
     /// The start of `offset .. offset + len`, if that is whole pages inside the range.
     fn pages(&self, offset: usize, len: usize) -> Result<NonNull<u8>, OsError> {
         page_range::check(offset, len, self.size, page_size())?;

@@ -250,3 +250,37 @@ fn what_cannot_be_imitated_is_unsupported() {
         ));
     }
 }
+
+#[test]
+fn pages_move_to_another_mapping_with_their_content() {
+    let page = page_size();
+    let from = MmapBacked::new(4 * page).expect("memory for a test");
+    let to = MmapBacked::new(6 * page).expect("memory for a test");
+    for index in 0..2 * page {
+        // SAFETY: inside the mapping.
+        unsafe { from.base().add(page + index).write(index as u8 | 1) };
+    }
+    // SAFETY: nobody else uses either mapping.
+    let moved = unsafe { to.move_pages_from(3 * page, &from, page, 2 * page) };
+    if !cfg!(target_os = "linux") {
+        assert!(moved.is_err());
+        return;
+    }
+    moved.expect("Linux moves pages");
+    for index in 0..2 * page {
+        // SAFETY: inside the mapping.
+        assert_eq!(
+            unsafe { to.base().add(3 * page + index).read() },
+            index as u8 | 1
+        );
+    }
+    // The pages that were left can be written again.
+    // SAFETY: inside the mapping.
+    unsafe { from.base().add(page).write(9) };
+    // SAFETY: inside the mapping.
+    assert_eq!(unsafe { from.base().add(page).read() }, 9);
+    // SAFETY: nobody else uses either mapping.
+    assert!(unsafe { to.move_pages_from(5 * page, &from, 0, 2 * page) }.is_err());
+    // SAFETY: as above.
+    assert!(unsafe { to.move_pages_from(0, &to, 2 * page, page) }.is_err());
+}

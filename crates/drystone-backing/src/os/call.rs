@@ -18,6 +18,8 @@ pub enum OsCall {
     Protect,
     /// Giving memory back.
     Release,
+    /// Moving pages from one mapping to another.
+    Move,
     /// Saying how pages will be used.
     Advise,
     /// Binding pages to a NUMA node.

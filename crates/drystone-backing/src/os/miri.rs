@@ -105,3 +105,16 @@ pub(super) unsafe fn bind_node(_: NonNull<u8>, _: usize, _: u32) -> Result<(), O
         what: "NUMA binding",
     })
 }
+
+/// # Safety
+///
+/// As [`move_pages`](super::move_pages).
+pub(super) unsafe fn move_pages(
+    from: NonNull<u8>,
+    to: NonNull<u8>,
+    len: usize,
+) -> Result<(), OsError> {
+    // SAFETY: both are live, apart from each other, and nobody else uses them.
+    unsafe { to.copy_from_nonoverlapping(from, len) };
+    Ok(())
+}

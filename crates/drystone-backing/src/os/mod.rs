@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `Mapping` | owns pages: `new(bytes, no_reserve)`, `base`; unmaps on drop |
 //! | `protect`, `release`, `advise`, `bind_node` | one request about whole pages of a mapping |
+//! | `move_pages` | moves the content of pages to other pages |
 //! | `populate` | gives pages of a fresh mapping their memory |
 //! | `page_size` | asks for the page size |
 //! | `OUT_OF_MEMORY` | the code with which the system says that it has no memory |
@@ -118,6 +119,23 @@ pub(crate) unsafe fn release(pages: NonNull<u8>, len: usize) -> Result<(), OsErr
     injected_fault(OsCall::Release)?;
     // SAFETY: the caller's requirements are the same.
     unsafe { imp::release(pages, len) }
+}
+
+/// Moves the content of pages over other pages, without copying it. The pages it came from stay
+/// mapped; what they hold is not specified.
+///
+/// # Safety
+///
+/// Both are `len` bytes of whole pages of live mappings, writable, and apart from each other;
+/// nobody else uses them.
+pub(crate) unsafe fn move_pages(
+    from: NonNull<u8>,
+    to: NonNull<u8>,
+    len: usize,
+) -> Result<(), OsError> {
+    injected_fault(OsCall::Move)?;
+    // SAFETY: the caller's requirements are the same.
+    unsafe { imp::move_pages(from, to, len) }
 }
 
 /// Says how the pages will be used.

@@ -77,3 +77,12 @@ pub(super) unsafe fn bind_node(_: NonNull<u8>, _: usize, _: u32) -> Result<(), O
         what: "NUMA binding",
     })
 }
+
+/// # Safety
+///
+/// As [`move_pages`](super::move_pages).
+pub(super) unsafe fn move_pages(_: NonNull<u8>, _: NonNull<u8>, _: usize) -> Result<(), OsError> {
+    Err(OsError::Unsupported {
+        what: "moving pages",
+    })
+}

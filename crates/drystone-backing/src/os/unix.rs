@@ -130,6 +130,35 @@ pub(super) unsafe fn release(pages: NonNull<u8>, len: usize) -> Result<(), OsErr
 
 /// # Safety
 ///
+/// As [`move_pages`](super::move_pages).
+#[cfg(target_os = "linux")]
+pub(super) unsafe fn move_pages(
+    from: NonNull<u8>,
+    to: NonNull<u8>,
+    len: usize,
+) -> Result<(), OsError> {
+    // DONTUNMAP (since Linux 5.7): the pages that are left stay part of their mapping, so nobody
+    // else can get the addresses before that mapping goes.
+    let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED | libc::MREMAP_DONTUNMAP;
+    let target: *mut libc::c_void = to.as_ptr().cast();
+    // SAFETY: whole pages of live mappings that nobody else uses, by the caller's promise; the
+    // pages at the target are replaced.
+    let answer = unsafe { libc::mremap(from.as_ptr().cast(), len, len, flags, target) };
+    checked("mremap", if answer == target { 0 } else { -1 })
+}
+
+/// # Safety
+///
+/// As [`move_pages`](super::move_pages).
+#[cfg(not(target_os = "linux"))]
+pub(super) unsafe fn move_pages(_: NonNull<u8>, _: NonNull<u8>, _: usize) -> Result<(), OsError> {
+    Err(OsError::Unsupported {
+        what: "moving pages",
+    })
+}
+
+/// # Safety
+///
 /// As [`advise`](super::advise).
 pub(super) unsafe fn advise(pages: NonNull<u8>, len: usize, advice: Advice) -> Result<(), OsError> {
     let Some(code) = advice_code(advice) else {

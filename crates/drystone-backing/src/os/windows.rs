@@ -139,3 +139,12 @@ fn refused(call: &'static str, error: &io::Error) -> OsError {
         code: error.raw_os_error().unwrap_or_default(),
     }
 }
+
+/// # Safety
+///
+/// As [`move_pages`](super::move_pages).
+pub(super) unsafe fn move_pages(_: NonNull<u8>, _: NonNull<u8>, _: usize) -> Result<(), OsError> {
+    Err(OsError::Unsupported {
+        what: "moving pages",
+    })
+}
