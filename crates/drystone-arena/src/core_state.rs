@@ -322,6 +322,7 @@ impl Core {
         let segment = unsafe { Segment::of(header.addr().get()) };
         segment.reservation.begin(self, segment, range, 0);
         segment.reservation.huge_bytes.set(bytes);
+        segment.reservation.huge_capacity.set(bytes);
         segment.reservation.huge_start.set(block.as_ptr());
         segment.reservation.set_huge_live();
         self.mapped.fetch_add(total, Ordering::Relaxed);
@@ -329,49 +330,73 @@ impl Core {
         Some((block, zeroed))
     }
 
-    /// Moves the first `bytes` of a huge block to another one. The old one's are lost, if the system
-    /// could move pages, and copied otherwise.
+    /// Moves the first `bytes` of a huge block to another one, whose pages are new: by moving the
+    /// pages. Whether it could; nothing has changed otherwise.
     ///
     /// # Safety
     ///
-    /// Both blocks have so many bytes, the segment is the header of the block `from`, and nobody
-    /// else uses either.
-    pub(crate) unsafe fn move_huge(&self, from: &Segment, to: NonNull<u8>, bytes: usize) {
-        let start = from.reservation.huge_start.get();
+    /// Both blocks have so many bytes, the segment is the header of the block that is moved, nobody
+    /// else uses either, and the old one's bytes are not read again.
+    pub(crate) unsafe fn move_huge(&self, from: &Segment, to: NonNull<u8>, bytes: usize) -> bool {
         // SAFETY: the header of a live huge block.
         let header = unsafe { Segment::of(segment_address(to.addr().get())) };
         let offset_in = |range: &Range, address: usize| address - range.base().addr().get();
         let (new, old) = (header.reservation.range(), from.reservation.range());
-        let len = bytes.next_multiple_of(SLICE_BYTES);
+        let start = from.reservation.huge_start.get().addr();
         // SAFETY: huge blocks are whole slices, hence whole pages; the rest is the caller's promise.
         let moved = unsafe {
             new.move_from(
                 offset_in(new, to.addr().get()),
                 old,
-                offset_in(old, start.addr()),
-                len,
+                offset_in(old, start),
+                bytes.next_multiple_of(SLICE_BYTES),
             )
         };
-        if !moved {
-            // SAFETY: the caller's promise.
-            unsafe { ptr::copy_nonoverlapping(start, to.as_ptr(), bytes) };
+        if moved {
+            from.reservation.huge_hollow.set(true);
         }
+        moved
     }
 
-    /// A kept huge block that is large enough and at most a quarter larger.
+    /// Makes a huge block larger or smaller where it is. Whether it could.
+    pub(crate) fn resize_huge(&self, segment: &Segment, size: usize) -> bool {
+        let record = &segment.reservation;
+        let have = record.huge_bytes.get();
+        let Some(bytes) = size.checked_next_multiple_of(SLICE_BYTES) else {
+            return false;
+        };
+        // A block that has become much smaller goes elsewhere, so that its memory comes back.
+        if bytes > record.huge_capacity.get() || bytes < record.huge_capacity.get() / 4 {
+            return false;
+        }
+        if bytes > have && self.charge(bytes - have).is_none() {
+            return false;
+        }
+        if bytes < have {
+            self.uncharge(have - bytes);
+        }
+        record.huge_bytes.set(bytes);
+        true
+    }
+
+    /// A kept huge block that is large enough, and at most four times too large: it can grow in
+    /// place then, and is taken back as a whole.
     fn kept_huge(&self, bytes: usize, align: usize) -> Option<NonNull<u8>> {
         self.locked(|state| {
             let place = state.kept.iter().position(|kept| {
                 // SAFETY: kept blocks are live mappings of the arena.
                 unsafe { kept.as_ref() }.is_some_and(|kept| {
                     let record = &kept.reservation;
-                    let size = record.huge_bytes.get();
-                    size == bytes && record.huge_start.get().addr() % align == 0
+                    let capacity = record.huge_capacity.get();
+                    bytes <= capacity
+                        && capacity / 4 <= bytes
+                        && record.huge_start.get().addr() % align == 0
                 })
             })?;
             let kept = state.take_kept(place);
             // SAFETY: as above.
             let record = &unsafe { &*kept }.reservation;
+            record.huge_bytes.set(bytes);
             record.set_huge_live();
             NonNull::new(record.huge_start.get())
         })
@@ -391,7 +416,7 @@ impl Core {
         debug_assert!(bytes > 0);
         self.uncharge(bytes);
         let gone = self.locked(|state| {
-            let gone = state.keep(segment, bytes);
+            let gone = state.keep(segment);
             for segment in gone.into_iter().flatten() {
                 state.unlink_range(segment);
             }
@@ -406,7 +431,7 @@ impl Core {
     fn unmap_huge(&self, segment: &Segment) {
         let record = &segment.reservation;
         let start = record.range().base().addr().get();
-        let total = record.huge_start.get().addr() - start + record.huge_bytes.get();
+        let total = record.huge_start.get().addr() - start + record.huge_capacity.get();
         self.mapped.fetch_sub(total, Ordering::Relaxed);
         segment_map::remove(segment.base());
         // SAFETY: nobody has the block, it is in no list, and this happens once.
@@ -514,8 +539,9 @@ impl State {
     }
 
     /// Keeps a huge block for the next request of its size; gives those that must go to make room.
-    fn keep<'a>(&mut self, segment: &'a Segment, bytes: usize) -> [Option<&'a Segment>; 2] {
-        if bytes > HUGE_KEPT_BYTES_MAX {
+    fn keep<'a>(&mut self, segment: &'a Segment) -> [Option<&'a Segment>; 2] {
+        let bytes = segment.reservation.huge_capacity.get();
+        if bytes > HUGE_KEPT_BYTES_MAX || segment.reservation.huge_hollow.get() {
             return [Some(segment), None];
         }
         // The oldest one makes room, if the new one does not fit beside it.
@@ -541,7 +567,7 @@ impl State {
         self.kept.copy_within(place + 1.., place);
         self.kept[HUGE_KEPT_MAX - 1] = ptr::null();
         // SAFETY: kept blocks are live mappings of the arena.
-        self.kept_bytes -= unsafe { &*kept }.reservation.huge_bytes.get();
+        self.kept_bytes -= unsafe { &*kept }.reservation.huge_capacity.get();
         kept
     }
 }

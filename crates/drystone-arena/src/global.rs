@@ -154,18 +154,18 @@ impl<P: Profile> GlobalArena<P> {
         let address = block.addr().get();
         let in_place = P::with_thread(|thread| {
             // SAFETY: the thread has the heap; the rest is the caller's promise.
-            unsafe { ops::resize_in_place(thread.get(), address, old, new) }
+            unsafe { ops::resize_in_place(P::core(), thread.get(), address, old, new) }
         });
         if in_place.is_some() {
             return Some(block);
         }
-        let moved = Self::allocate_layout(new)?.block;
+        let moved = Self::allocate_layout(new)?;
         let bytes = old.size().min(new.size()).get();
         // SAFETY: both blocks have the bytes; they are different blocks, and of these layouts.
-        unsafe { ops::move_bytes(P::core(), block, old, moved, new, bytes) };
+        unsafe { ops::move_bytes(P::core(), block, old, &moved, new, bytes) };
         // SAFETY: the caller gave the block up.
         unsafe { Self::free_layout(block, old) };
-        Some(moved)
+        Some(moved.block)
     }
 }
 

@@ -170,6 +170,7 @@ unsafe fn free_away(
 ///
 /// As [`free`], and the block is live and was handed out for `old`.
 pub(crate) unsafe fn resize_in_place(
+    core: &Core,
     heap: &Heap,
     address: usize,
     old: NonZeroLayout,
@@ -195,8 +196,9 @@ pub(crate) unsafe fn resize_in_place(
             heap.resize_run(segment, segment.run_of(address), slices)
         }
         (Kind::Huge, Kind::Huge) if address % new.align() == 0 => {
-            let slices = |layout: NonZeroLayout| layout.size().get().div_ceil(SLICE_BYTES);
-            (slices(old) == slices(new)).then_some(false)
+            // SAFETY: the block is live.
+            let segment = unsafe { Segment::of(segment_address(address)) };
+            core.resize_huge(segment, new.size().get()).then_some(false)
         }
         _ => None,
     }
@@ -212,17 +214,19 @@ pub(crate) unsafe fn move_bytes(
     core: &Core,
     from: NonNull<u8>,
     old: NonZeroLayout,
-    to: NonNull<u8>,
+    to: &Fresh,
     new: NonZeroLayout,
     bytes: usize,
 ) {
-    if (Kind::of(old), Kind::of(new)) == (Kind::Huge, Kind::Huge) {
+    // Pages that are there already are filled sooner than others are moved in and more are added.
+    if to.zeroed && (Kind::of(old), Kind::of(new)) == (Kind::Huge, Kind::Huge) {
         // SAFETY: the block is live.
         let segment = unsafe { Segment::of(segment_address(from.addr().get())) };
         // SAFETY: the caller's promise.
-        unsafe { core.move_huge(segment, to, bytes) };
-    } else {
-        // SAFETY: the caller's promise.
-        unsafe { ptr::copy_nonoverlapping(from.as_ptr(), to.as_ptr(), bytes) };
+        if unsafe { core.move_huge(segment, to.block, bytes) } {
+            return;
+        }
     }
+    // SAFETY: the caller's promise.
+    unsafe { ptr::copy_nonoverlapping(from.as_ptr(), to.block.as_ptr(), bytes) };
 }

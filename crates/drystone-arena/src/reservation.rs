@@ -30,6 +30,10 @@ pub(crate) struct Reservation {
     home: Cell<bool>,
     /// The bytes of the one block that the range is for; 0 for segments.
     pub(crate) huge_bytes: Cell<usize>,
+    /// The bytes that the block can grow to.
+    pub(crate) huge_capacity: Cell<usize>,
+    /// The block's pages were moved to another block, so that keeping it would save nothing.
+    pub(crate) huge_hollow: Cell<bool>,
     /// Where that block begins.
     pub(crate) huge_start: Cell<*mut u8>,
     /// Somebody has that block.
