@@ -167,6 +167,13 @@ impl<P: Profile> Arena<P> {
         }
     }
 
+    /// Gives back all memory that nothing uses and that no living cache has, and says how many bytes
+    /// were unmapped; more may have been given back without that. A cache gives its own part up
+    /// when it is [drained](Self::drain_thread_cache).
+    pub fn trim(&self) -> usize {
+        self.core.trim()
+    }
+
     /// What the arena holds.
     #[must_use]
     pub fn stats(&self) -> ArenaStats {

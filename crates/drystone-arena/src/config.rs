@@ -30,8 +30,10 @@ pub struct ArenaConfig {
     /// How many bytes of free blocks of one class a cache may come to keep, at least eight blocks.
     /// 256 KiB by default.
     pub local_cache_target_bytes: usize,
-    /// How long memory that nothing uses is kept before it is given back. 10 ms by default; zero
-    /// gives back at once, [`Duration::MAX`] only when [`trim`](crate::Arena::trim) is called.
+    /// How long the memory of slices that nothing uses is kept before it is given back, in whole
+    /// milliseconds: 10 by default. A heap looks at the time once in 64 of its slow paths, so it
+    /// may be later. With [`Duration::MAX`] memory goes back only when
+    /// [`trim`](crate::Arena::trim) is called, and when a range of segments is idle as a whole.
     pub purge_delay: Duration,
 }
 

@@ -23,6 +23,7 @@ use drystone_core::NonZeroLayout;
 use drystone_sync::atomic::{AtomicUsize, Ordering};
 use drystone_sync::{RawGuard, RawLock as _, SpinLock};
 
+use crate::clock::millis;
 use crate::config::ArenaConfig;
 use crate::geometry::{LARGE_MAX, SEGMENT_BYTES, SLICE_BYTES, segment_address};
 use crate::heap::Heap;
@@ -32,6 +33,9 @@ use crate::source::{Range, Source};
 
 /// The most segments that are reserved at once.
 const RESERVE_MAX: usize = 32;
+
+/// Heaps without a thread that are tidied before a range is mapped.
+const TIDIED_MAX: usize = 4;
 
 /// Idle segments that keep their memory.
 const IDLE_DIRTY_MAX: usize = 2;
@@ -58,6 +62,9 @@ struct State {
     idle: *const Segment,
     /// Heaps that no thread has.
     orphans: *const Heap,
+    /// The last of them, while there are any.
+    last_orphan: *const Heap,
+    orphan_count: usize,
     heaps: *const Heap,
     /// The first segments of all ranges, and the headers of huge blocks.
     ranges: *const Segment,
@@ -83,6 +90,8 @@ impl Core {
             state: UnsafeCell::new(State {
                 idle: ptr::null(),
                 orphans: ptr::null(),
+                last_orphan: ptr::null(),
+                orphan_count: 0,
                 heaps: ptr::null(),
                 ranges: ptr::null(),
                 reserved: 0,
@@ -136,6 +145,10 @@ impl Core {
         &self.config
     }
 
+    pub(crate) fn purge_delay_millis(&self) -> u64 {
+        millis(self.config.purge_delay)
+    }
+
     /// The most that may be charged.
     pub(crate) fn limit(&self) -> usize {
         self.config.arena_size
@@ -148,7 +161,70 @@ impl Core {
 
     /// A segment for the calling heap.
     pub(crate) fn segment(&self) -> Option<&Segment> {
-        self.idle_segment().or_else(|| self.reserve())
+        self.idle_segment()
+            .or_else(|| {
+                self.tidy_orphans(TIDIED_MAX, Heap::drain);
+                self.idle_segment()
+            })
+            .or_else(|| self.reserve())
+    }
+
+    /// Does something with up to `most` heaps that no thread has, those first that have waited longest for
+    /// it.
+    fn tidy_orphans(&self, most: usize, tidy: impl Fn(&Heap)) {
+        for _ in 0..most {
+            let Some(heap) = self.locked(State::pop_orphan) else {
+                return;
+            };
+            tidy(heap);
+            self.locked(|state| state.push_tidied(heap));
+        }
+    }
+
+    /// Gives back all memory that can be had without asking a thread: of idle segments, of huge blocks that
+    /// are kept, and of heaps that no thread has. The bytes that were unmapped.
+    pub(crate) fn trim(&self) -> usize {
+        let before = self.mapped_bytes();
+        let orphans = self.locked(|state| state.orphan_count);
+        self.tidy_orphans(orphans, |heap| {
+            heap.drain();
+            heap.release_all();
+        });
+        while let Some(kept) = self.locked(State::pop_kept) {
+            // SAFETY: kept blocks are live mappings of the arena, and this one is in no list now.
+            self.unmap_huge(unsafe { &*kept });
+        }
+        let mut left = self.locked(|state| state.idle_count);
+        while left > 0 {
+            left -= 1;
+            let Some(segment) = self.idle_segment_at_the_back() else {
+                break;
+            };
+            segment.release_slices();
+            let gone = self.locked(|state| {
+                state.link_idle(segment);
+                state.take_whole_range(segment, 0)
+            });
+            if let Some(first) = gone {
+                left = left.saturating_sub(first.reservation.segments.get() - 1);
+                self.unmap(first);
+            }
+        }
+        before.saturating_sub(self.mapped_bytes())
+    }
+
+    /// The idle segment that has waited longest.
+    fn idle_segment_at_the_back(&self) -> Option<&Segment> {
+        self.locked(|state| {
+            // SAFETY: segments in the list are live (C1).
+            let mut segment = unsafe { state.idle.as_ref() }?;
+            // SAFETY: as above.
+            while let Some(next) = unsafe { segment.next.get().as_ref() } {
+                segment = next;
+            }
+            state.unlink_idle(segment);
+            Some(segment)
+        })
     }
 
     fn idle_segment(&self) -> Option<&Segment> {
@@ -232,7 +308,7 @@ impl Core {
         }
         let gone = self.locked(|state| {
             state.link_idle(segment);
-            state.take_whole_range(segment)
+            state.take_whole_range(segment, IDLE_DIRTY_MAX)
         });
         if let Some(first) = gone {
             self.unmap(first);
@@ -255,13 +331,7 @@ impl Core {
 
     /// A heap for the calling thread: an orphan with all it has, or a new one.
     pub(crate) fn heap(&self) -> Option<&Heap> {
-        let orphan = self.locked(|state| {
-            // SAFETY: heaps live as long as the arena.
-            let heap = unsafe { state.orphans.as_ref() }?;
-            state.orphans = heap.next_orphan.replace(ptr::null());
-            Some(heap)
-        });
-        orphan.or_else(|| self.new_heap())
+        self.locked(State::pop_orphan).or_else(|| self.new_heap())
     }
 
     fn new_heap(&self) -> Option<&Heap> {
@@ -280,10 +350,7 @@ impl Core {
 
     /// Takes back the heap of a thread that ends.
     pub(crate) fn put_orphan(&self, heap: &Heap) {
-        self.locked(|state| {
-            heap.next_orphan.set(state.orphans);
-            state.orphans = heap;
-        });
+        self.locked(|state| state.push_orphan(heap));
     }
 
     /// A block with a mapping of its own, and whether it has only zero bytes.
@@ -466,6 +533,47 @@ impl Drop for Core {
 }
 
 impl State {
+    fn push_orphan(&mut self, heap: &Heap) {
+        heap.next_orphan.set(self.orphans);
+        if self.orphans.is_null() {
+            self.last_orphan = heap;
+        }
+        self.orphans = heap;
+        self.orphan_count += 1;
+    }
+
+    /// Puts a heap behind all others, so that each is tidied in its turn.
+    fn push_tidied(&mut self, heap: &Heap) {
+        // SAFETY: heaps live as long as the arena.
+        let Some(last) = (unsafe { self.last_orphan.as_ref() }).filter(|_| !self.orphans.is_null())
+        else {
+            return self.push_orphan(heap);
+        };
+        heap.next_orphan.set(ptr::null());
+        last.next_orphan.set(heap);
+        self.last_orphan = heap;
+        self.orphan_count += 1;
+    }
+
+    fn pop_orphan<'a>(&mut self) -> Option<&'a Heap> {
+        // SAFETY: heaps live as long as the arena.
+        let heap = unsafe { self.orphans.as_ref() }?;
+        self.orphans = heap.next_orphan.replace(ptr::null());
+        self.orphan_count -= 1;
+        Some(heap)
+    }
+
+    /// Takes out the newest of the huge blocks that are kept.
+    fn pop_kept(&mut self) -> Option<*const Segment> {
+        if self.kept[0].is_null() {
+            return None;
+        }
+        let kept = self.take_kept(0);
+        // SAFETY: kept blocks are live mappings of the arena.
+        self.unlink_range(unsafe { &*kept });
+        Some(kept)
+    }
+
     fn link_range(&mut self, first: &Segment) {
         let next = self.ranges;
         first.reservation.next.set(next);
@@ -523,10 +631,10 @@ impl State {
 
     /// Takes all segments of this one's range out of the list, if all are idle and enough others
     /// are. The first of them.
-    fn take_whole_range<'a>(&mut self, segment: &'a Segment) -> Option<&'a Segment> {
+    fn take_whole_range<'a>(&mut self, segment: &'a Segment, keep: usize) -> Option<&'a Segment> {
         let first = segment.reservation.first();
         let count = first.reservation.segments.get();
-        if first.reservation.idle.get() < count || self.idle_count < count + IDLE_DIRTY_MAX {
+        if first.reservation.idle.get() < count || self.idle_count < count + keep {
             return None;
         }
         for index in 0..count {

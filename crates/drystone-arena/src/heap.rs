@@ -34,12 +34,16 @@ use drystone_core::{CachePadded, SizeClass};
 use drystone_sync::atomic::{AtomicPtr, Ordering};
 
 use crate::bin::Bin;
+use crate::clock::now_millis;
 use crate::config::ArenaConfig;
 use crate::core_state::Core;
 use crate::geometry::{SEGMENT_BYTES, SLICE_BYTES, block_bytes, page_slices};
 use crate::page::{Block, Inbox, Page, Use, pack, unpack};
 use crate::remote_cache::{Chain, RemoteCache};
 use crate::segment::Segment;
+
+/// The clock is read once in so many slow paths.
+const TICKS: u32 = 64;
 
 /// Everything that one thread allocates from.
 #[derive(Debug)]
@@ -58,6 +62,10 @@ pub(crate) struct Heap {
     carve_bytes: Cell<usize>,
     /// What a bin may come to hold, in bytes.
     cache_bytes: Cell<usize>,
+    /// Slow paths since the clock was read.
+    ticks: Cell<u32>,
+    /// When the free slices were looked through last, in milliseconds of the clock.
+    purged_at: Cell<u64>,
     /// The next orphan. Under the lock of the core.
     pub(crate) next_orphan: Cell<*const Heap>,
     /// The next of all heaps of the arena. Under the lock of the core.
@@ -93,6 +101,8 @@ impl Heap {
             core: Cell::new(ptr::null()),
             carve_bytes: Cell::new(0),
             cache_bytes: Cell::new(0),
+            ticks: Cell::new(0),
+            purged_at: Cell::new(0),
             next_orphan: Cell::new(ptr::null()),
             next_heap: Cell::new(ptr::null()),
             pending: CachePadded::new(AtomicPtr::new(ptr::null_mut())),
@@ -185,6 +195,7 @@ impl Heap {
         slices: usize,
         align_slices: usize,
     ) -> Option<(*mut u8, bool)> {
+        self.tick();
         self.send_all();
         self.collect(None);
         let (segment, first, fresh) = self.take_run(slices, align_slices)?;
@@ -250,6 +261,7 @@ impl Heap {
             // The heap of a thread that has none.
             return ptr::null_mut();
         }
+        self.tick();
         self.send_all();
         self.collect(Some(class));
         let bin = self.bin(class);
@@ -453,6 +465,7 @@ impl Heap {
             bin.begin(class, self.cache_bytes.get());
             return;
         }
+        self.tick();
         self.send_all();
         self.flushed[class].set(true);
         self.give_home(bin.split(bin.keep()), class);
@@ -562,6 +575,56 @@ impl Heap {
             }
         }
         self.after_taking_back(segment, first);
+    }
+
+    /// Counts a slow path. From time to time gives back the memory of slices that have been free for
+    /// long enough.
+    #[inline]
+    fn tick(&self) {
+        let ticks = self.ticks.get() + 1;
+        self.ticks.set(ticks % TICKS);
+        if ticks == TICKS {
+            self.purge_when_due();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn purge_when_due(&self) {
+        let delay = self.core().purge_delay_millis();
+        let now = now_millis();
+        if delay == u64::MAX || now < self.purged_at.get().saturating_add(delay) {
+            return;
+        }
+        // What was free at the last look, and since, has been free for the delay.
+        self.purged_at.set(now);
+        self.each_with_free_slices(|segment| segment.release_aged());
+    }
+
+    /// Gives back the memory of every free slice.
+    pub(crate) fn release_all(&self) {
+        self.each_with_free_slices(|segment| segment.release_slices());
+    }
+
+    /// The bytes of free slices that have memory.
+    pub(crate) fn retained_bytes(&self) -> usize {
+        let mut bytes = 0;
+        self.each_with_free_slices(|segment| bytes += segment.dirty_bytes());
+        bytes
+    }
+
+    fn each_with_free_slices(&self, mut f: impl FnMut(&Segment)) {
+        let mut at = self.open.get();
+        while !at.is_null() {
+            // SAFETY: segments in the list are this heap's, and live.
+            let segment = unsafe { &*at };
+            at = segment.next.get();
+            f(segment);
+        }
+        // SAFETY: as above.
+        if let Some(spare) = unsafe { self.spare.get().as_ref() } {
+            f(spare);
+        }
     }
 
     /// Gives everything that is not in use back to the pages, and empty pages to the segments.

@@ -8,6 +8,7 @@ mod bin;
 mod block_bits;
 mod cache;
 mod check;
+mod clock;
 mod config;
 mod core_state;
 mod error;

@@ -76,6 +76,9 @@ pub(crate) struct Header {
     fresh: Cell<u64>,
     /// The slices that may be in runs, by the profile.
     usable: Cell<u64>,
+    /// A bit for each slice that was free at the last look for old ones, and all the time since.
+    /// Owner only.
+    aged: Cell<u64>,
     /// Neighbours in the owner's list of segments with free slices, or in the list of idle ones.
     pub(crate) next: Cell<*const Segment>,
     pub(crate) previous: Cell<*const Segment>,
@@ -222,8 +225,7 @@ impl Header {
         } as usize;
         let mask = run_mask(slices) << first;
         let fresh = self.fresh.get() & mask == mask;
-        self.free.set(self.free.get() & !mask);
-        self.fresh.set(self.fresh.get() & !mask);
+        self.take(mask);
         for slice in first..first + slices {
             #[expect(clippy::cast_possible_truncation, reason = "below 64")]
             self.first[slice].store(first as u8, Ordering::Relaxed);
@@ -243,13 +245,18 @@ impl Header {
             return None;
         }
         let fresh = self.fresh.get() & mask == mask;
-        self.free.set(self.free.get() & !mask);
-        self.fresh.set(self.fresh.get() & !mask);
+        self.take(mask);
         for slice in end..end + more {
             #[expect(clippy::cast_possible_truncation, reason = "below 64")]
             self.first[slice].store(first as u8, Ordering::Relaxed);
         }
         Some(fresh)
+    }
+
+    fn take(&self, mask: u64) {
+        self.free.set(self.free.get() & !mask);
+        self.fresh.set(self.fresh.get() & !mask);
+        self.aged.set(self.aged.get() & !mask);
     }
 
     /// Gives back the end of a run.
@@ -274,15 +281,42 @@ impl Header {
         self.fresh.set(self.fresh.get() | mask);
     }
 
-    /// Gives the memory of an idle segment's slices back, as far as the source can.
+    fn dirty(&self) -> u64 {
+        self.free.get() & !self.fresh.get()
+    }
+
+    /// The bytes of free slices that have memory.
+    pub(crate) fn dirty_bytes(&self) -> usize {
+        self.dirty().count_ones() as usize * SLICE_BYTES
+    }
+
+    /// Gives the memory of the free slices back, as far as the source can.
     pub(crate) fn release_slices(&self) {
-        debug_assert!(self.is_idle());
-        let start = self.usable.get().trailing_zeros() as usize * SLICE_BYTES;
+        self.release(self.dirty());
+    }
+
+    /// Gives the memory back of the slices that have been free since the last call.
+    pub(crate) fn release_aged(&self) {
+        self.release(self.aged.get() & self.dirty());
+        self.aged.set(self.dirty());
+    }
+
+    /// One call of the system for each run.
+    fn release(&self, mut dirty: u64) {
+        if dirty == 0 {
+            return;
+        }
         let range = self.reservation.range();
-        let offset = self.address() - range.base().addr().get() + start;
-        // SAFETY: no slice of the segment is in use.
-        if unsafe { range.release(offset, SEGMENT_BYTES - start) } {
-            self.set_fresh(self.usable.get());
+        let start = self.address() - range.base().addr().get();
+        while dirty != 0 {
+            let first = dirty.trailing_zeros() as usize;
+            let slices = (dirty >> first).trailing_ones() as usize;
+            let mask = run_mask(slices) << first;
+            dirty &= !mask;
+            // SAFETY: the slices are in no run.
+            if unsafe { range.release(start + first * SLICE_BYTES, slices * SLICE_BYTES) } {
+                self.set_fresh(mask);
+            }
         }
     }
 

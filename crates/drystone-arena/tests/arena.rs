@@ -338,3 +338,35 @@ fn many_threads_free_what_others_allocated() {
         }
     });
 }
+
+/// The bytes of this process that are in memory.
+#[cfg(all(target_os = "linux", not(miri)))]
+fn resident_bytes() -> usize {
+    let text = std::fs::read_to_string("/proc/self/statm").expect("Linux tells");
+    let pages: usize = text.split(' ').nth(1).expect("a number").parse().expect("a number");
+    pages * drystone_backing::page_size()
+}
+
+#[cfg(all(target_os = "linux", not(miri)))]
+#[test]
+fn memory_that_nothing_uses_goes_back() {
+    const BYTES: usize = 256 << 20;
+    let arena = arena_of(ArenaConfig::UNLIMITED);
+    let mut cache = new_cache();
+    let before = resident_bytes();
+    let mut blocks: Vec<_> = (0..BYTES / 2048)
+        .map(|_| allocate(&arena, &mut cache, layout(2048, 8)))
+        .collect();
+    for block in &blocks {
+        // SAFETY: the block's first byte.
+        unsafe { block.0.write(1) };
+    }
+    assert!(resident_bytes() > before + BYTES / 2);
+    for block in blocks.drain(..) {
+        assert_eq!(free(&arena, &mut cache, block), Ok(()));
+    }
+    drop(cache);
+    arena.trim();
+    let left = resident_bytes().saturating_sub(before);
+    assert!(left < BYTES / 100 * 3, "{left} bytes of {BYTES} stay");
+}
