@@ -12,6 +12,7 @@
 use drystone_sync::atomic::{AtomicUsize, Ordering};
 
 use crate::geometry::{SEGMENT_BYTES, SLICE_BYTES};
+use crate::in_cell::InCell;
 
 const WORD_BITS: usize = usize::BITS as usize;
 const GRANULE_BYTES: usize = 8;
@@ -25,8 +26,8 @@ const _: () = assert!(size_of::<BlockBits>() == BITS_SLICES * SLICE_BYTES);
 /// The state bits of a segment. Zero bytes say that no block is live.
 #[repr(C)]
 pub(crate) struct BlockBits {
-    live: [AtomicUsize; WORDS],
-    remote: [AtomicUsize; WORDS],
+    live: InCell<[AtomicUsize; WORDS]>,
+    remote: InCell<[AtomicUsize; WORDS]>,
 }
 
 /// Where the bit of a block is.

@@ -343,7 +343,7 @@ impl Core {
         heap.open(segment);
         self.locked(|state| {
             heap.next_heap.set(state.heaps);
-            state.heaps = heap;
+            state.heaps = &raw const **heap;
         });
         Some(heap)
     }

@@ -38,6 +38,7 @@ use crate::clock::now_millis;
 use crate::config::ArenaConfig;
 use crate::core_state::Core;
 use crate::geometry::{SEGMENT_BYTES, SLICE_BYTES, block_bytes, page_slices};
+use crate::in_cell::InCell;
 use crate::page::{Block, Inbox, Page, Use, pack, unpack};
 use crate::remote_cache::{Chain, RemoteCache};
 use crate::segment::Segment;
@@ -49,14 +50,14 @@ const TICKS: u32 = 64;
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Heap {
-    bins: [Bin; SizeClass::COUNT],
-    queues: [Cell<*const Page>; SizeClass::COUNT],
+    bins: InCell<[Bin; SizeClass::COUNT]>,
+    queues: InCell<[Cell<*const Page>; SizeClass::COUNT]>,
     /// A bin was too full since its last refill.
-    flushed: [Cell<bool>; SizeClass::COUNT],
+    flushed: InCell<[Cell<bool>; SizeClass::COUNT]>,
     open: Cell<*const Segment>,
     /// A segment of this heap of which nothing is in use.
     spare: Cell<*const Segment>,
-    remote: RemoteCache,
+    remote: InCell<RemoteCache>,
     core: Cell<*const Core>,
     /// What a refill cuts from a page at once, in bytes; at least one block.
     carve_bytes: Cell<usize>,
@@ -92,12 +93,12 @@ impl NoHeap {
 impl Heap {
     pub(crate) const fn new() -> Self {
         Self {
-            bins: [const { Bin::new() }; SizeClass::COUNT],
-            queues: [const { Cell::new(ptr::null()) }; SizeClass::COUNT],
-            flushed: [const { Cell::new(false) }; SizeClass::COUNT],
+            bins: InCell::new([const { Bin::new() }; SizeClass::COUNT]),
+            queues: InCell::new([const { Cell::new(ptr::null()) }; SizeClass::COUNT]),
+            flushed: InCell::new([const { Cell::new(false) }; SizeClass::COUNT]),
             open: Cell::new(ptr::null()),
             spare: Cell::new(ptr::null()),
-            remote: RemoteCache::new(),
+            remote: InCell::new(RemoteCache::new()),
             core: Cell::new(ptr::null()),
             carve_bytes: Cell::new(0),
             cache_bytes: Cell::new(0),

@@ -15,6 +15,7 @@ mod error;
 mod geometry;
 mod global;
 mod heap;
+mod in_cell;
 mod misuse;
 mod ops;
 mod page;

@@ -19,8 +19,7 @@
 //! The owner's threads change everything but the inboxes; others read `owner`, `first`, the class
 //! in the inbox and the block bits, which are atomic for that.
 
-use core::cell::{Cell, UnsafeCell};
-use core::ops::Deref;
+use core::cell::Cell;
 use core::ptr::{self, NonNull};
 
 use drystone_sync::atomic::{AtomicPtr, AtomicU8, Ordering};
@@ -28,6 +27,7 @@ use drystone_sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 use crate::block_bits::BlockBits;
 use crate::geometry::{SEGMENT_BYTES, SLICE_BYTES, SLICES, run_mask, segment_number, slice_index};
 use crate::heap::Heap;
+use crate::in_cell::InCell;
 use crate::page::{Inbox, Page, Use};
 use crate::reservation::Reservation;
 use crate::segment_map;
@@ -42,34 +42,17 @@ struct OwnerLine {
 }
 
 /// A segment, by its header.
-///
-/// Held in a cell as a whole: a segment may be unmapped in a call that was given a reference to it,
-/// and only a reference to a cell promises nothing about the time until the call returns.
-#[repr(transparent)]
-pub(crate) struct Segment {
-    header: UnsafeCell<Header>,
-}
-
-impl Deref for Segment {
-    type Target = Header;
-
-    #[inline(always)]
-    fn deref(&self) -> &Header {
-        // SAFETY: everything that changes in a header is in cells and atomics of its own, so there
-        // is never an exclusive reference.
-        unsafe { &*self.header.get() }
-    }
-}
+pub(crate) type Segment = InCell<Header>;
 
 /// What a segment begins with.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Header {
-    owners: [OwnerLine; OWNER_LINES],
-    inboxes: [Inbox; SLICES],
-    pages: [Page; SLICES],
+    owners: InCell<[OwnerLine; OWNER_LINES]>,
+    inboxes: InCell<[Inbox; SLICES]>,
+    pages: InCell<[Page; SLICES]>,
     /// The first slice of the run that each slice is part of.
-    first: [AtomicU8; SLICES],
+    first: InCell<[AtomicU8; SLICES]>,
     /// A bit for each slice that is in no run. Owner only.
     free: Cell<u64>,
     /// A bit for each free slice that has only zero bytes. Owner only.
@@ -86,7 +69,7 @@ pub(crate) struct Header {
     /// Where the mapping came from. Under the lock of the core.
     pub(crate) reservation: Reservation,
     /// The heap that lives in this segment, if it is a heap's home.
-    pub(crate) home: Heap,
+    pub(crate) home: InCell<Heap>,
 }
 
 const _: () = assert!(size_of::<Segment>() <= SLICE_BYTES);

@@ -42,6 +42,7 @@ use drystone_core::{AllocError, FixedRange};
 use drystone_sync::atomic::{AtomicPtr, Ordering};
 
 use crate::geometry::{SEGMENT_BYTES, segment_number};
+use crate::in_cell::InCell;
 
 /// The address bits that the map covers: what user space has on the supported systems.
 const ADDRESS_BITS: u32 = if usize::BITS == 64 { 48 } else { 32 };
@@ -49,10 +50,8 @@ const LEAF_LOG2: u32 = 12;
 const LEAF_LEN: usize = 1 << LEAF_LOG2;
 const ROOT_LEN: usize = 1 << (ADDRESS_BITS - SEGMENT_BYTES.ilog2()).saturating_sub(LEAF_LOG2);
 
-#[repr(transparent)]
-struct Leaf {
-    bases: [AtomicPtr<u8>; LEAF_LEN],
-}
+/// The bases of so many segments with numbers in a row.
+type Leaf = InCell<[AtomicPtr<u8>; LEAF_LEN]>;
 
 static ROOT: [AtomicPtr<Leaf>; ROOT_LEN] = [const { AtomicPtr::new(ptr::null_mut()) }; ROOT_LEN];
 
@@ -68,7 +67,7 @@ pub(crate) fn segment_at(address: usize) -> Option<NonNull<u8>> {
     // SAFETY: by M1 the leaf is live, and its entries are only shared.
     let leaf = unsafe { &*leaf };
     // Acquire: pairs with the Release in `enter`, for the header of the segment.
-    NonNull::new(leaf.bases[number % LEAF_LEN].load(Ordering::Acquire))
+    NonNull::new(leaf[number % LEAF_LEN].load(Ordering::Acquire))
 }
 
 /// The pointer of the segment's own to an address inside it.
@@ -106,7 +105,7 @@ pub(crate) unsafe fn enter(base: NonNull<u8>) -> Result<(), AllocError> {
     let number = segment_number(base.as_ptr().expose_provenance());
     let leaf = leaf_of(number >> LEAF_LOG2)?;
     // Release: pairs with the Acquire in `segment_at`.
-    leaf.bases[number % LEAF_LEN].store(base.as_ptr(), Ordering::Release);
+    leaf[number % LEAF_LEN].store(base.as_ptr(), Ordering::Release);
     Ok(())
 }
 
@@ -121,7 +120,7 @@ pub(crate) fn remove(base: NonNull<u8>) {
     if !leaf.is_null() {
         // SAFETY: M1.
         let leaf = unsafe { &*leaf };
-        leaf.bases[number % LEAF_LEN].store(ptr::null_mut(), Ordering::Release);
+        leaf[number % LEAF_LEN].store(ptr::null_mut(), Ordering::Release);
     }
 }
 

@@ -343,7 +343,12 @@ fn many_threads_free_what_others_allocated() {
 #[cfg(all(target_os = "linux", not(miri)))]
 fn resident_bytes() -> usize {
     let text = std::fs::read_to_string("/proc/self/statm").expect("Linux tells");
-    let pages: usize = text.split(' ').nth(1).expect("a number").parse().expect("a number");
+    let pages: usize = text
+        .split(' ')
+        .nth(1)
+        .expect("a number")
+        .parse()
+        .expect("a number");
     pages * drystone_backing::page_size()
 }
 
