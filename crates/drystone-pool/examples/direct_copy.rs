@@ -30,8 +30,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// What a copy did.
 #[derive(Debug)]
 pub struct Copied {
+    /// The length of both files.
     pub bytes: u64,
+    /// Whether reading went past the page cache.
     pub direct_read: bool,
+    /// Whether writing did.
     pub direct_write: bool,
 }
 

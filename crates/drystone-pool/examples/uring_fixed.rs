@@ -36,6 +36,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// What a copy did.
 #[derive(Debug)]
 pub struct Copied {
+    /// The length of both files.
     pub bytes: u64,
     /// Whether it went through registered buffers.
     pub fixed: bool,

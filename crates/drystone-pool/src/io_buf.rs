@@ -302,7 +302,6 @@ impl IoBuf {
     }
 
     /// The slot of a pool that is the storage, if it is one.
-    #[allow(dead_code, reason = "what the pool asks")]
     #[inline]
     pub(crate) fn slot(&self) -> Option<NonNull<Slot>> {
         let pooled = self.is_pooled();
