@@ -126,8 +126,8 @@ fn open(home: &Arc<dyn Home>) -> Option<Arc<ThreadCaches>> {
         home: Arc::clone(home),
         caches: Arc::clone(&caches),
     };
-    let refused = tls::with_registry(|registry| registry.add(entry));
-    if refused == Some(true) {
+    let added = tls::with_registry(|registry| registry.add(entry));
+    if added == Some(true) {
         return Some(caches);
     }
     home.close_caches(&caches);

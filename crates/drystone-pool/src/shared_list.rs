@@ -383,6 +383,10 @@ fn seq_cst_for_loom() {
 
 /// `count` empty entries: zeroed memory, whose pages the system need not give before they are used.
 #[cfg(not(loom))]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the boxed slice is freed by the global allocator, which gives zeroed memory untouched"
+)]
 fn entries<T>(count: usize) -> Option<Box<[Entry<T>]>> {
     use std::alloc::{Layout, alloc_zeroed};
 

@@ -225,14 +225,16 @@ fn loom3_two_thieves_and_the_owner() {
 #[test]
 fn loom2_nothing_is_missed_behind_another_thief() {
     loom::model(|| {
-        let setting = Setting::new(2, 1);
+        let setting = Setting::new(2, 2);
+        assert!(setting.push(0));
         let first = {
             let setting = Arc::clone(&setting);
             thread::spawn(move || setting.steal(2))
         };
-        assert!(setting.push(0));
+        let popped = setting.pop();
+        assert!(setting.push(1));
         let second = setting.steal(2);
         let first = first.join().expect("ends");
-        assert_eq!(first + second, 1);
+        assert_eq!(popped + first + second, 2);
     });
 }
