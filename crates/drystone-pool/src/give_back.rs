@@ -55,11 +55,11 @@ impl Core {
                 // SAFETY: the thread's caches live while the table has them.
                 let cache = unsafe { cache.as_ref() };
                 // SAFETY: the ring is this thread's.
-                if unsafe { cache.ring.push(slot) }.is_ok() {
-                    if core.flags.of(class) != 0 {
-                        core.settle_ring(class, cache);
+                if unsafe { cache.ring.push_short(slot) } {
+                    if core.flags.of(class) == 0 {
+                        return;
                     }
-                    return;
+                    return core.settle_ring(class, cache);
                 }
             }
         }

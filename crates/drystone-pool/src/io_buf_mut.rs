@@ -32,7 +32,7 @@
 //! count of handles.
 
 use core::fmt;
-use core::mem::MaybeUninit;
+use core::mem::{self, MaybeUninit};
 use core::num::NonZeroUsize;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
@@ -67,11 +67,12 @@ use crate::slot::Slot;
 /// assert_eq!(&buf[..], b"12 bytes fit");
 /// # Ok::<(), drystone_pool::CapacityError>(())
 /// ```
+#[repr(C)]
 pub struct IoBufMut {
     ptr: NonNull<u8>,
-    len: usize,
     capacity: usize,
     owner: UniqueOwner,
+    len: usize,
 }
 
 const _: () = assert!(size_of::<IoBufMut>() == 4 * size_of::<usize>());
@@ -230,6 +231,27 @@ impl IoBufMut {
             // SAFETY: the caller's promise.
             owner: unsafe { UniqueOwner::new(record) },
         }
+    }
+
+    /// As [`from_record`](Self::from_record); without storage for `None`.
+    ///
+    /// # Safety
+    ///
+    /// As [`UniqueOwner::new`], if there is a record.
+    #[inline(always)]
+    pub(crate) unsafe fn from_storage(record: Option<NonNull<Record>>) -> Self {
+        match record {
+            // SAFETY: the caller's promise.
+            Some(record) => unsafe { Self::from_record(record) },
+            None => Self::new(),
+        }
+    }
+
+    /// The record of the storage, which the caller now has; what is in it is forgotten.
+    pub(crate) fn into_storage(self) -> Option<NonNull<Record>> {
+        let record = self.owner.record();
+        mem::forget(self);
+        record
     }
 
     /// A view of the storage that `owner` has.

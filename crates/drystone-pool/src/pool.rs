@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::num::NonZeroUsize;
+use core::ptr::NonNull;
 use std::sync::Arc;
 
 use drystone_core::SegmentSource;
@@ -9,6 +10,7 @@ use drystone_core::SegmentSource;
 use crate::class::count;
 use crate::core::Core;
 use crate::heap_buffer::Content;
+use crate::record::Record;
 use crate::source::{Given, Mapped, Source};
 use crate::{
     AllocAsync, BufferPoolConfig, ConfigError, FallbackPolicy, IoBufMut, PoolError, PoolStats,
@@ -100,42 +102,62 @@ impl BufferPool {
     /// for such a buffer.
     #[inline]
     pub fn try_alloc(&self, capacity: usize) -> Result<IoBufMut, PoolError> {
-        let Some(class) = self.core.table.class_of(capacity) else {
-            return self.try_alloc_unclassed(capacity);
+        let record = self.storage(capacity)?;
+        // SAFETY: this thread has the storage, if any, and gives it to the buffer.
+        Ok(unsafe { IoBufMut::from_storage(record) })
+    }
+
+    /// The record of storage for a buffer; `None` for a capacity of 0. One word, which stays in a
+    /// register: only the caller makes a buffer of it, once, where the buffer is wanted.
+    #[inline(always)]
+    fn storage(&self, capacity: usize) -> Result<Option<NonNull<Record>>, PoolError> {
+        let core = &*self.core;
+        let Some(class) = core.table.class_of(capacity) else {
+            return self.unclassed_storage(capacity);
         };
-        if let Some(cache) = self.core.cache(class) {
+        if let Some(cache) = core.cache(class) {
+            // SAFETY: the thread's caches live while the table has them.
+            let cache = unsafe { cache.as_ref() };
+            // SAFETY: the ring is this thread's.
+            if let Some(slot) = unsafe { cache.ring.pop_short() } {
+                return Ok(Some(slot.cast()));
+            }
+        }
+        match Self::miss(core, class) {
+            Some(record) => Ok(Some(record)),
+            None => Err(PoolError::Exhausted),
+        }
+    }
+
+    /// A request whose class the thread's ring could not serve by the short path.
+    #[cold]
+    #[inline(never)]
+    fn miss(core: &Core, class: usize) -> Option<NonNull<Record>> {
+        if let Some(cache) = core.cache(class) {
             // SAFETY: the thread's caches live while the table has them.
             let cache = unsafe { cache.as_ref() };
             // SAFETY: the ring is this thread's.
             if let Some(slot) = unsafe { cache.ring.pop() } {
-                // SAFETY: off the ring, so this thread has the slot.
-                return Ok(unsafe { IoBufMut::from_slot(slot) });
+                return Some(slot.cast());
             }
         }
-        self.try_alloc_slow(class)
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn try_alloc_slow(&self, class: usize) -> Result<IoBufMut, PoolError> {
-        let slot = self.core.obtain(class)?;
-        // SAFETY: obtained by this thread.
-        Ok(unsafe { IoBufMut::from_slot(slot) })
+        core.obtain(class).ok().map(NonNull::cast)
     }
 
     /// A request that no class serves: none, too small, too large.
     #[cold]
     #[inline(never)]
-    fn try_alloc_unclassed(&self, capacity: usize) -> Result<IoBufMut, PoolError> {
+    fn unclassed_storage(&self, capacity: usize) -> Result<Option<NonNull<Record>>, PoolError> {
         let Some(bytes) = NonZeroUsize::new(capacity) else {
-            return Ok(IoBufMut::new());
+            return Ok(None);
         };
         if capacity > self.core.table.largest() {
             count(&self.core.counts.oversized);
             return Err(PoolError::Oversized);
         }
-        self.core
-            .untracked(bytes, Content::Uninit)
+        let untracked = self.core.untracked(bytes, Content::Uninit);
+        untracked
+            .map(IoBufMut::into_storage)
             .ok_or(PoolError::Exhausted)
     }
 
@@ -161,21 +183,23 @@ impl BufferPool {
     /// [`try_alloc`](Self::try_alloc) or [`alloc_async`](Self::alloc_async) where that may happen.
     #[inline]
     pub fn alloc(&self, capacity: usize) -> IoBufMut {
-        match self.try_alloc(capacity) {
-            Ok(buf) => buf,
+        let record = match self.storage(capacity) {
+            Ok(record) => record,
             Err(error) => self.fall_back(capacity, error),
-        }
+        };
+        // SAFETY: this thread has the storage, if any, and gives it to the buffer.
+        unsafe { IoBufMut::from_storage(record) }
     }
 
     #[cold]
     #[inline(never)]
-    fn fall_back(&self, capacity: usize, error: PoolError) -> IoBufMut {
+    fn fall_back(&self, capacity: usize, error: PoolError) -> Option<NonNull<Record>> {
         let refused = self.config().fallback_policy() == FallbackPolicy::Refused;
         let bytes = NonZeroUsize::new(capacity).filter(|_| !refused);
         match bytes.and_then(|bytes| self.core.untracked(bytes, Content::Uninit)) {
             Some(buf) => {
                 count(&self.core.counts.fallbacks);
-                buf
+                buf.into_storage()
             }
             None => self.no_value(capacity, error),
         }
