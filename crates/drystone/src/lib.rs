@@ -46,8 +46,10 @@
 //! | `mmap` | `MmapBacked`, `MmapSource`: pages of the operating system |
 //! | `parking_lot` | `ParkingLotLock`: waiters of [`Locked`] sleep |
 //! | `siphash` | `SipHashMac`: the links of a slab's free list carry a keyed code |
+//! | `pool` | `BufferPool` and its views: buffers for network and storage I/O |
+//! | `bytes` | `bytes::Buf` and `BufMut` for the views, conversion from and into `Bytes` |
 //! | `trace` | the `trace` module: reads allocation traces |
-//! | `serde` | [`Stats`] and trace figures can be serialised |
+//! | `serde` | [`Stats`], the figures of pools and of traces can be serialised |
 //! | `testing` | the `testing` module: checks for your own allocators |
 //! | `full` | all of these |
 #![no_std]
@@ -106,6 +108,15 @@ pub use drystone_wrap::{AlwaysFail, FailOnSize, Faulty, Locked, NeverFail, NoLoc
 pub use drystone_wrap::{FailAfter, FailEveryNth};
 #[cfg(target_has_atomic = "32")]
 pub use drystone_wrap::{Off, On, SpinLock, Statistics, Switch};
+
+// Buffer pools.
+#[cfg(feature = "pool")]
+pub use drystone_pool::{
+    Alignment, AllocAsync, BorrowPolicy, BufferClass, BufferPool, BufferPoolConfig,
+    BufferPoolThreadCache, CapacityError, ClassStats, ConfigError, DioAlign, DioSource,
+    FallbackPolicy, IoBuf, IoBufMut, IoBufs, IoBufsBuilder, IoBufsMut, PoolError, PoolStats,
+    PooledView, RegisteredRegion, ReturnPolicy, io_bufs, io_bufs_mut,
+};
 
 /// Checks for allocators: their promises one by one, an oracle, injected faults, random programs.
 #[cfg(feature = "testing")]

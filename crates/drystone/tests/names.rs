@@ -48,6 +48,11 @@ names! {
         WithFallback, Locked, Statistics, Faulty, NeverFail, AlwaysFail, FailAfter, FailEveryNth,
         FailOnSize, NoLock, SpinLock, RawLock, Off,
     }
+    buffer_pools if "pool": drystone_pool {
+        BufferPool, BufferPoolConfig, BufferPoolThreadCache, PoolError, ConfigError, PoolStats,
+        RegisteredRegion, DioAlign,
+    }
+    buffer_views if "pool": drystone_pool { IoBuf, IoBufMut, IoBufs, IoBufsMut, CapacityError }
     sleeping_lock if "parking_lot": drystone_wrap { ParkingLotLock }
 }
 
