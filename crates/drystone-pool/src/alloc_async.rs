@@ -142,17 +142,19 @@ impl BufferPool {
         Some(ticket)
     }
 
-    /// Brings what is free to those who wait for a class. `false` if none of them can ever be served:
-    /// no slot of the class exists, and the source makes none.
+    /// Brings what is free to those who wait for a class, and to who comes before them. `false` if
+    /// none of the class can ever be served: no slot of it exists, and the source makes none.
     fn search_for_waiters(&self, class: usize) -> bool {
         let core = self.core();
-        while core.waiters.with(|queues| queues.first(class)).is_some() {
-            let Some(slot) = core.obtain_for_waiter(class) else {
+        while let Some(next) = core.next_to_serve(class) {
+            let Some(slot) = core.obtain_for_waiter(next) else {
                 let own = &core.classes[class];
-                return own.created() > 0 || !core.budget.has_room(own.shape.stride);
+                return next != class
+                    || own.created() > 0
+                    || !core.budget.has_room(own.shape.stride);
             };
-            if let Some(unwanted) = core.hand_over(class, slot) {
-                core.settle(class, unwanted);
+            if let Some(unwanted) = core.hand_over(next, slot) {
+                core.settle(next, unwanted);
             }
         }
         true

@@ -126,6 +126,7 @@ impl Core {
         if ring.capacity() == 0 || unsafe { ring.room() } > 0 {
             return;
         }
+        let _transit = self.classes[class].in_transit();
         cache.spills.add_one();
         cache.has_too_many();
         let mut left = (ring.capacity() as usize).div_ceil(2);
@@ -149,6 +150,7 @@ impl Core {
     #[cold]
     #[inline(never)]
     pub(crate) fn settle_ring(&self, class: usize, cache: &ClassCache) {
+        let _transit = self.classes[class].in_transit();
         let mut chain = Chain::new();
         let link = |slot| {
             // SAFETY: taken off the ring by this thread.
@@ -222,10 +224,11 @@ impl Core {
 
     /// One slot of the shared list; the rest of its chain goes back.
     pub(crate) fn pop_one(&self, class: usize) -> Option<NonNull<Slot>> {
-        let shared = &self.classes[class].shared;
-        let mut chain = shared.pop_chain()?;
+        let own = &self.classes[class];
+        let _transit = own.in_transit();
+        let mut chain = own.shared.pop_chain()?;
         let slot = chain.pop();
-        shared.push_chain(chain);
+        own.shared.push_chain(chain);
         slot
     }
 

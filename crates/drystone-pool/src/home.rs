@@ -8,6 +8,7 @@ use crate::class_cache::ClassCache;
 use crate::core::Core;
 use crate::local::{Home, ThreadCaches};
 use crate::shared_list::{BATCH_MAX, Chain};
+use crate::slot::Slot;
 
 impl Home for Core {
     fn open_caches(&self) -> Option<Arc<ThreadCaches>> {
@@ -22,6 +23,7 @@ impl Home for Core {
 
     fn flush_caches(&self, caches: &ThreadCaches) {
         for (class, cache) in caches.classes().iter().enumerate() {
+            let _transit = self.classes[class].in_transit();
             let mut chain = Chain::new();
             let link = |slot| {
                 // SAFETY: taken off the ring by this thread.
@@ -34,8 +36,8 @@ impl Home for Core {
     }
 
     fn close_caches(&self, caches: &Arc<ThreadCaches>) {
-        self.caches.remove(caches);
         self.flush_caches(caches);
+        self.caches.remove(caches);
         self.keep_counts(caches);
     }
 
@@ -63,11 +65,13 @@ impl Core {
         }
     }
 
-    /// Puts any number of free slots on the shared list, in chains of the greatest length.
-    pub(crate) fn publish_all(&self, class: usize, mut chain: Chain<crate::slot::Slot>) {
-        while chain.len() > BATCH_MAX {
+    /// Puts any number of free slots on the shared list, in chains as long as threads take them.
+    pub(crate) fn publish_all(&self, class: usize, mut chain: Chain<Slot>) {
+        let cached = self.classes[class].shape.cache_capacity > 0;
+        let most = if cached { BATCH_MAX } else { 1 };
+        while chain.len() > most {
             let mut part = Chain::new();
-            for _ in 0..BATCH_MAX {
+            for _ in 0..most {
                 if let Some(slot) = chain.pop() {
                     // SAFETY: just taken off a chain of this thread.
                     unsafe { part.push(slot) };

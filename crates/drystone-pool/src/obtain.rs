@@ -16,6 +16,7 @@
 use core::ptr::NonNull;
 
 use drystone_sync::atomic::AtomicU64;
+use drystone_sync::thread;
 
 use crate::PoolError;
 use crate::class::count;
@@ -24,6 +25,9 @@ use crate::core::Core;
 use crate::flags::{HUNGRY, PRESSED, STARVING, WAITERS};
 use crate::shared_list::Chain;
 use crate::slot::Slot;
+
+/// How often a thread that has slots in hand is given a moment.
+const PATIENCE: u32 = 64;
 
 impl Core {
     /// A slot of a class, or of one that it may borrow from.
@@ -39,7 +43,7 @@ impl Core {
             if self.flags.has(from, WAITERS) {
                 continue;
             }
-            if let Some(slot) = self.obtain_from(from) {
+            if let Some(slot) = self.obtain_or_see_through(from) {
                 if from != class {
                     count(&own.counts.borrowed);
                 }
@@ -48,6 +52,24 @@ impl Core {
         }
         own.is_wanting();
         Err(PoolError::Exhausted)
+    }
+
+    /// A slot of a class itself. Where another thread has some in hand it is given a moment to put them
+    /// where they can be found.
+    fn obtain_or_see_through(&self, class: usize) -> Option<NonNull<Slot>> {
+        let own = &self.classes[class];
+        for _ in 0..PATIENCE {
+            let slot = self.obtain_from(class);
+            if slot.is_some() {
+                return slot;
+            }
+            if !own.has_transit() {
+                break;
+            }
+            thread::yield_now();
+        }
+        // What was in hand when the list was looked at is there by now.
+        self.take_shared(class)
     }
 
     /// A slot of a class itself.
@@ -75,6 +97,7 @@ impl Core {
         if own.shared.is_empty() {
             return None;
         }
+        let _transit = own.in_transit();
         let chain = own.shared.pop_chain()?;
         if self.flags.has(class, STARVING | PRESSED) && own.grows_calm() {
             self.flags.clear(class, STARVING);
@@ -89,6 +112,7 @@ impl Core {
         if self.flags.has(class, HUNGRY) {
             return None;
         }
+        let _transit = self.classes[class].in_transit();
         let chain = self.make(class, self.batch(class));
         self.keep(class, chain)
     }

@@ -42,6 +42,7 @@ impl Core {
             return None;
         }
         count(&own.counts.sweeps);
+        let _transit = own.in_transit();
         let chain = self.steal(class, STOLEN_MOST);
         if chain.len() > 1 {
             self.flags.clear(class, STARVING);
@@ -105,12 +106,13 @@ impl Core {
 
     /// Brings the free slots of all rings of a class to its shared list.
     pub(crate) fn unload(&self, class: usize) {
+        let _transit = self.classes[class].in_transit();
         loop {
             let chain = self.steal(class, BATCH_MAX as usize);
             if chain.is_empty() {
                 return;
             }
-            self.publish(class, chain);
+            self.publish_all(class, chain);
         }
     }
 

@@ -35,9 +35,11 @@ pub(crate) struct Ticket {
     state: Mutex<State>,
 }
 
+/// How far a ticket is.
 #[derive(Debug)]
-enum State {
+pub(crate) enum State {
     Waiting(Waker),
+    /// The slot is that of whoever takes it out.
     Served(NonNull<Slot>),
     /// The slot was taken, or the ticket was given up.
     Over,
@@ -134,18 +136,15 @@ impl Queues {
         }
     }
 
-    /// Ends a ticket that is given up. The answer is the slot that it had been given.
-    pub(crate) fn leave(&mut self, class: usize, ticket: &Ticket) -> Option<NonNull<Slot>> {
-        match core::mem::replace(&mut *ticket.state.lock(), State::Over) {
-            State::Served(slot) => Some(slot),
-            State::Over => None,
-            State::Waiting(_) => {
-                let queue = &mut self.of_class[class];
-                queue.over += 1;
-                queue.sweep();
-                None
-            }
+    /// Ends a ticket that is given up. The answer is what it was before.
+    pub(crate) fn leave(&mut self, class: usize, ticket: &Ticket) -> State {
+        let before = core::mem::replace(&mut *ticket.state.lock(), State::Over);
+        if matches!(before, State::Waiting(_)) {
+            let queue = &mut self.of_class[class];
+            queue.over += 1;
+            queue.sweep();
         }
+        before
     }
 }
 
