@@ -5,8 +5,8 @@ use core::ops::Deref;
 use drystone_sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::asymmetric::Protocol;
+use crate::batch::BATCH_MAX;
 use crate::cache_ring::CacheRing;
-use crate::shared_list::BATCH_MAX;
 use crate::slot::Slot;
 
 /// A thread's ring of one class, and what the thread has counted of the class's slow paths.

@@ -25,11 +25,12 @@ use std::sync::Arc;
 
 use drystone_sync::atomic::Ordering;
 
+use crate::batch::{BATCH_MAX, Batch};
+use crate::chain::Chain;
 use crate::class_cache::ClassCache;
 use crate::core::Core;
 use crate::flags::{CLOSED, HUNGRY, PRESSED, STARVING, WAITERS};
 use crate::local;
-use crate::shared_list::{BATCH_MAX, Chain};
 use crate::slot::{CARE_ZERO, Slot};
 
 /// Flags that want a slot for somebody, or gone.
@@ -119,7 +120,7 @@ impl Core {
         }
     }
 
-    /// Spills the cold half of a ring that is full.
+    /// Spills a batch of the cold end of a ring that is full.
     fn make_room(&self, class: usize, cache: &ClassCache) {
         let ring = &cache.ring;
         // SAFETY: the ring is this thread's.
@@ -129,21 +130,13 @@ impl Core {
         let _transit = self.classes[class].in_transit();
         cache.spills.add_one();
         cache.has_too_many();
-        let mut left = (ring.capacity() as usize).div_ceil(2);
-        while left > 0 {
-            let mut chain = Chain::new();
-            let link = |slot| {
-                // SAFETY: taken off the ring by this thread.
-                unsafe { chain.push(slot) };
-            };
-            // SAFETY: the ring is this thread's; the closure only links.
-            let spilled = unsafe { ring.spill(left.min(BATCH_MAX as usize), link) };
-            if spilled == 0 {
-                return;
-            }
-            left -= spilled;
-            self.publish(class, chain);
-        }
+        let most = (ring.capacity() as usize)
+            .div_ceil(2)
+            .min(BATCH_MAX as usize);
+        let mut batch = Batch::new();
+        // SAFETY: the ring is this thread's; the closure does not use it.
+        unsafe { ring.spill(most, |slot| batch.push(slot)) };
+        self.publish(class, &mut batch);
     }
 
     /// Takes everything off the thread's ring of a class that has flags, and brings it where they say.
@@ -184,10 +177,8 @@ impl Core {
                     None => return,
                 }
             }
-            let mut chain = Chain::new();
             // SAFETY: this thread has the slot.
-            unsafe { chain.push(slot) };
-            self.classes[class].shared.push_chain(chain);
+            unsafe { self.classes[class].shared.push(slot) };
             match self.take_wanted(class) {
                 Some(wanted) => slot = wanted,
                 None => return,
@@ -195,15 +186,18 @@ impl Core {
         }
     }
 
-    /// Puts free slots on the shared list, and sees to who wants some.
-    pub(crate) fn publish(&self, class: usize, chain: Chain<Slot>) {
-        if chain.is_empty() {
+    /// Puts free slots on the shared list, and sees to who wants some. Leaves the batch empty.
+    pub(crate) fn publish(&self, class: usize, batch: &mut Batch<Slot>) {
+        if batch.is_empty() {
             return;
         }
         if self.flags.has(class, CLOSED) {
-            return self.settle_chain(class, chain);
+            while let Some(slot) = batch.pop() {
+                self.settle(class, slot);
+            }
+            return;
         }
-        self.classes[class].shared.push_chain(chain);
+        self.classes[class].shared.push_batch(batch);
         while let Some(slot) = self.take_wanted(class) {
             self.settle(class, slot);
         }
@@ -226,9 +220,9 @@ impl Core {
     pub(crate) fn pop_one(&self, class: usize) -> Option<NonNull<Slot>> {
         let own = &self.classes[class];
         let _transit = own.in_transit();
-        let mut chain = own.shared.pop_chain()?;
-        let slot = chain.pop();
-        own.shared.push_chain(chain);
+        let mut batch = own.shared.pop_batch()?;
+        let slot = batch.pop();
+        own.shared.push_batch(&mut batch);
         slot
     }
 

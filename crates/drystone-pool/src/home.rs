@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use drystone_sync::atomic::{AtomicU64, Ordering};
 
+use crate::batch::{BATCH_MAX, Batch};
+use crate::chain::Chain;
 use crate::class_cache::ClassCache;
 use crate::core::Core;
 use crate::local::{Home, ThreadCaches};
-use crate::shared_list::{BATCH_MAX, Chain};
 use crate::slot::Slot;
 
 impl Home for Core {
@@ -65,20 +66,17 @@ impl Core {
         }
     }
 
-    /// Puts any number of free slots on the shared list, in chains as long as threads take them.
+    /// Puts any number of free slots on the shared list, as many at a time as threads take.
     pub(crate) fn publish_all(&self, class: usize, mut chain: Chain<Slot>) {
         let cached = self.classes[class].shape.cache_capacity > 0;
         let most = if cached { BATCH_MAX } else { 1 };
-        while chain.len() > most {
-            let mut part = Chain::new();
-            for _ in 0..most {
-                if let Some(slot) = chain.pop() {
-                    // SAFETY: just taken off a chain of this thread.
-                    unsafe { part.push(slot) };
-                }
+        while !chain.is_empty() {
+            let mut batch = Batch::new();
+            while batch.len() < most {
+                let Some(slot) = chain.pop() else { break };
+                batch.push(slot);
             }
-            self.publish(class, part);
+            self.publish(class, &mut batch);
         }
-        self.publish(class, chain);
     }
 }

@@ -19,11 +19,11 @@ use drystone_sync::atomic::AtomicU64;
 use drystone_sync::thread;
 
 use crate::PoolError;
+use crate::chain::Chain;
 use crate::class::count;
 use crate::class_cache::{ClassCache, OwnCount};
 use crate::core::Core;
 use crate::flags::{HUNGRY, PRESSED, STARVING, WAITERS};
-use crate::shared_list::Chain;
 use crate::slot::Slot;
 
 /// How often a thread that has slots in hand is given a moment.
@@ -74,7 +74,8 @@ impl Core {
 
     /// A slot of a class itself.
     pub(crate) fn obtain_from(&self, class: usize) -> Option<NonNull<Slot>> {
-        self.take_shared(class)
+        self.take_own(class)
+            .or_else(|| self.take_shared(class))
             .or_else(|| self.take_made(class))
             .or_else(|| self.take_stolen(class))
             .or_else(|| {
@@ -91,6 +92,24 @@ impl Core {
             .or_else(|| self.take_pressed(class))
     }
 
+    /// One slot of the thread's own ring, which has some only if a thief came in between.
+    fn take_own(&self, class: usize) -> Option<NonNull<Slot>> {
+        // SAFETY: the thread's caches live while the table has them.
+        let cache = unsafe { self.cache(class)?.as_ref() };
+        if cache.ring.len_hint() == 0 {
+            return None;
+        }
+        let _transit = self.classes[class].in_transit();
+        let mut chain = Chain::new();
+        let link = |slot| {
+            // SAFETY: taken off the ring by this thread.
+            unsafe { chain.push(slot) };
+        };
+        // SAFETY: the ring is this thread's; the closure only links.
+        unsafe { cache.ring.drain(link) };
+        self.keep(class, || chain.pop())
+    }
+
     /// One slot of a chain of the shared list; the rest goes on the thread's ring.
     pub(crate) fn take_shared(&self, class: usize) -> Option<NonNull<Slot>> {
         let own = &self.classes[class];
@@ -98,13 +117,13 @@ impl Core {
             return None;
         }
         let _transit = own.in_transit();
-        let chain = own.shared.pop_chain()?;
+        let mut batch = own.shared.pop_batch()?;
         if self.flags.has(class, STARVING | PRESSED) && own.grows_calm() {
             self.flags.clear(class, STARVING);
             self.flags.clear_all(self.classes.len(), PRESSED);
         }
         self.note(class, |cache| &cache.refills, &own.counts.refills);
-        self.keep(class, chain)
+        self.keep(class, || batch.pop())
     }
 
     /// One slot of some that are made now.
@@ -113,8 +132,8 @@ impl Core {
             return None;
         }
         let _transit = self.classes[class].in_transit();
-        let chain = self.make(class, self.batch(class));
-        self.keep(class, chain)
+        let mut chain = self.make(class, self.batch(class));
+        self.keep(class, || chain.pop())
     }
 
     /// How many slots to make at a time.
@@ -137,26 +156,32 @@ impl Core {
         }
     }
 
-    /// Takes one slot for the caller and puts the others on the thread's ring; what that does not
-    /// take goes on the shared list.
-    pub(crate) fn keep(&self, class: usize, mut chain: Chain<Slot>) -> Option<NonNull<Slot>> {
-        let slot = chain.pop()?;
-        if chain.is_empty() {
-            return Some(slot);
-        }
+    /// Takes one slot of those that `next` gives for the caller and puts the others on the thread's
+    /// ring; what that does not take goes on the shared list.
+    pub(crate) fn keep(
+        &self,
+        class: usize,
+        mut next: impl FnMut() -> Option<NonNull<Slot>>,
+    ) -> Option<NonNull<Slot>> {
+        let slot = next()?;
         match self.cache(class) {
             Some(cache) if !self.caches_are_off(class) => {
                 // SAFETY: the thread's caches live while the table has them.
                 let cache = unsafe { cache.as_ref() };
                 // SAFETY: the ring is this thread's; the closure does not use it.
-                unsafe { cache.ring.refill(|| chain.pop()) };
-                if self.flags.of(class) != 0 {
+                let kept = unsafe { cache.ring.refill(&mut next) };
+                if kept > 0 && self.flags.of(class) != 0 {
                     self.settle_ring(class, cache);
                 }
             }
             _ => {}
         }
-        self.publish_all(class, chain);
+        let mut rest = Chain::new();
+        while let Some(slot) = next() {
+            // SAFETY: given to this thread.
+            unsafe { rest.push(slot) };
+        }
+        self.publish_all(class, rest);
         Some(slot)
     }
 }

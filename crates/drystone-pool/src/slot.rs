@@ -35,10 +35,10 @@
 
 use core::ptr::NonNull;
 
+use crate::chain::Link;
 use crate::core::Core;
 use crate::record::{Kind, Record};
 use crate::region::Region;
-use crate::shared_list::Link;
 
 /// A slot's record, and what brings it home.
 #[derive(Debug)]

@@ -20,10 +20,11 @@ use core::ptr::NonNull;
 
 use drystone_sync::atomic::Ordering;
 
+use crate::batch::BATCH_MAX;
+use crate::chain::Chain;
 use crate::class::count;
 use crate::core::Core;
 use crate::flags::{PRESSED, STARVING};
-use crate::shared_list::{BATCH_MAX, Chain};
 use crate::slot::Slot;
 
 /// How many slots a search through the rings takes before it is content.
@@ -43,12 +44,13 @@ impl Core {
         }
         count(&own.counts.sweeps);
         let _transit = own.in_transit();
-        let chain = self.steal(class, STOLEN_MOST);
+        let mut chain = self.steal(class, STOLEN_MOST);
         if chain.len() > 1 {
             self.flags.clear(class, STARVING);
         }
         // What was freed since the flag was set is on the shared list.
-        self.keep(class, chain).or_else(|| self.take_shared(class))
+        self.keep(class, || chain.pop())
+            .or_else(|| self.take_shared(class))
     }
 
     /// Up to `most` slots off the rings of a class.
@@ -72,8 +74,8 @@ impl Core {
         if own.is_full() || !self.press(class, own.shape.stride) {
             return None;
         }
-        let chain = self.make(class, 1);
-        self.keep(class, chain)
+        let mut chain = self.make(class, 1);
+        self.keep(class, || chain.pop())
     }
 
     /// Makes room for `bytes` in the budget by ending idle slots of other classes than `but`; says
