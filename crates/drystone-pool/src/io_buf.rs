@@ -48,13 +48,12 @@ use crate::slot::Slot;
 /// ```
 /// use drystone_pool::IoBuf;
 ///
-/// let message = IoBuf::copy_from_slice(b"header body");
-/// let body = message.slice(7..);
-/// let mut header = message;
-/// let header = header.split_to(6);
+/// let mut body = IoBuf::copy_from_slice(b"header body");
+/// let header = body.split_to(6);
+/// body.advance(1);
 /// assert_eq!((&header[..], &body[..]), (&b"header"[..], &b"body"[..]));
 ///
-/// // Two handles: neither may be written.
+/// // Two handles of the bytes: neither may write.
 /// let header = header.try_into_mut().unwrap_err();
 /// drop(body);
 /// assert!(header.try_into_mut().is_ok());

@@ -67,6 +67,19 @@ use crate::slot::Slot;
 /// assert_eq!(&buf[..], b"12 bytes fit");
 /// # Ok::<(), drystone_pool::CapacityError>(())
 /// ```
+///
+/// There is one handle of it, and it is gone once the buffer is frozen:
+///
+/// ```compile_fail,E0599
+/// let buf = drystone_pool::IoBufMut::with_capacity(16);
+/// let second = buf.clone();
+/// ```
+///
+/// ```compile_fail,E0382
+/// let mut buf = drystone_pool::IoBufMut::from(b"read by others");
+/// let view = buf.freeze();
+/// buf.clear();
+/// ```
 #[repr(C)]
 pub struct IoBufMut {
     ptr: NonNull<u8>,
