@@ -1,6 +1,10 @@
 //! Each example runs, on a small scale.
 #![cfg(all(not(miri), not(loom)))]
-#![allow(dead_code, reason = "the examples' own `main`")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the examples are programs of their own"
+)]
 
 #[path = "../examples/direct_copy.rs"]
 mod direct_copy;
