@@ -167,7 +167,7 @@ impl IoBufs {
     /// # Panics
     ///
     /// If `at` is above the length.
-    #[must_use = "`advance` instead: dropping the answer drops the bytes"]
+    #[must_use = "use `advance` if the first bytes are not wanted"]
     pub fn split_to(&mut self, at: usize) -> Self {
         if at > self.len {
             split_beyond(at, self.len);
