@@ -22,6 +22,8 @@ pub(crate) struct Class {
     pub(crate) growth: Mutex<Growth>,
     /// `growth`'s count, for who does not want the lock.
     created: AtomicU32,
+    /// Held by who searches the rings of all threads.
+    pub(crate) search: Mutex<()>,
     /// Threads that have more slots of the class in hand than they were asked for.
     transit: CachePadded<AtomicUsize>,
     /// Requests served from the shared list since one was refused, while the class is starving.
@@ -50,6 +52,7 @@ impl Class {
             shared: SharedList::new(shape.limit, stripes)?,
             growth: Mutex::new(Growth::new()),
             created: AtomicU32::new(0),
+            search: Mutex::new(()),
             transit: CachePadded::new(AtomicUsize::new(0)),
             calm: AtomicU32::new(0),
             counts: ClassCounts::default(),

@@ -220,9 +220,9 @@ impl Core {
     pub(crate) fn pop_one(&self, class: usize) -> Option<NonNull<Slot>> {
         let own = &self.classes[class];
         let _transit = own.in_transit();
-        let mut batch = own.shared.pop_batch()?;
-        let slot = batch.pop();
-        own.shared.push_batch(&mut batch);
+        let mut taken = own.shared.pop()?;
+        let slot = taken.pop();
+        taken.put_back();
         slot
     }
 

@@ -37,6 +37,9 @@ impl Core {
             self.open_caches_here();
         }
         self.note(class, |cache| &cache.misses, &own.counts.misses);
+        if let Some(answer) = self.obtain_at_once(class) {
+            return answer;
+        }
         let most = self.config.borrow_policy().classes();
         let last = class.saturating_add(most).min(self.classes.len() - 1);
         for from in class..=last {
@@ -54,6 +57,34 @@ impl Core {
         Err(PoolError::Exhausted)
     }
 
+    /// The answers that need no search: a slot of the list of a class without caches, and that
+    /// everything is out.
+    fn obtain_at_once(&self, class: usize) -> Option<Result<NonNull<Slot>, PoolError>> {
+        let own = &self.classes[class];
+        let flags = self.flags.of(class);
+        if flags == 0 && own.shape.cache_capacity == 0 {
+            if let Some(slot) = self.pop_one(class) {
+                return Some(Ok(slot));
+            }
+        }
+        let may_borrow = self.config.borrow_policy().classes() > 0;
+        if may_borrow || flags & WAITERS != 0 || !own.is_full() {
+            return None;
+        }
+        // SAFETY: the thread's caches live while the table has them.
+        let ring = self
+            .cache(class)
+            .map(|cache| &unsafe { cache.as_ref() }.ring);
+        let has_own = ring.is_some_and(|ring| ring.len_hint() > 0);
+        // In this order: who ends a search that found more than he needs says so before he lets go of
+        // it, and what was in hand is on the list before it is not.
+        if has_own || own.has_transit() || !self.is_searched(class) || !own.shared.is_empty() {
+            return None;
+        }
+        own.is_wanting();
+        Some(Err(PoolError::Exhausted))
+    }
+
     /// A slot of a class itself. Where another thread has some in hand it is given a moment to put them
     /// where they can be found.
     fn obtain_or_see_through(&self, class: usize) -> Option<NonNull<Slot>> {
@@ -63,13 +94,19 @@ impl Core {
             if slot.is_some() {
                 return slot;
             }
-            if !own.has_transit() {
+            // A search by somebody else may have ended in between, with slots left for another one.
+            if !own.has_transit() && self.is_searched(class) {
                 break;
             }
             thread::yield_now();
         }
         // What was in hand when the list was looked at is there by now.
         self.take_shared(class)
+    }
+
+    /// Whether the rings of a class hold nothing, as far as a search can tell.
+    fn is_searched(&self, class: usize) -> bool {
+        self.flags.has(class, STARVING) || self.classes[class].shape.cache_capacity == 0
     }
 
     /// A slot of a class itself.
@@ -117,13 +154,13 @@ impl Core {
             return None;
         }
         let _transit = own.in_transit();
-        let mut batch = own.shared.pop_batch()?;
+        let mut taken = own.shared.pop()?;
         if self.flags.has(class, STARVING | PRESSED) && own.grows_calm() {
             self.flags.clear(class, STARVING);
             self.flags.clear_all(self.classes.len(), PRESSED);
         }
         self.note(class, |cache| &cache.refills, &own.counts.refills);
-        self.keep(class, || batch.pop())
+        self.keep(class, || taken.pop())
     }
 
     /// One slot of some that are made now.

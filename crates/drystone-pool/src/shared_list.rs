@@ -46,6 +46,7 @@
 //! on the same line, and the four lines of the magazine.
 
 use core::marker::PhantomData;
+use core::mem;
 use core::ptr::{self, NonNull};
 
 use drystone_sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -195,17 +196,19 @@ impl<T: Link> SharedList<T> {
         self.show(stripe);
     }
 
-    /// Takes a node off: the home stripe's, or else any.
-    pub(crate) fn pop_batch(&self) -> Option<Batch<T>> {
+    /// Takes a slot, or several: those of the home stripe's top node, or else any's.
+    pub(crate) fn pop(&self) -> Option<Taken<'_, T>> {
         let home = self.home();
         self.pop_of(home).or_else(|| self.search(home))
     }
 
-    /// Takes everything off, one node after the other.
-    pub(crate) fn take_all(&self, mut take: impl FnMut(Batch<T>)) {
+    /// Takes everything off.
+    pub(crate) fn take_all(&self, mut take: impl FnMut(NonNull<T>)) {
         for stripe in 0..self.stripes.len() {
-            while let Some(batch) = self.pop_of(stripe) {
-                take(batch);
+            while let Some(mut taken) = self.pop_of(stripe) {
+                while let Some(slot) = taken.pop() {
+                    take(slot);
+                }
             }
         }
     }
@@ -286,27 +289,21 @@ impl<T: Link> SharedList<T> {
         (made < most).then(|| self.singles.len() as u32 + 1 + made)
     }
 
-    /// Takes the top node of a stripe, and its slots out of it.
+    /// Takes the top node of a stripe.
     #[inline]
-    fn pop_of(&self, stripe: usize) -> Option<Batch<T>> {
+    fn pop_of(&self, stripe: usize) -> Option<Taken<'_, T>> {
         let node = self.take_off(&self.stripes[stripe].top)?;
-        let mut batch = Batch::new();
-        let mut take = |place: &AtomicPtr<T>| {
+        let left = match self.magazine(node) {
             // Relaxed: ordered by the exchange that took the node off.
-            if let Some(slot) = NonNull::new(place.load(Ordering::Relaxed)) {
-                batch.push(slot);
-            }
+            Some(magazine) => magazine.len.load(Ordering::Relaxed),
+            None => 1,
         };
-        match self.magazine(node) {
-            None => take(&self.singles[node as usize - 1].slot),
-            Some(magazine) => {
-                let len = magazine.len.load(Ordering::Relaxed) as usize;
-                magazine.slots[..len].iter().for_each(take);
-                // To the stripe whose line this thread has, where the next batch is put on.
-                self.put_on(&self.stripes[stripe].empties, node);
-            }
-        }
-        Some(batch)
+        Some(Taken {
+            list: self,
+            stripe,
+            node,
+            left,
+        })
     }
 
     /// Puts a node, which this thread has, on a stack.
@@ -377,7 +374,7 @@ impl<T: Link> SharedList<T> {
     /// Takes a node off any stripe that may have one, and clears the bits of those that have none.
     #[cold]
     #[inline(never)]
-    fn search(&self, home: usize) -> Option<Batch<T>> {
+    fn search(&self, home: usize) -> Option<Taken<'_, T>> {
         // SeqCst: see `show`.
         let summary = self.summary.load(Ordering::SeqCst);
         if summary == 0 {
@@ -391,8 +388,9 @@ impl<T: Link> SharedList<T> {
             if !shown && summary < CLEARER {
                 continue;
             }
-            if let Some(batch) = self.pop_of(stripe) {
-                return Some(batch);
+            let taken = self.pop_of(stripe);
+            if taken.is_some() {
+                return taken;
             }
             if shown {
                 self.hide(stripe);
@@ -406,6 +404,15 @@ impl<T: Link> SharedList<T> {
     fn magazine(&self, node: u32) -> Option<&Magazine<T>> {
         let index = (node as usize).checked_sub(self.singles.len() + 1)?;
         self.magazines.get(index)
+    }
+
+    /// Where a node names its slot number `at`.
+    #[inline]
+    fn place(&self, node: u32, at: u32) -> &AtomicPtr<T> {
+        match self.magazine(node) {
+            Some(magazine) => &magazine.slots[at as usize],
+            None => &self.singles[node as usize - 1].slot,
+        }
     }
 
     /// Where a node says which is below it.
@@ -428,6 +435,65 @@ impl<T: Link> SharedList<T> {
     #[inline]
     fn next_tag(&self, top: u64) -> u64 {
         (top & !(self.tag_unit - 1)).wrapping_add(self.tag_unit)
+    }
+}
+
+/// The slots of a node that is off its stack. Whoever drops it with slots loses them.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Taken<'a, T: Link> {
+    list: &'a SharedList<T>,
+    /// Where the node was.
+    stripe: usize,
+    // I1: this value has the node and the first `left` slots in it.
+    node: u32,
+    left: u32,
+}
+
+impl<T: Link> Taken<'_, T> {
+    /// How many slots are left.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> u32 {
+        self.left
+    }
+
+    /// Takes one slot.
+    #[inline]
+    pub(crate) fn pop(&mut self) -> Option<NonNull<T>> {
+        self.left = self.left.checked_sub(1)?;
+        // Relaxed: ordered by the exchange that took the node off.
+        NonNull::new(
+            self.list
+                .place(self.node, self.left)
+                .load(Ordering::Relaxed),
+        )
+    }
+
+    /// Puts the slots that are left on the list again.
+    pub(crate) fn put_back(mut self) {
+        let left = mem::take(&mut self.left);
+        if left == 0 {
+            return;
+        }
+        if let Some(magazine) = self.list.magazine(self.node) {
+            magazine.len.store(left, Ordering::Relaxed);
+        }
+        let (list, stripe) = (self.list, self.stripe);
+        list.put_on(&list.stripes[stripe].top, self.node);
+        mem::forget(self);
+        list.show(stripe);
+    }
+}
+
+impl<T: Link> Drop for Taken<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        debug_assert_eq!(self.left, 0, "slots are lost");
+        if self.list.magazine(self.node).is_some() {
+            // On the stripe whose line this thread has, and where the next batch is put on.
+            let empties = &self.list.stripes[self.stripe].empties;
+            self.list.put_on(empties, self.node);
+        }
     }
 }
 

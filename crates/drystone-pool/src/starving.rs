@@ -34,23 +34,36 @@ impl Core {
     /// One slot of other threads' rings of the class.
     pub(crate) fn take_stolen(&self, class: usize) -> Option<NonNull<Slot>> {
         let own = &self.classes[class];
-        if self.flags.has(class, STARVING) || own.shape.cache_capacity == 0 {
+        let searched = self.flags.has(class, STARVING) && !own.search.is_locked();
+        if searched || own.shape.cache_capacity == 0 {
             return None;
+        }
+        let _transit = own.in_transit();
+        let mut chain = self.search(class);
+        // What was freed since the flag was set is on the shared list.
+        self.keep(class, || chain.pop())
+            .or_else(|| self.take_shared(class))
+    }
+
+    /// Some slots of other threads' rings, after which the class is starving unless there were more
+    /// than one.
+    fn search(&self, class: usize) -> Chain<Slot> {
+        let own = &self.classes[class];
+        let _searching = own.search.lock();
+        if self.flags.has(class, STARVING) {
+            return Chain::new();
         }
         self.flags.set(class, STARVING);
         if self.protocol.heavy().is_err() {
             self.flags.clear(class, STARVING);
-            return None;
+            return Chain::new();
         }
         count(&own.counts.sweeps);
-        let _transit = own.in_transit();
-        let mut chain = self.steal(class, STOLEN_MOST);
+        let chain = self.steal(class, STOLEN_MOST);
         if chain.len() > 1 {
             self.flags.clear(class, STARVING);
         }
-        // What was freed since the flag was set is on the shared list.
-        self.keep(class, || chain.pop())
-            .or_else(|| self.take_shared(class))
+        chain
     }
 
     /// Up to `most` slots off the rings of a class.

@@ -25,11 +25,9 @@ impl Core {
     fn retire_free(&self, class: usize) {
         let own = &self.classes[class];
         let mut free = Chain::new();
-        own.shared.take_all(|mut batch| {
-            while let Some(slot) = batch.pop() {
-                // SAFETY: just taken off the list.
-                unsafe { free.push(slot) };
-            }
+        own.shared.take_all(|slot| {
+            // SAFETY: just taken off the list.
+            unsafe { free.push(slot) };
         });
         while let Some(slot) = free.pop() {
             // SAFETY: as above; the caller keeps the core.

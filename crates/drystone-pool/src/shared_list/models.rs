@@ -63,12 +63,12 @@ impl Setting {
     }
 
     fn take(&self) -> usize {
-        self.list.pop_batch().map_or(0, touch_all)
+        self.list.pop().map_or(0, touch_all)
     }
 
     /// Takes a chain and puts it back.
     fn cycle(&self) -> bool {
-        let Some(mut batch) = self.list.pop_batch() else {
+        let Some(mut batch) = self.list.pop() else {
             return false;
         };
         let mut again = Batch::new();
@@ -82,12 +82,15 @@ impl Setting {
 
     fn take_all(&self) -> usize {
         let mut taken = 0;
-        self.list.take_all(|batch| taken += touch_all(batch));
+        self.list.take_all(|node| {
+            touch(node);
+            taken += 1;
+        });
         taken
     }
 }
 
-fn touch_all(mut batch: Batch<Node>) -> usize {
+fn touch_all(mut batch: Taken<'_, Node>) -> usize {
     let len = batch.len() as usize;
     let mut touched = 0;
     while let Some(node) = batch.pop() {
@@ -145,7 +148,7 @@ fn loom2_two_pops_share_two_chains() {
             let here = setting.take();
             let there = other.join().expect("ends");
             assert_eq!(here + there, 3);
-            assert!(setting.list.pop_batch().is_none());
+            assert!(setting.list.pop().is_none());
         });
     }
 }
@@ -161,7 +164,7 @@ fn loom2_a_top_that_comes_back_does_no_harm() {
             let setting = Arc::clone(&setting);
             thread::spawn(move || setting.take())
         };
-        let first = setting.list.pop_batch().map(|mut batch| {
+        let first = setting.list.pop().map(|mut batch| {
             let node = batch.pop().expect("one");
             touch(node);
             node
@@ -236,7 +239,7 @@ fn loom2_take_all_beside_a_cycle() {
             let here = setting.take_all();
             other.join().expect("ends");
             assert_eq!(here + setting.take_all(), 3);
-            assert!(setting.list.pop_batch().is_none());
+            assert!(setting.list.pop().is_none());
             assert!(setting.list.is_empty());
         });
     }

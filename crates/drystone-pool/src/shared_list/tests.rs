@@ -59,16 +59,20 @@ fn put(list: &SharedList<Node>, nodes: &[Node], indices: &[u32]) {
     }
 }
 
-fn indices(mut batch: Batch<Node>) -> Vec<u32> {
+fn index_off(node: NonNull<Node>) -> u32 {
+    // SAFETY: the nodes outlive the list.
+    let node = unsafe { node.as_ref() };
+    assert!(node.on.swap(false, Ordering::Relaxed), "off twice");
+    node.index
+}
+
+fn indices(mut batch: Taken<'_, Node>) -> Vec<u32> {
     let len = batch.len() as usize;
     let mut indices = Vec::new();
     while let Some(node) = batch.pop() {
-        // SAFETY: the nodes outlive the list.
-        let node = unsafe { node.as_ref() };
-        assert!(node.on.swap(false, Ordering::Relaxed), "off twice");
-        indices.push(node.index);
+        indices.push(index_off(node));
     }
-    assert!(batch.is_empty());
+    assert_eq!(batch.len(), 0);
     assert_eq!(indices.len(), len);
     indices.reverse();
     indices
@@ -117,7 +121,7 @@ proptest! {
                         chains.push(picked);
                     }
                 }
-                Step::Take => match list.pop_batch() {
+                Step::Take => match list.pop() {
                     Some(batch) => {
                         let got = indices(batch);
                         let at = chains.iter().position(|chain| *chain == got);
@@ -130,7 +134,9 @@ proptest! {
                     }
                 },
                 Step::TakeAll => {
-                    list.take_all(|batch| off.extend(indices(batch)));
+                    list.take_all(|node| {
+                        off.insert(index_off(node));
+                    });
                     chains.clear();
                     prop_assert_eq!(off.len(), CAPACITY as usize);
                 }
@@ -149,7 +155,7 @@ fn an_empty_list_is_empty_at_every_size() {
         for stripes in [0, 1, 3, STRIPES_MAX, 1000] {
             let list = SharedList::<Node>::new(capacity, stripes).expect("memory");
             assert!(list.is_empty());
-            assert!(list.pop_batch().is_none());
+            assert!(list.pop().is_none());
             list.push_batch(&mut Batch::new());
             assert!(list.is_empty());
             assert!(list.stripes.len() <= STRIPES_MAX);
@@ -171,7 +177,7 @@ fn batches_without_a_magazine_are_single_slots() {
         }
         assert_eq!(list.len_hint(), SLOTS as usize);
         let (mut pairs, mut alone) = (0, 0);
-        while let Some(batch) = list.pop_batch() {
+        while let Some(batch) = list.pop() {
             match indices(batch).len() {
                 1 => alone += 1,
                 _ => pairs += 1,
@@ -190,7 +196,7 @@ fn the_tag_has_all_bits_that_indices_leave() {
     let nodes = nodes(1);
     let before = list.stripes[0].top.load(Ordering::Relaxed);
     put(&list, &nodes, &[0]);
-    indices(list.pop_batch().expect("one"));
+    indices(list.pop().expect("one"));
     let after = list.stripes[0].top.load(Ordering::Relaxed);
     assert_eq!(after - before, 2 * list.tag_unit);
     // The last tag is followed by the first.
@@ -199,7 +205,7 @@ fn the_tag_has_all_bits_that_indices_leave() {
         .store(!(list.tag_unit - 1), Ordering::Relaxed);
     put(&list, &nodes, &[0]);
     assert_eq!(list.stripes[0].top.load(Ordering::Relaxed), 1);
-    assert_eq!(indices(list.pop_batch().expect("one")), [0]);
+    assert_eq!(indices(list.pop().expect("one")), [0]);
 }
 
 /// Threads take chains and put them back, split or joined: nothing is lost or doubled.
@@ -220,8 +226,8 @@ fn threads_share_a_list() {
                 let (list, nodes) = (&list, &nodes);
                 scope.spawn(move || {
                     for turn in 0..turns {
-                        let mut got = list.pop_batch().map_or(Vec::new(), indices);
-                        let more = list.pop_batch().map_or(Vec::new(), indices);
+                        let mut got = list.pop().map_or(Vec::new(), indices);
+                        let more = list.pop().map_or(Vec::new(), indices);
                         if got.len() + more.len() <= LEN_MAX {
                             got.extend(&more);
                         } else {
@@ -236,9 +242,11 @@ fn threads_share_a_list() {
             }
         });
         let mut all = BTreeSet::new();
-        list.take_all(|batch| all.extend(indices(batch)));
+        list.take_all(|node| {
+            all.insert(index_off(node));
+        });
         assert_eq!(all.len(), NODES as usize);
-        assert!(list.pop_batch().is_none());
+        assert!(list.pop().is_none());
         assert!(list.is_empty());
     }
 }
