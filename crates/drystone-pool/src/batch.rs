@@ -1,14 +1,14 @@
 //! [`Batch`]: a few slots that one thread has, side by side.
 //!
 //! Their pointers lie in an array, so that slots go from thread to thread without a line of theirs being
-//! written: 31 pointers are four lines, and 31 links would be 31.
+//! written: 63 pointers are eight lines, and 63 links would be 63.
 
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
-/// The most slots of a batch. With two numbers of 4 bytes they fill 256 bytes. Few under loom, where
+/// The most slots of a batch. With two numbers of 4 bytes they fill 512 bytes. Few under loom, where
 /// each is a step of every model.
-pub(crate) const BATCH_MAX: u32 = if cfg!(loom) { 3 } else { 31 };
+pub(crate) const BATCH_MAX: u32 = if cfg!(loom) { 3 } else { 63 };
 
 /// Up to [`BATCH_MAX`] slots. Whoever drops it with slots loses them.
 #[derive(Debug)]

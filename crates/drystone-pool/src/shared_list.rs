@@ -15,7 +15,7 @@
 //!                      |
 //!                      v
 //!  singles    [ slot | node below ]                          one for each index; nodes 1 ..= capacity
-//!  magazines  [ node below | len | slot slot ... slot ]      256 bytes; nodes above
+//!  magazines  [ node below | len | slot slot ... slot ]      512 bytes; nodes above
 //! ```
 //!
 //! A node is a number, 0 for none. Slots of a magazine are named in it, and nothing of the list lies in a
@@ -41,9 +41,9 @@
 //!
 //! # Cost
 //!
-//! 256 bytes for each stripe, 48 for each slot; pages of untouched nodes cost nothing. A single slot:
+//! 128 bytes for each stripe, 48 for each slot; pages of untouched nodes cost nothing. A single slot:
 //! one compare-and-swap, on a line that other threads have only if they share the stripe. A batch: two
-//! on the same line, and the four lines of the magazine.
+//! on the same line, and the eight lines of the magazine.
 
 use core::marker::PhantomData;
 use core::mem;
@@ -58,11 +58,14 @@ use crate::chain::Link;
 /// The most stripes of a list.
 pub(crate) const STRIPES_MAX: usize = 32;
 
+/// Stripes for each thread that is expected. One under loom, where two threads have thread slots.
+const STRIPES_PER_THREAD: usize = if cfg!(loom) { 1 } else { 4 };
+
 /// The summary counts clearers above the bits of the stripes.
 const CLEARER: u64 = 1 << STRIPES_MAX;
 
 /// Indices for each magazine.
-const SINGLES_PER_MAGAZINE: u32 = 8;
+const SINGLES_PER_MAGAZINE: u32 = 16;
 
 /// Free slots that no thread has, alone and in magazines, on stripes.
 #[derive(Debug)]
@@ -104,7 +107,7 @@ struct Magazine<T> {
 }
 
 #[cfg(all(not(loom), target_pointer_width = "64"))]
-const _: () = assert!(size_of::<Magazine<u8>>() == 256);
+const _: () = assert!(size_of::<Magazine<u8>>() == 512);
 
 // SAFETY: the slots of a node belong to whoever takes it off, who sees what was done to them before.
 unsafe impl<T: Link> Sync for SharedList<T> {}
@@ -112,15 +115,19 @@ unsafe impl<T: Link> Sync for SharedList<T> {}
 unsafe impl<T: Link> Send for SharedList<T> {}
 
 impl<T: Link> SharedList<T> {
-    /// An empty list for slots with indices below `capacity`, at most 2³¹, on at most `stripes`
-    /// stripes.
+    /// An empty list for slots with indices below `capacity`, at most 2³¹, for about `threads` threads
+    /// at a time.
     ///
     /// `None` if there are more, or no memory for the nodes.
-    pub(crate) fn new(capacity: u32, stripes: usize) -> Option<Self> {
+    pub(crate) fn new(capacity: u32, threads: usize) -> Option<Self> {
         if capacity > 1 << 31 {
             return None;
         }
-        let stripes = stripes.clamp(1, STRIPES_MAX).next_power_of_two();
+        // The indices of threads that live at the same time have gaps.
+        let stripes = threads
+            .saturating_mul(STRIPES_PER_THREAD)
+            .clamp(1, STRIPES_MAX)
+            .next_power_of_two();
         let stripe = |_| {
             CachePadded::new(Stripe {
                 top: AtomicU64::new(0),
@@ -242,10 +249,7 @@ impl<T: Link> SharedList<T> {
     unsafe fn push_single(&self, stripe: usize, slot: NonNull<T>) {
         // SAFETY: the caller has the slot.
         let index = unsafe { T::index(slot) };
-        // Relaxed: published by the exchange behind.
-        self.singles[index as usize]
-            .slot
-            .store(slot.as_ptr(), Ordering::Relaxed);
+        store_new_ptr(&self.singles[index as usize].slot, slot.as_ptr());
         self.put_on(&self.stripes[stripe].top, index + 1);
     }
 
@@ -311,7 +315,7 @@ impl<T: Link> SharedList<T> {
         let below = self.below(node);
         let mut top = stack.load(Ordering::Relaxed);
         loop {
-            below.store(self.node_of(top), Ordering::Relaxed);
+            store_new(below, self.node_of(top));
             let new = self.next_tag(top) | u64::from(node);
             // SeqCst: ordered before the load of the summary in `show`; see there. As a Release it
             // pairs with the Acquire loads in `take_off`; later exchanges of the word carry it on.
@@ -494,6 +498,25 @@ impl<T: Link> Drop for Taken<'_, T> {
             let empties = &self.list.stripes[self.stripe].empties;
             self.list.put_on(empties, self.node);
         }
+    }
+}
+
+/// Stores what is not there already: nodes of different threads share lines, and what a thread takes off
+/// and puts on again it mostly finds unchanged.
+///
+/// Relaxed: published by the exchange behind, made by the thread that has the node.
+#[inline]
+fn store_new(word: &AtomicU32, value: u32) {
+    if word.load(Ordering::Relaxed) != value {
+        word.store(value, Ordering::Relaxed);
+    }
+}
+
+/// As [`store_new`].
+#[inline]
+fn store_new_ptr<T>(word: &AtomicPtr<T>, value: *mut T) {
+    if word.load(Ordering::Relaxed) != value {
+        word.store(value, Ordering::Relaxed);
     }
 }
 

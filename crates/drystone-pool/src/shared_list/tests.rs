@@ -191,7 +191,7 @@ fn batches_without_a_magazine_are_single_slots() {
 #[test]
 fn the_tag_has_all_bits_that_indices_leave() {
     let list = SharedList::<Node>::new(4096, 1).expect("memory");
-    // 4096 single slots and 514 magazines.
+    // 4096 single slots and 258 magazines.
     assert_eq!(list.tag_unit, 8192);
     let nodes = nodes(1);
     let before = list.stripes[0].top.load(Ordering::Relaxed);
