@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::future::Future;
+use core::panic::Location;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use crate::{BufferPool, IoBufMut, PoolError};
 pub struct AllocAsync {
     pool: BufferPool,
     capacity: usize,
+    location: &'static Location<'static>,
     stage: Stage,
 }
 
@@ -28,17 +30,22 @@ enum Stage {
 }
 
 impl AllocAsync {
-    pub(crate) fn new(pool: BufferPool, capacity: usize) -> Self {
+    pub(crate) fn new(
+        pool: BufferPool,
+        capacity: usize,
+        location: &'static Location<'static>,
+    ) -> Self {
         Self {
             pool,
             capacity,
+            location,
             stage: Stage::Fresh,
         }
     }
 
     /// The first poll: takes what there is, or a ticket.
     fn begin(&mut self, waker: &Waker) -> Poll<Result<IoBufMut, PoolError>> {
-        let refused = match self.pool.try_alloc(self.capacity) {
+        let refused = match self.pool.try_alloc_at(self.capacity, self.location) {
             Err(PoolError::Exhausted) => PoolError::Exhausted,
             answer => return Poll::Ready(answer),
         };
@@ -74,6 +81,8 @@ impl AllocAsync {
         match ticket.poll(waker) {
             Some(slot) => {
                 self.stage = Stage::Over;
+                // SAFETY: the ticket had the slot, for whoever takes it out.
+                unsafe { self.pool.note(slot, self.location) };
                 // SAFETY: the ticket had the slot, for whoever takes it out.
                 Poll::Ready(Ok(unsafe { IoBufMut::from_slot(slot) }))
             }

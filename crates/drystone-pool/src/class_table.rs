@@ -38,7 +38,7 @@ impl ClassShape {
 ///
 /// The binary order of a size gives, from a table of bytes, the first class that may be large
 /// enough. Where no two classes have the same order, as with powers of two, it is the one.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ClassTable {
     /// The least size that is served from a class, at least 1.
     low: usize,
@@ -72,6 +72,11 @@ impl ClassTable {
             first,
             sizes,
         }
+    }
+
+    /// A table that serves nothing from a class, for pools whose hit path is switched off.
+    pub(crate) fn closed(self) -> Self {
+        Self { count: 0, ..self }
     }
 
     /// The class for `size` bytes; `None` if no class serves it: 0, too small, too large.

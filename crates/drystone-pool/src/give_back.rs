@@ -31,7 +31,7 @@ use crate::class_cache::ClassCache;
 use crate::core::Core;
 use crate::flags::{CLOSED, HUNGRY, PRESSED, STARVING, WAITERS};
 use crate::local;
-use crate::slot::{CARE_ZERO, Slot};
+use crate::slot::{CARE_NOTED, CARE_ORIGIN, CARE_ZERO, Slot};
 
 /// Flags that want a slot for somebody, or gone.
 const WANTED: u8 = WAITERS | HUNGRY | CLOSED;
@@ -105,6 +105,14 @@ impl Core {
             let (base, bytes) = (entry.record.base, entry.record.capacity);
             // SAFETY: the slot's own bytes, which nobody uses.
             unsafe { base.write_bytes(0, bytes) };
+        }
+        if entry.care & CARE_NOTED != 0 {
+            entry.care &= !CARE_NOTED;
+            self.notes.iter().for_each(|notes| notes.forget(slot));
+        }
+        // SAFETY: given up by the caller, if it is sent.
+        if entry.care & CARE_ORIGIN != 0 && unsafe { self.send_home(class, slot) } {
+            return;
         }
         let Some(cache) = self.cache(class) else {
             return self.settle(class, slot);

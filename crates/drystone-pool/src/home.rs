@@ -13,13 +13,18 @@ use crate::slot::Slot;
 
 impl Home for Core {
     fn open_caches(&self) -> Option<Arc<ThreadCaches>> {
+        let lane = self.origins.open();
         let caches = self.classes.iter().map(|class| {
             // At most 65 536 by the configuration's limits.
             let capacity = u32::try_from(class.shape.cache_capacity).unwrap_or(u32::MAX);
-            ClassCache::new(capacity, self.protocol)
+            ClassCache::new(capacity, self.protocol).on_lane(lane)
         });
         let caches = Arc::new(ThreadCaches::new(caches.collect()));
-        self.caches.add(&caches).then_some(caches)
+        if self.caches.add(&caches) {
+            return Some(caches);
+        }
+        self.close_lane(&caches);
+        None
     }
 
     fn flush_caches(&self, caches: &ThreadCaches) {
@@ -33,12 +38,14 @@ impl Home for Core {
             // SAFETY: the caller is the ring's owner; the closure only links.
             unsafe { cache.ring.drain(link) };
             self.publish_all(class, chain);
+            self.publish_all(class, self.origins.take(cache.lane, class));
         }
     }
 
     fn close_caches(&self, caches: &Arc<ThreadCaches>) {
         self.flush_caches(caches);
         self.caches.remove(caches);
+        self.close_lane(caches);
         self.keep_counts(caches);
     }
 
@@ -52,6 +59,13 @@ impl Home for Core {
 }
 
 impl Core {
+    /// Closes the lane of a thread that ends; what others sent there is free.
+    fn close_lane(&self, caches: &ThreadCaches) {
+        let lane = caches.classes().first().map_or(0, |cache| cache.lane);
+        self.origins
+            .close(lane, |class, chain| self.publish_all(class, chain));
+    }
+
     /// Adds what a thread that ends has counted to what the pool has.
     fn keep_counts(&self, caches: &ThreadCaches) {
         for (class, cache) in self.classes.iter().zip(caches.classes()) {

@@ -129,12 +129,14 @@ impl Core {
             .or_else(|| self.take_pressed(class))
     }
 
-    /// One slot of the thread's own ring, which has some only if a thief came in between.
+    /// One slot of those that others sent home, or of the thread's own ring, which has some only if a
+    /// thief came in between.
     fn take_own(&self, class: usize) -> Option<NonNull<Slot>> {
         // SAFETY: the thread's caches live while the table has them.
         let cache = unsafe { self.cache(class)?.as_ref() };
         if cache.ring.len_hint() == 0 {
-            return None;
+            let mut sent = self.origins.take(cache.lane, class);
+            return self.keep(class, || sent.pop());
         }
         let _transit = self.classes[class].in_transit();
         let mut chain = Chain::new();
@@ -200,6 +202,15 @@ impl Core {
         class: usize,
         mut next: impl FnMut() -> Option<NonNull<Slot>>,
     ) -> Option<NonNull<Slot>> {
+        let lane = self.own_lane(class);
+        let mut next = || {
+            let slot = next()?;
+            if lane != 0 {
+                // SAFETY: given to this thread.
+                unsafe { self.stamp(lane, slot) };
+            }
+            Some(slot)
+        };
         let slot = next()?;
         match self.cache(class) {
             Some(cache) if !self.caches_are_off(class) => {

@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::num::NonZeroUsize;
+use core::panic::Location;
 use core::ptr::NonNull;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use crate::class::count;
 use crate::core::Core;
 use crate::heap_buffer::Content;
 use crate::record::Record;
+use crate::slot::Slot;
 use crate::source::{Given, Mapped, Source};
 use crate::{
     AllocAsync, BufferPoolConfig, ConfigError, FallbackPolicy, IoBufMut, PoolError, PoolStats,
@@ -101,8 +103,24 @@ impl BufferPool {
     /// and nothing may be made, also not from what idles in other threads' caches; or if others wait
     /// for such a buffer.
     #[inline]
+    #[track_caller]
     pub fn try_alloc(&self, capacity: usize) -> Result<IoBufMut, PoolError> {
         let record = self.storage(capacity)?;
+        // SAFETY: this thread has the storage, if any, and gives it to the buffer.
+        Ok(unsafe { IoBufMut::from_storage(record) })
+    }
+
+    /// As [`try_alloc`](Self::try_alloc), for a call at `location`.
+    pub(crate) fn try_alloc_at(
+        &self,
+        capacity: usize,
+        location: &'static Location<'static>,
+    ) -> Result<IoBufMut, PoolError> {
+        let record = if self.core.notes.is_some() {
+            self.unclassed_storage(capacity, location)?
+        } else {
+            self.storage(capacity)?
+        };
         // SAFETY: this thread has the storage, if any, and gives it to the buffer.
         Ok(unsafe { IoBufMut::from_storage(record) })
     }
@@ -110,10 +128,11 @@ impl BufferPool {
     /// The record of storage for a buffer; `None` for a capacity of 0. One word, which stays in a
     /// register: only the caller makes a buffer of it, once, where the buffer is wanted.
     #[inline(always)]
+    #[track_caller]
     fn storage(&self, capacity: usize) -> Result<Option<NonNull<Record>>, PoolError> {
         let core = &*self.core;
         let Some(class) = core.table.class_of(capacity) else {
-            return self.unclassed_storage(capacity);
+            return self.unclassed_storage(capacity, Location::caller());
         };
         if let Some(cache) = core.cache(class) {
             // SAFETY: the thread's caches live while the table has them.
@@ -144,14 +163,24 @@ impl BufferPool {
         core.obtain(class).ok().map(NonNull::cast)
     }
 
-    /// A request that no class serves: none, too small, too large.
+    /// A request that the hit path does not serve: for nothing, too small, too large, or to be noted.
     #[cold]
     #[inline(never)]
-    fn unclassed_storage(&self, capacity: usize) -> Result<Option<NonNull<Record>>, PoolError> {
+    fn unclassed_storage(
+        &self,
+        capacity: usize,
+        location: &'static Location<'static>,
+    ) -> Result<Option<NonNull<Record>>, PoolError> {
         let Some(bytes) = NonZeroUsize::new(capacity) else {
             return Ok(None);
         };
-        if capacity > self.core.table.largest() {
+        if let Some(class) = self.class_of(capacity) {
+            let record = Self::miss(&self.core, class).ok_or(PoolError::Exhausted)?;
+            // SAFETY: the record is the head of a slot that this thread was just given.
+            unsafe { self.note(record.cast(), location) };
+            return Ok(Some(record));
+        }
+        if capacity > self.core.classes_by_size.largest() {
             count(&self.core.counts.oversized);
             return Err(PoolError::Oversized);
         }
@@ -169,6 +198,7 @@ impl BufferPool {
     /// # Errors
     ///
     /// As [`try_alloc`](Self::try_alloc).
+    #[track_caller]
     pub fn try_alloc_zeroed(&self, len: usize) -> Result<IoBufMut, PoolError> {
         Ok(zeroed(self.try_alloc(len)?, len))
     }
@@ -182,6 +212,7 @@ impl BufferPool {
     /// refuses fallbacks, or the heap is out of memory. The message names request and ceiling. Use
     /// [`try_alloc`](Self::try_alloc) or [`alloc_async`](Self::alloc_async) where that may happen.
     #[inline]
+    #[track_caller]
     pub fn alloc(&self, capacity: usize) -> IoBufMut {
         let record = match self.storage(capacity) {
             Ok(record) => record,
@@ -223,6 +254,7 @@ impl BufferPool {
     /// # Panics
     ///
     /// As [`alloc`](Self::alloc).
+    #[track_caller]
     pub fn alloc_zeroed(&self, len: usize) -> IoBufMut {
         zeroed(self.alloc(len), len)
     }
@@ -237,6 +269,7 @@ impl BufferPool {
     ///
     /// The bytes are written before they are read.
     #[inline]
+    #[track_caller]
     pub unsafe fn alloc_len(&self, len: usize) -> IoBufMut {
         let mut buf = self.alloc(len);
         // SAFETY: within the capacity; the caller promises to write the bytes first.
@@ -269,8 +302,9 @@ impl BufferPool {
     /// [`PoolError::Oversized`] at once; [`PoolError::Exhausted`] only where waiting is of no use: no
     /// buffer of the class exists and the source makes none, or the request is below the pool's least
     /// size and there is no memory for it.
+    #[track_caller]
     pub fn alloc_async(&self, capacity: usize) -> AllocAsync {
-        AllocAsync::new(self.clone(), capacity)
+        AllocAsync::new(self.clone(), capacity, Location::caller())
     }
 
     /// The configuration.
@@ -306,7 +340,19 @@ impl BufferPool {
 
     /// The class that serves a request; `None` where none does.
     pub(crate) fn class_of(&self, capacity: usize) -> Option<usize> {
-        self.core.table.class_of(capacity)
+        self.core.classes_by_size.class_of(capacity)
+    }
+
+    /// Notes who takes a slot, where that is wanted.
+    ///
+    /// # Safety
+    ///
+    /// The caller has the slot.
+    pub(crate) unsafe fn note(&self, slot: NonNull<Slot>, location: &'static Location<'static>) {
+        if let Some(notes) = &self.core.notes {
+            // SAFETY: the caller's promise.
+            unsafe { notes.note(slot, location) };
+        }
     }
 }
 

@@ -66,7 +66,7 @@ impl Core {
         chain
     }
 
-    /// Up to `most` slots off the rings of a class.
+    /// Up to `most` slots off the rings of a class, and all that is on its way home.
     fn steal(&self, class: usize, most: usize) -> Chain<Slot> {
         let mut chain = Chain::new();
         self.caches.each_while(|caches| {
@@ -77,6 +77,12 @@ impl Core {
                 unsafe { chain.push(slot) };
             });
             (chain.len() as usize) < most
+        });
+        self.origins.take_each(class, |mut sent| {
+            while let Some(slot) = sent.pop() {
+                // SAFETY: taken out of the inbox by this thread.
+                unsafe { chain.push(slot) };
+            }
         });
         chain
     }
