@@ -44,10 +44,11 @@ fn pipe<const N: usize>(id: &'static str, about: &'static str) -> Row {
             let consumer = Consumer::<B::Buffer>::new();
             Box::new(move |units| {
                 in_pieces(units, PIECE, || {
-                    consumer.piece(|| {
-                        let mut buffer = black_box(buffers).take();
-                        touch::<N>(black_box(B::first_byte(&mut buffer)));
-                        buffer
+                    consumer.piece(|place| {
+                        black_box(buffers).take_to(place);
+                        // SAFETY: just written.
+                        let buffer = unsafe { place.assume_init_mut() };
+                        touch::<N>(black_box(B::first_byte(buffer)));
                     })
                 });
             })
@@ -66,7 +67,13 @@ fn pipe<const N: usize>(id: &'static str, about: &'static str) -> Row {
 /// The hand-over without buffers.
 fn tokens() -> impl FnMut(u64) {
     let consumer = Consumer::<[usize; 4]>::new();
-    move |units| in_pieces(units, PIECE, || consumer.piece(|| black_box([1; 4])))
+    move |units| {
+        in_pieces(units, PIECE, || {
+            consumer.piece(|place| {
+                place.write(black_box([1; 4]));
+            })
+        });
+    }
 }
 
 /// A ring of values from one thread to another, a batch at a time.
@@ -92,14 +99,15 @@ impl<T> Pipe<T> {
         }
     }
 
+    /// Sends a batch; `fill` writes each value to its place.
     #[inline(always)]
-    fn send(&self, mut next: impl FnMut() -> T) {
+    fn send(&self, mut fill: impl FnMut(&mut MaybeUninit<T>)) {
         let sent = self.sent.load(Ordering::Relaxed);
         wait_until(|| sent - self.received.load(Ordering::Acquire) <= IN_FLIGHT - BATCH);
         for n in sent..sent + BATCH {
             let place = self.values[n % IN_FLIGHT].get();
             // SAFETY: received before, hence the sender's.
-            unsafe { (*place).write(next()) };
+            fill(unsafe { &mut *place });
         }
         self.sent.store(sent + BATCH, Ordering::Release);
     }
@@ -138,15 +146,15 @@ impl<T: Send + 'static> Consumer<T> {
         Self { pipe, met, worker }
     }
 
-    /// Sends a piece, whose values `next` gives.
+    /// Sends a piece; `fill` writes each value to its place.
     #[inline(always)]
-    fn piece(&self, mut next: impl FnMut() -> T) -> (Duration, bool) {
+    fn piece(&self, mut fill: impl FnMut(&mut MaybeUninit<T>)) -> (Duration, bool) {
         let pieces = self.met.load(Ordering::Acquire);
         self.worker.give(());
         wait_until(|| self.met.load(Ordering::Acquire) != pieces);
         let (elapsed, here) = watched(|| {
             for _ in 0..PIECE / BATCH {
-                self.pipe.send(&mut next);
+                self.pipe.send(&mut fill);
             }
             let sent = self.pipe.sent.load(Ordering::Relaxed);
             wait_until(|| self.pipe.received.load(Ordering::Acquire) == sent);

@@ -6,7 +6,7 @@
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::RefCell;
 use std::hint::black_box;
-use std::mem::ManuallyDrop;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ptr::NonNull;
 
 use crossbeam_queue::ArrayQueue;
@@ -21,6 +21,12 @@ pub(crate) trait Buffers: Copy + Send + 'static {
     type Buffer: Send + 'static;
 
     fn take(self) -> Self::Buffer;
+
+    /// Takes a buffer and leaves its handle where it will stay.
+    #[inline(always)]
+    fn take_to(self, place: &mut MaybeUninit<Self::Buffer>) {
+        place.write(self.take());
+    }
 
     fn first_byte(buffer: &mut Self::Buffer) -> *mut u8;
 }
@@ -92,6 +98,11 @@ impl<const N: usize> Buffers for Called<N> {
     #[inline(never)]
     fn take(self) -> CalledBuffer {
         CalledBuffer(ManuallyDrop::new(Inlined::<N>(self.0).take()))
+    }
+
+    #[inline(never)]
+    fn take_to(self, place: &mut MaybeUninit<CalledBuffer>) {
+        place.write(CalledBuffer(ManuallyDrop::new(Inlined::<N>(self.0).take())));
     }
 
     #[inline(always)]
