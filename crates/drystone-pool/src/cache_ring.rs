@@ -52,7 +52,7 @@
 //!
 //! # Cost
 //!
-//! 256 bytes and 8 for each place. Pop and push: two or three loads, two stores and one branch, on
+//! 128 bytes and 8 for each place. Pop and push: two or three loads, two stores and one branch, on
 //! one line beside the place.
 
 use core::mem::MaybeUninit;
@@ -85,7 +85,7 @@ pub(crate) struct CacheRing<T> {
 
 /// What the owner's short paths do not touch.
 #[derive(Debug)]
-#[repr(align(128))]
+#[repr(align(64))]
 struct Thieves {
     claimed: AtomicU64,
     done: AtomicU64,

@@ -85,11 +85,19 @@ impl ClassTable {
         if size.wrapping_sub(self.low) >= self.count {
             return None;
         }
-        let mut class = usize::from(self.first[order_of(size)]);
+        let class = usize::from(self.first[order_of(size)]) % CLASSES_MAX;
+        if self.sizes[class] < size {
+            return Some(self.next_class_of(size, class));
+        }
+        Some(class)
+    }
+
+    /// The class for `size` bytes, above one that is too small.
+    fn next_class_of(&self, size: usize, mut class: usize) -> usize {
         while self.sizes[class % CLASSES_MAX] < size {
             class += 1;
         }
-        Some(class)
+        class
     }
 
     /// The largest size that a class serves.

@@ -251,7 +251,7 @@ fn loom3_a_looker_beside_a_clearer_and_a_push() {
     use loom::sync::atomic::{AtomicBool, Ordering};
 
     loom::model(|| {
-        let setting = Setting::new(1, 1);
+        let setting = Setting::new(1, 2);
         setting.list.summary.fetch_or(1, Ordering::SeqCst);
         let put = Arc::new(AtomicBool::new(false));
         let clearer = {
@@ -261,13 +261,21 @@ fn loom3_a_looker_beside_a_clearer_and_a_push() {
         let pusher = {
             let (setting, put) = (Arc::clone(&setting), Arc::clone(&put));
             thread::spawn(move || {
-                setting.put(&[0]);
+                touch(NonNull::from(&setting.nodes[0]));
+                // SAFETY: nobody else has the node.
+                unsafe {
+                    setting
+                        .list
+                        .push_single(0, NonNull::from(&setting.nodes[0]))
+                };
+                setting.list.show(0);
                 put.store(true, Ordering::Release);
             })
         };
         if put.load(Ordering::Acquire) {
             assert!(!setting.list.is_empty());
-            assert_eq!(setting.take(), 1);
+            // From the other stripe, so that only the summary leads here.
+            assert_eq!(setting.list.search(1).map_or(0, touch_all), 1);
         }
         clearer.join().expect("ends");
         pusher.join().expect("ends");
