@@ -156,11 +156,10 @@ impl BufferPool {
     fn search_for_waiters(&self, class: usize) -> bool {
         let core = self.core();
         while let Some(next) = core.next_to_serve(class) {
+            let failures = core.source_failures();
             let Some(slot) = core.obtain_for_waiter(next) else {
-                let own = &core.classes[class];
-                return next != class
-                    || own.created() > 0
-                    || !core.budget.has_room(own.shape.stride);
+                let refused = core.source_failures() != failures;
+                return next != class || core.classes[class].created() > 0 || !refused;
             };
             if let Some(unwanted) = core.hand_over(next, slot) {
                 core.settle(next, unwanted);

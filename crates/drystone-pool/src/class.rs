@@ -65,6 +65,11 @@ impl Class {
         self.created.load(Ordering::Relaxed)
     }
 
+    /// One more than the greatest index that a slot has had.
+    pub(crate) fn indices(&self) -> u32 {
+        self.growth.lock().indices()
+    }
+
     /// Runs `f` on the class's growth, under its lock.
     pub(crate) fn grow<R>(&self, f: impl FnOnce(&mut Growth) -> R) -> R {
         let mut growth = self.growth.lock();

@@ -304,7 +304,10 @@ impl Core {
         // SAFETY: in the table.
         unsafe { self.regions.remove(region) };
         // SAFETY: in the table until now.
-        let core = unsafe { region.as_ref() }.core();
+        let head = unsafe { region.as_ref() };
+        let (core, own) = (head.core(), &self.classes[head.class()]);
+        own.shared
+            .forget(|slot| head.has_slot(slot), 0..own.indices());
         // SAFETY: nothing points at it any more.
         unsafe { Region::destroy(region) };
         // SAFETY: the reference that was counted when the region was added.

@@ -74,6 +74,12 @@ impl Growth {
         self.created
     }
 
+    /// One more than the greatest index that a slot has had (G3).
+    pub(crate) fn indices(&self) -> u32 {
+        // At most the class's limit, which is a u32.
+        self.created + self.spare.len() as u32
+    }
+
     /// Makes up to `wanted` slots, at least one, and hands them to `take`.
     ///
     /// # Errors

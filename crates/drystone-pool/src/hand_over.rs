@@ -31,18 +31,16 @@ enum Verdict {
 impl Core {
     /// Gives a slot to who waits. The answer is the slot, if nobody wants it.
     pub(crate) fn hand_over(&self, class: usize, slot: NonNull<Slot>) -> Option<NonNull<Slot>> {
-        let verdict = self
-            .waiters
-            .with(|queues| match self.receiver(queues, class) {
-                Some(receiver) if receiver != class => Verdict::Bytes,
-                _ => match queues.serve(class, slot) {
-                    Ok(waker) => Verdict::Served(waker),
-                    Err(_) => {
-                        self.lower_flags(queues, class);
-                        Verdict::Unwanted
-                    }
-                },
-            });
+        let verdict = self.waiters.with(|queues| {
+            let receiver = self.receiver(queues, class);
+            if receiver.is_some_and(|receiver| receiver != class) {
+                return Verdict::Bytes;
+            }
+            let served = queues.serve(class, slot);
+            // Also where one was served: no other slot of the class may ever come by.
+            self.lower_flags(queues, class);
+            served.map_or(Verdict::Unwanted, Verdict::Served)
+        });
         match verdict {
             Verdict::Unwanted => return Some(slot),
             Verdict::Served(waker) => wake(waker),

@@ -204,6 +204,12 @@ impl Region {
         self.bytes
     }
 
+    /// Whether an entry of the table has this address.
+    pub(crate) fn has_slot(&self, slot: NonNull<Slot>) -> bool {
+        let offset = slot.addr().get().wrapping_sub(self.slots.addr().get());
+        offset < self.table_bytes()
+    }
+
     /// The bytes of the table.
     pub(crate) fn table_bytes(&self) -> usize {
         self.plan.slots as usize * size_of::<Slot>()

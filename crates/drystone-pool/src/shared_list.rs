@@ -47,6 +47,7 @@
 
 use core::marker::PhantomData;
 use core::mem;
+use core::ops::Range;
 use core::ptr::{self, NonNull};
 
 use drystone_sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -153,6 +154,37 @@ impl<T: Link> SharedList<T> {
     pub(crate) fn is_empty(&self) -> bool {
         // SeqCst: as all that guards I3; see `show`.
         self.summary.load(Ordering::SeqCst) == 0
+    }
+
+    /// Forgets the pointers to slots that end, whose addresses others may have later: `ended` tells
+    /// them. None of them is on the list.
+    ///
+    /// A node is written only where it changes, by address; what is left of an ended slot would be taken
+    /// for the new one.
+    pub(crate) fn forget(&self, ended: impl Fn(NonNull<T>) -> bool, indices: Range<u32>) {
+        let made = self.made.load(Ordering::Acquire) as usize;
+        let in_magazines = self
+            .magazines
+            .iter()
+            .take(made)
+            .flat_map(|magazine| &magazine.slots);
+        let alone = self.singles.iter().take(indices.end as usize);
+        let alone = alone
+            .skip(indices.start as usize)
+            .map(|single| &single.slot);
+        for place in in_magazines.chain(alone) {
+            let left = place.load(Ordering::Relaxed);
+            if NonNull::new(left).is_some_and(&ended) {
+                // Relaxed, and an exchange: a thread that has the node may write it meanwhile. A failure
+                // means that it has.
+                let _ = place.compare_exchange(
+                    left,
+                    ptr::null_mut(),
+                    Ordering::Relaxed,
+                    Ordering::Relaxed,
+                );
+            }
+        }
     }
 
     /// How many slots there are, up to what goes on at the same time. Walks the stacks.

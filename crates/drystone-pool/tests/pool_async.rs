@@ -236,6 +236,24 @@ fn who_waits_for_bytes_is_served_with_bytes_of_other_classes() {
     let _ = later.served();
 }
 
+/// The last buffer of a class that was waited for ends for the sake of another one: the class is as
+/// before for those who come later.
+#[test]
+fn a_class_that_lost_all_its_buffers_serves_again() {
+    let pool = BufferPool::new(small(100).with_budget_bytes(1024)).expect("valid");
+    let [one, two] = [(); 2].map(|()| pool.try_alloc(512).expect("room"));
+    let mut first = Waiter::new(&pool, 512).waits();
+    let mut second = Waiter::new(&pool, 1024).waits();
+    drop(one);
+    let third = first.served();
+    drop(two);
+    assert_eq!(second.rung(), 0);
+    drop(third);
+    drop(second.served());
+    let both = [(); 2].map(|()| pool.try_alloc(512).expect("as before"));
+    drop(both);
+}
+
 #[test]
 fn who_gives_up_waiting_for_bytes_makes_way() {
     let pool = BufferPool::new(small(100).with_budget_bytes(1024)).expect("valid");

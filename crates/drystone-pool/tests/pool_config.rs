@@ -99,7 +99,7 @@ fn tables_take_sizes_and_pairs() {
         [4096]
     );
     assert_eq!(
-        base.clone().with_classes(&[1usize, 2, 3]).class_sizes(),
+        base.clone().with_classes([1, 2, 3].iter()).class_sizes(),
         [1, 2, 3]
     );
     // Powers of two again.
