@@ -80,8 +80,14 @@ impl Core {
         let core = unsafe { slot.as_ref() }.core;
         // SAFETY: the slot is out, which keeps the core.
         let this = unsafe { core.as_ref() };
-        if local::find(this.key(), this.place.index()).is_some() {
-            // The thread's caches keep the core.
+        // SAFETY: the caller has the slot.
+        let Slot { class, care, .. } = *unsafe { slot.as_ref() };
+        // From here on, and if there is one, the thread's caches keep the core.
+        if let Some(cache) = this.cache(usize::from(class)) {
+            // SAFETY: the thread's caches live while the table has them.
+            if care == 0 && unsafe { cache.as_ref() }.ring.capacity() == 0 {
+                return this.settle(usize::from(class), slot);
+            }
             // SAFETY: the caller's promise.
             return unsafe { this.put_away(slot) };
         }

@@ -57,16 +57,22 @@ impl Core {
         Err(PoolError::Exhausted)
     }
 
-    /// The answers that need no search: a slot of the list of a class without caches, and that
-    /// everything is out.
+    /// A slot of the shared list of a class without caches, if nobody wants one more.
+    pub(crate) fn take_uncached(&self, class: usize, cache: &ClassCache) -> Option<NonNull<Slot>> {
+        if self.flags.of(class) != 0 {
+            return None;
+        }
+        let mut taken = self.classes[class].shared.pop()?;
+        let slot = taken.pop();
+        taken.put_back();
+        cache.misses.add_one();
+        slot
+    }
+
+    /// The answer that needs no search: everything is out.
     fn obtain_at_once(&self, class: usize) -> Option<Result<NonNull<Slot>, PoolError>> {
         let own = &self.classes[class];
         let flags = self.flags.of(class);
-        if flags == 0 && own.shape.cache_capacity == 0 {
-            if let Some(slot) = self.pop_one(class) {
-                return Some(Ok(slot));
-            }
-        }
         let may_borrow = self.config.borrow_policy().classes() > 0;
         if may_borrow || flags & WAITERS != 0 || !own.is_full() {
             return None;

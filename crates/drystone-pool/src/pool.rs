@@ -155,8 +155,13 @@ impl BufferPool {
         if let Some(cache) = core.cache(class) {
             // SAFETY: the thread's caches live while the table has them.
             let cache = unsafe { cache.as_ref() };
-            // SAFETY: the ring is this thread's.
-            if let Some(slot) = unsafe { cache.ring.pop() } {
+            let slot = if cache.ring.capacity() == 0 {
+                core.take_uncached(class, cache)
+            } else {
+                // SAFETY: the ring is this thread's.
+                unsafe { cache.ring.pop() }
+            };
+            if let Some(slot) = slot {
                 return Some(slot.cast());
             }
         }
