@@ -45,22 +45,21 @@ fn buffers_freed_elsewhere_stay_with_who_freed_them() {
 fn what_idle_threads_cached_can_be_had() {
     const THREADS: u32 = if MIRI { 4 } else { 100 };
     let each = 8;
-    let config = small(THREADS * each).with_thread_cache_capacity(each as usize);
+    let limit = THREADS * each + 10;
+    let config = small(limit).with_thread_cache_capacity(each as usize);
     let pool = BufferPool::new(config).expect("valid");
     let shared = pool.clone();
     let all_hold = Arc::new(Barrier::new(THREADS as usize));
     let idle = Idle::start(THREADS, move |_| {
-        let held: Vec<_> = (0..each)
+        let held: Vec<_> = (0..each / 2)
             .map(|_| shared.try_alloc(64).expect("room"))
             .collect();
         all_hold.wait();
         drop(held);
     });
     let class = pool.stats().classes[0];
-    assert_eq!(class.created, u64::from(THREADS * each));
-    assert_eq!(class.cached + class.free, class.created);
-    assert!(class.cached >= class.created / 2, "{class:?}");
-    let all: Vec<_> = (0..THREADS * each)
+    assert!(class.cached >= u64::from(THREADS * each / 2), "{class:?}");
+    let all: Vec<_> = (0..limit)
         .map(|number| {
             pool.try_alloc(64)
                 .unwrap_or_else(|error| panic!("{number}: {error}"))
@@ -130,7 +129,8 @@ fn the_ceiling_holds_under_threads() {
     const THREADS: usize = if MIRI { 3 } else { 64 };
     const ROUNDS: usize = if MIRI { 20 } else { 2000 };
     let ceiling = if MIRI { 8 << 10 } else { 256 << 10 };
-    let pool = BufferPool::new(small(100_000).with_budget_bytes(ceiling)).expect("valid");
+    let limit = if MIRI { 200 } else { 100_000 };
+    let pool = BufferPool::new(small(limit).with_budget_bytes(ceiling)).expect("valid");
     let over = AtomicBool::new(false);
     let look = || {
         if pool.stats().budget_used_bytes > ceiling as u64 {
