@@ -44,6 +44,8 @@ pub mod io_bufs_mut;
 mod leak_report;
 mod local;
 mod lock;
+#[cfg(feature = "metrics")]
+mod metrics_export;
 mod obtain;
 mod origin;
 mod owner;
@@ -51,6 +53,8 @@ mod policy;
 mod pool;
 mod pool_error;
 mod prefill;
+#[cfg(feature = "prometheus")]
+mod prometheus_export;
 mod record;
 mod region;
 mod regions;
@@ -80,6 +84,8 @@ pub use leak_report::{LeakPlace, LeakReport};
 pub use policy::{BorrowPolicy, FallbackPolicy, ReturnPolicy};
 pub use pool::BufferPool;
 pub use pool_error::PoolError;
+#[cfg(feature = "prometheus")]
+pub use prometheus_export::PoolCollector;
 pub use registered_region::{PooledView, RegisteredRegion};
 pub use stats::{ClassStats, PoolStats};
 pub use thread_cache::BufferPoolThreadCache;

@@ -48,6 +48,8 @@
 //! | `siphash` | `SipHashMac`: the links of a slab's free list carry a keyed code |
 //! | `pool` | `BufferPool` and its views: buffers for network and storage I/O |
 //! | `bytes` | `bytes::Buf` and `BufMut` for the views, conversion from and into `Bytes` |
+//! | `metrics` | figures of pools for the recorder of the `metrics` facade |
+//! | `prometheus` | `PoolCollector`: figures of pools for a registry of `prometheus-client` |
 //! | `trace` | the `trace` module: reads allocation traces |
 //! | `serde` | [`Stats`], the figures of pools and of traces can be serialised |
 //! | `testing` | the `testing` module: checks for your own allocators |
@@ -110,12 +112,14 @@ pub use drystone_wrap::{FailAfter, FailEveryNth};
 pub use drystone_wrap::{Off, On, SpinLock, Statistics, Switch};
 
 // Buffer pools.
+#[cfg(feature = "prometheus")]
+pub use drystone_pool::PoolCollector;
 #[cfg(feature = "pool")]
 pub use drystone_pool::{
     Alignment, AllocAsync, BorrowPolicy, BufferClass, BufferPool, BufferPoolConfig,
     BufferPoolThreadCache, CapacityError, ClassStats, ConfigError, DioAlign, DioSource,
-    FallbackPolicy, IoBuf, IoBufMut, IoBufs, IoBufsBuilder, IoBufsMut, PoolError, PoolStats,
-    PooledView, RegisteredRegion, ReturnPolicy, io_bufs, io_bufs_mut,
+    FallbackPolicy, IoBuf, IoBufMut, IoBufs, IoBufsBuilder, IoBufsMut, LeakPlace, LeakReport,
+    PoolError, PoolStats, PooledView, RegisteredRegion, ReturnPolicy, io_bufs, io_bufs_mut,
 };
 
 /// Checks for allocators: their promises one by one, an oracle, injected faults, random programs.
