@@ -92,8 +92,15 @@ impl Pair {
 
     fn push(&mut self) {
         let pushed = pointer(self.next);
+        // The short paths first, as the pool does.
         // SAFETY: one thread.
-        let answer = unsafe { self.ring.push(pushed) };
+        let short = unsafe { self.ring.push_short(pushed) };
+        // SAFETY: one thread.
+        let answer = if short {
+            Ok(())
+        } else {
+            unsafe { self.ring.push(pushed) }
+        };
         if self.has_room() {
             assert_eq!(answer, Ok(()));
             self.model.push_back(self.next);
@@ -105,7 +112,9 @@ impl Pair {
 
     fn pop(&mut self) {
         // SAFETY: one thread.
-        let popped = unsafe { self.ring.pop() };
+        let popped = unsafe { self.ring.pop_short() };
+        // SAFETY: one thread.
+        let popped = popped.or_else(|| unsafe { self.ring.pop() });
         let expected = self.model.pop_back();
         self.hits += u64::from(expected.is_some());
         assert_eq!(popped.map(number), expected);
@@ -221,7 +230,9 @@ fn owner_and_thieves_share_every_pointer() {
                 }
                 if turn % 3 == 0 {
                     // SAFETY: this thread is the owner.
-                    if let Some(pointer) = unsafe { ring.pop() } {
+                    let short = unsafe { ring.pop_short() };
+                    // SAFETY: this thread is the owner.
+                    if let Some(pointer) = short.or_else(|| unsafe { ring.pop() }) {
                         take(pointer);
                         held.push(number(pointer));
                     }
