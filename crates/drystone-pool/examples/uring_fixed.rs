@@ -56,7 +56,7 @@ pub fn copy(from: &Path, to: &Path, depth: u32, notes: &mut dyn Write) -> io::Re
         .with_max_size(BUFFER_BYTES)
         .with_max_per_class(DEPTH)
         .with_prefill(true);
-    let pool = BufferPool::new(config).map_err(io::Error::other)?;
+    let pool = BufferPool::new(config)?;
     match fixed::Registered::new(&pool, depth) {
         Ok(registered) => {
             let bytes = from.metadata()?.len();
@@ -75,9 +75,7 @@ pub fn copy(from: &Path, to: &Path, depth: u32, notes: &mut dyn Write) -> io::Re
 }
 
 fn copy_plainly(pool: &BufferPool, from: &mut File, to: &mut File) -> io::Result<u64> {
-    let mut buf = pool
-        .try_alloc_zeroed(BUFFER_BYTES)
-        .map_err(io::Error::other)?;
+    let mut buf = pool.try_alloc_zeroed(BUFFER_BYTES)?;
     let mut bytes = 0;
     loop {
         let read = from.read(&mut buf)?;
