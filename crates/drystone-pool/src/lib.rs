@@ -53,7 +53,8 @@
 //! field, value and limit, [`CapacityError`] both numbers of bytes. All of them become an
 //! [`io::Error`](std::io::Error). The calls that panic say when, and have one beside them that does not:
 //! `alloc` has `try_alloc`, `with_capacity` has `try_with_capacity`, `put_slice` has `try_put_slice`.
-//! Ranges and counts beyond the length panic, as those of slices do.
+//! Ranges and counts beyond the length panic, as those of slices do. A waker that panics ends the
+//! process, for it is called where a buffer is given back.
 //!
 //! # Threads
 //!
@@ -128,6 +129,8 @@ mod local;
 mod lock;
 #[cfg(feature = "metrics")]
 mod metrics_export;
+#[cfg(all(test, loom))]
+mod models;
 mod obtain;
 mod origin;
 mod owner;

@@ -258,6 +258,9 @@ impl<T: Link> SharedList<T> {
     /// come, which are those of living ones.
     #[inline]
     fn home(&self) -> usize {
+        if self.stripes.len() == 1 {
+            return 0;
+        }
         let thread = thread_slot().map_or(0, |slot| slot.index());
         // Relaxed: a number; any stripe would do.
         let mask = self.home_mask.load(Ordering::Relaxed);
