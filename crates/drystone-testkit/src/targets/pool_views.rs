@@ -184,6 +184,7 @@ impl<'p> World<'p> {
             19 => self.coalesce(),
             20 => self.append_room(pick),
             21 => self.put_rope(a),
+            22 if b.is_multiple_of(4) => self.split_rope_mut(a, b),
             22 => self.advance_rope_mut(a),
             _ => self.freeze_rope(),
         }
@@ -519,6 +520,30 @@ impl<'p> World<'p> {
         let count = count.min(bytes.len());
         rope.advance(count);
         bytes.drain(..count);
+    }
+
+    /// Splits the rope that is written and keeps one of the parts.
+    fn split_rope_mut(&mut self, at: usize, keep: usize) {
+        let (rope, bytes, room) = &mut self.rope_mut;
+        let at = at.min(bytes.len());
+        let front = rope.split_to(at);
+        front.debug_assert_invariants();
+        let back_bytes = bytes.split_off(at);
+        // The room goes with its chunk, and stays where bytes follow the cut.
+        let moved = if back_bytes.is_empty() {
+            front.spare_bytes()
+        } else {
+            0
+        };
+        assert_eq!(rope.spare_bytes(), *room - moved);
+        if keep.is_multiple_of(8) {
+            *room = front.spare_bytes();
+            *rope = front;
+        } else {
+            *room -= moved;
+            assert_eq!(front, *bytes);
+            *bytes = back_bytes;
+        }
     }
 
     fn freeze_rope(&mut self) {
