@@ -6,8 +6,7 @@ use super::*;
 
 /// Pointers that are told apart and never followed.
 fn pointer(number: usize) -> NonNull<u8> {
-    let number = core::num::NonZeroUsize::new(number + 1).expect("above 0");
-    NonNull::without_provenance(number)
+    NonNull::new(core::ptr::without_provenance_mut(number + 1)).expect("above 0")
 }
 
 fn number(pointer: NonNull<u8>) -> usize {
@@ -93,14 +92,12 @@ impl Pair {
     fn push(&mut self) {
         let pushed = pointer(self.next);
         // The short paths first, as the pool does.
+        let mut answer = Ok(());
         // SAFETY: one thread.
-        let short = unsafe { self.ring.push_short(pushed) };
-        // SAFETY: one thread.
-        let answer = if short {
-            Ok(())
-        } else {
-            unsafe { self.ring.push(pushed) }
-        };
+        if !unsafe { self.ring.push_short(pushed) } {
+            // SAFETY: one thread.
+            answer = unsafe { self.ring.push(pushed) };
+        }
         if self.has_room() {
             assert_eq!(answer, Ok(()));
             self.model.push_back(self.next);
@@ -205,8 +202,8 @@ fn owner_and_thieves_share_every_pointer() {
             let before = taken[number(pointer)].swap(0, Ordering::Relaxed);
             assert_eq!(before, 1);
         };
-        for number in 0..POINTERS {
-            taken[number].store(1, Ordering::Relaxed);
+        for taken in &taken {
+            taken.store(1, Ordering::Relaxed);
         }
         std::thread::scope(|scope| {
             for _ in 0..THIEVES {

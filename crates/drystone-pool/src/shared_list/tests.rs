@@ -194,18 +194,18 @@ fn the_tag_has_all_bits_that_indices_leave() {
     // 4096 single slots and 258 magazines.
     assert_eq!(list.tag_unit, 8192);
     let nodes = nodes(1);
-    let before = list.stripes[0].top.load(Ordering::Relaxed);
-    put(&list, &nodes, &[0]);
-    indices(list.pop().expect("one"));
-    let after = list.stripes[0].top.load(Ordering::Relaxed);
-    assert_eq!(after - before, 2 * list.tag_unit);
+    let (word, node) = (&list.stripes[0].top, NonNull::from(&nodes[0]));
+    let before = word.load(Ordering::Relaxed);
+    // SAFETY: nobody else has the node.
+    unsafe { list.push_single(0, node) };
+    assert_eq!(list.pop_of(0).expect("one").pop(), Some(node));
+    assert_eq!(word.load(Ordering::Relaxed) - before, 2 * list.tag_unit);
     // The last tag is followed by the first.
-    list.stripes[0]
-        .top
-        .store(!(list.tag_unit - 1), Ordering::Relaxed);
-    put(&list, &nodes, &[0]);
-    assert_eq!(list.stripes[0].top.load(Ordering::Relaxed), 1);
-    assert_eq!(indices(list.pop().expect("one")), [0]);
+    word.store(!(list.tag_unit - 1), Ordering::Relaxed);
+    // SAFETY: as above.
+    unsafe { list.push_single(0, node) };
+    assert_eq!(word.load(Ordering::Relaxed), 1);
+    assert_eq!(list.pop_of(0).expect("one").pop(), Some(node));
 }
 
 /// Threads take chains and put them back, split or joined: nothing is lost or doubled.
