@@ -5,25 +5,33 @@
 
 use core::future::Future;
 use core::pin::pin;
+use core::ptr::NonNull;
 use core::task::{Context, Poll, Waker};
 
-use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, Ordering};
+use loom::sync::{Arc, Mutex};
 use loom::thread;
 
-use drystone_core::HeapSource;
+use drystone_backing::System;
+use drystone_core::{
+    AllocError, AllocatedRegion, Allocator, Deallocator, HeapSource, NonZeroLayout, SegmentSource,
+    StableAddress,
+};
 
 use crate::{BufferPool, BufferPoolConfig, IoBufMut};
 
-/// `slots` slots of 64 bytes, of which each thread caches up to `cached`.
-fn pool(slots: u32, cached: usize) -> BufferPool {
-    let config = BufferPoolConfig::for_network()
+/// One class of `slots` slots of 64 bytes, of which each thread caches up to `cached`.
+fn config(slots: u32, cached: usize) -> BufferPoolConfig {
+    BufferPoolConfig::for_network()
         .with_min_size(64)
         .with_max_size(64)
         .with_max_per_class(slots)
         .with_parallelism(1)
-        .with_thread_cache_capacity(cached);
-    BufferPool::with_source(config, HeapSource).expect("valid")
+        .with_thread_cache_capacity(cached)
+}
+
+fn pool(slots: u32, cached: usize) -> BufferPool {
+    BufferPool::with_source(config(slots, cached), HeapSource).expect("valid")
 }
 
 /// A slot is freed into a cache while another thread searches for one: it is found by the search, or
@@ -110,6 +118,79 @@ fn loom3_the_close_meets_the_last_return() {
         let held = pool.try_alloc(64).expect("room");
         let other = thread::spawn(move || drop(held));
         drop(pool);
+        other.join().expect("ends");
+    });
+}
+
+/// A source of the heap that says in `live` whether its one segment lives.
+struct OneSegment {
+    live: std::sync::Arc<std::sync::atomic::AtomicBool>,
+}
+
+/// The segment of [`OneSegment`], behind an allocator that notes when it is given back.
+#[derive(Clone)]
+struct Noting(std::sync::Arc<std::sync::atomic::AtomicBool>);
+
+// SAFETY: the blocks are the standard library's.
+unsafe impl Deallocator for Noting {
+    unsafe fn deallocate(&self, ptr: NonNull<u8>, layout: NonZeroLayout) {
+        self.0.store(false, std::sync::atomic::Ordering::Relaxed);
+        // SAFETY: the caller's promise.
+        unsafe { System.deallocate(ptr, layout) };
+    }
+}
+
+// SAFETY: as above.
+unsafe impl Allocator for Noting {
+    fn allocate(&self, layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
+        let block = System.allocate(layout)?;
+        self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+        Ok(block)
+    }
+}
+
+// SAFETY: blocks of the heap stay where they are.
+unsafe impl StableAddress for Noting {}
+
+// SAFETY: segments are blocks of an allocator.
+unsafe impl SegmentSource for OneSegment {
+    type Segment = AllocatedRegion<Noting>;
+
+    fn segment(&self, layout: NonZeroLayout) -> Result<Self::Segment, AllocError> {
+        AllocatedRegion::new(Noting(std::sync::Arc::clone(&self.live)), layout)
+    }
+}
+
+/// A slot is freed into a cache while the last handle goes: the close finds it, or the free gives it
+/// back. Once both are over the memory is gone, although the thread still lives.
+#[test]
+fn loom3_the_close_meets_a_free_into_a_cache() {
+    loom::model(|| {
+        let live = std::sync::Arc::default();
+        let source = OneSegment {
+            live: std::sync::Arc::clone(&live),
+        };
+        let pool = BufferPool::with_source(config(1, 1), source).expect("valid");
+        let held = pool.try_alloc(64).expect("room");
+        let freed = Arc::new(AtomicBool::new(false));
+        // Held until all was looked at, so that the thread does not end before.
+        let end = Arc::new(Mutex::new(()));
+        let may_not_end = end.lock().expect("a model that panics ends there");
+        let other = {
+            let (freed, end) = (Arc::clone(&freed), Arc::clone(&end));
+            thread::spawn(move || {
+                drop(held);
+                freed.store(true, Ordering::Release);
+                drop(end.lock());
+            })
+        };
+        drop(pool);
+        if freed.load(Ordering::Acquire) {
+            // Not loom's: only its value of this execution matters, behind `freed`.
+            let live = live.load(std::sync::atomic::Ordering::Relaxed);
+            assert!(!live, "an idle thread keeps memory of a pool that is gone");
+        }
+        drop(may_not_end);
         other.join().expect("ends");
     });
 }
