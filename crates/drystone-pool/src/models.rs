@@ -8,7 +8,6 @@ use core::pin::pin;
 use core::ptr::NonNull;
 use core::task::{Context, Poll, Waker};
 
-use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::sync::{Arc, Mutex};
 use loom::thread;
 
@@ -17,6 +16,7 @@ use drystone_core::{
     AllocError, AllocatedRegion, Allocator, Deallocator, HeapSource, NonZeroLayout, SegmentSource,
     StableAddress,
 };
+use drystone_sync::atomic::{AtomicBool, Ordering};
 
 use crate::{BufferPool, BufferPoolConfig, IoBufMut};
 
@@ -124,17 +124,17 @@ fn loom3_the_close_meets_the_last_return() {
 
 /// A source of the heap that says in `live` whether its one segment lives.
 struct OneSegment {
-    live: std::sync::Arc<std::sync::atomic::AtomicBool>,
+    live: std::sync::Arc<AtomicBool>,
 }
 
 /// The segment of [`OneSegment`], behind an allocator that notes when it is given back.
 #[derive(Clone)]
-struct Noting(std::sync::Arc<std::sync::atomic::AtomicBool>);
+struct Noting(std::sync::Arc<AtomicBool>);
 
 // SAFETY: the blocks are the standard library's.
 unsafe impl Deallocator for Noting {
     unsafe fn deallocate(&self, ptr: NonNull<u8>, layout: NonZeroLayout) {
-        self.0.store(false, std::sync::atomic::Ordering::Relaxed);
+        self.0.store(false, Ordering::Relaxed);
         // SAFETY: the caller's promise.
         unsafe { System.deallocate(ptr, layout) };
     }
@@ -144,7 +144,7 @@ unsafe impl Deallocator for Noting {
 unsafe impl Allocator for Noting {
     fn allocate(&self, layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
         let block = System.allocate(layout)?;
-        self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.0.store(true, Ordering::Relaxed);
         Ok(block)
     }
 }
@@ -166,7 +166,7 @@ unsafe impl SegmentSource for OneSegment {
 #[test]
 fn loom3_the_close_meets_a_free_into_a_cache() {
     loom::model(|| {
-        let live = std::sync::Arc::default();
+        let live = std::sync::Arc::new(AtomicBool::new(false));
         let source = OneSegment {
             live: std::sync::Arc::clone(&live),
         };
@@ -186,8 +186,8 @@ fn loom3_the_close_meets_a_free_into_a_cache() {
         };
         drop(pool);
         if freed.load(Ordering::Acquire) {
-            // Not loom's: only its value of this execution matters, behind `freed`.
-            let live = live.load(std::sync::atomic::Ordering::Relaxed);
+            // Relaxed: behind `freed`.
+            let live = live.load(Ordering::Relaxed);
             assert!(!live, "an idle thread keeps memory of a pool that is gone");
         }
         drop(may_not_end);
