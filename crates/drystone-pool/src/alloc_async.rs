@@ -136,14 +136,15 @@ impl BufferPool {
     /// A ticket for a class; the flags that bring slots to it are up. `None` if it cannot wait.
     fn enter(&self, class: usize, waker: Waker) -> Option<Arc<Ticket>> {
         let core = self.core();
-        let ticket = core.waiters.with(|queues| {
+        let entered: Result<Arc<Ticket>, Waker> = core.waiters.with(|queues| {
             let ticket = queues.enter(class, waker)?;
             core.flags.set(class, WAITERS);
             if !core.classes[class].is_full() {
                 core.flags.set_all(core.classes.len(), HUNGRY);
             }
-            Some(ticket)
-        })?;
+            Ok(ticket)
+        });
+        let ticket = entered.ok()?;
         if core.protocol.heavy().is_err() {
             core.leave(class, &ticket);
             return None;

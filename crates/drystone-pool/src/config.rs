@@ -3,6 +3,7 @@
 use drystone_backing::page_size;
 
 use crate::class_table::{CLASSES_MAX, ClassShape};
+use crate::shared_list::SLOTS_MAX;
 use crate::{BorrowPolicy, ConfigError, FallbackPolicy, ReturnPolicy};
 
 /// The largest size of a class in bytes, and the largest alignment.
@@ -474,6 +475,12 @@ impl BufferPoolConfig {
             1,
             "as a class without buffers serves nothing",
         )?;
+        at_most(
+            "max_per_class",
+            self.max_per_class as usize,
+            SLOTS_MAX as usize,
+            "the most buffers that a list can name",
+        )?;
         match &self.classes {
             Classes::Powers => self.validate_powers()?,
             Classes::Table(table) => validate_table(table)?,
@@ -598,6 +605,12 @@ fn validate_table(table: &[BufferClass]) -> Result<(), ConfigError> {
             limit as usize,
             1,
             "as a class without buffers serves nothing",
+        )?;
+        at_most(
+            "classes.limit",
+            limit as usize,
+            SLOTS_MAX as usize,
+            "the most buffers that a list can name",
         )?;
     }
     Ok(())

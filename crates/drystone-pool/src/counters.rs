@@ -60,6 +60,9 @@ impl Core {
             stats.region_bytes += region.bytes() as u64;
             stats.table_bytes += region.table_bytes() as u64;
         });
+        for class in &self.classes {
+            stats.table_bytes += class.shared.table_bytes() as u64;
+        }
         stats
     }
 

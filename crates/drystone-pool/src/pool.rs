@@ -229,6 +229,7 @@ impl BufferPool {
 
     #[cold]
     #[inline(never)]
+    #[track_caller]
     fn fall_back(&self, capacity: usize, error: PoolError) -> Option<NonNull<Record>> {
         let refused = self.config().fallback_policy() == FallbackPolicy::Refused;
         let bytes = NonZeroUsize::new(capacity).filter(|_| !refused);
@@ -241,6 +242,7 @@ impl BufferPool {
         }
     }
 
+    #[track_caller]
     fn no_value(&self, capacity: usize, error: PoolError) -> ! {
         let budget = &self.core.budget;
         let ceiling = budget

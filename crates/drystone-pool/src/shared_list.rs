@@ -43,7 +43,7 @@
 //!
 //! 128 bytes for each stripe, 48 for each slot; pages of untouched nodes cost nothing. A single slot:
 //! one compare-and-swap, on a line that other threads have only if they share the stripe. A batch: two
-//! on the same line, and the eight lines of the magazine.
+//! on the same line, and the lines of the magazine, eight or nine.
 
 use core::marker::PhantomData;
 use core::mem;
@@ -58,6 +58,9 @@ use crate::chain::Link;
 
 /// The most stripes of a list.
 pub(crate) const STRIPES_MAX: usize = 32;
+
+/// The most slots of a list.
+pub(crate) const SLOTS_MAX: u32 = 1 << 31;
 
 /// Stripes for each thread that is expected. One under loom, where two threads have thread slots.
 const STRIPES_PER_THREAD: usize = if cfg!(loom) { 1 } else { 4 };
@@ -98,9 +101,10 @@ struct Single<T> {
     below: AtomicU32,
 }
 
-/// Several slots, and the node below.
+/// Several slots, and the node below. Aligned to what the heap gives without an effort of its own:
+/// zeroed memory of a larger alignment it would write itself, page by page.
 #[derive(Debug)]
-#[repr(C, align(64))]
+#[repr(C, align(16))]
 struct Magazine<T> {
     below: AtomicU32,
     len: AtomicU32,
@@ -116,12 +120,17 @@ unsafe impl<T: Link> Sync for SharedList<T> {}
 unsafe impl<T: Link> Send for SharedList<T> {}
 
 impl<T: Link> SharedList<T> {
+    /// The bytes of the stripes and the nodes, touched or not.
+    pub(crate) fn table_bytes(&self) -> usize {
+        size_of_val(&*self.stripes) + size_of_val(&*self.singles) + size_of_val(&*self.magazines)
+    }
+
     /// An empty list for slots with indices below `capacity`, at most 2³¹, for about `threads` threads
     /// at a time.
     ///
     /// `None` if there are more, or no memory for the nodes.
     pub(crate) fn new(capacity: u32, threads: usize) -> Option<Self> {
-        if capacity > 1 << 31 {
+        if capacity > SLOTS_MAX {
             return None;
         }
         // The indices of threads that live at the same time have gaps.

@@ -44,7 +44,8 @@ pub struct PoolStats {
     pub region_bytes: u64,
     /// Regions.
     pub regions: u64,
-    /// Bytes of the tables with the buffers' records, outside the ceiling.
+    /// Bytes of the tables: the records of the buffers that exist, and the lists with a place for each
+    /// that may exist, whose pages have memory only where they were used. Outside the ceiling.
     pub table_bytes: u64,
     /// Threads that have caches of the pool.
     pub threads: u64,

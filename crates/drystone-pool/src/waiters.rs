@@ -83,17 +83,20 @@ impl Waiters {
 }
 
 impl Queues {
-    /// A new ticket at the end of a class's queue; `None` if there is no memory for its place.
-    pub(crate) fn enter(&mut self, class: usize, waker: Waker) -> Option<Arc<Ticket>> {
+    /// A new ticket at the end of a class's queue. The answer is the waker if there is no memory for
+    /// its place, since wakers are dropped without the lock.
+    pub(crate) fn enter(&mut self, class: usize, waker: Waker) -> Result<Arc<Ticket>, Waker> {
         let queue = &mut self.of_class[class];
-        queue.tickets.try_reserve(1).ok()?;
+        if queue.tickets.try_reserve(1).is_err() {
+            return Err(waker);
+        }
         let ticket = Arc::new(Ticket {
             number: self.next,
             state: Mutex::new(State::Waiting(waker)),
         });
         self.next += 1;
         queue.tickets.push_back(Arc::clone(&ticket));
-        Some(ticket)
+        Ok(ticket)
     }
 
     /// The number of the first who waits for a class.
@@ -174,23 +177,30 @@ impl Ticket {
 
     /// The slot that the ticket was given; or waits on, with this waker.
     pub(crate) fn poll(&self, waker: &Waker) -> Option<NonNull<Slot>> {
+        if let State::Waiting(known) = &*self.state.lock() {
+            if known.will_wake(waker) {
+                return None;
+            }
+        }
+        // To clone and to drop a waker is user code: no lock is held.
+        let mut unused = Some(waker.clone());
         let mut state = self.state.lock();
-        match &mut *state {
+        let slot = match &mut *state {
             State::Served(slot) => {
                 let slot = *slot;
                 *state = State::Over;
                 Some(slot)
             }
             State::Waiting(known) => {
-                if !known.will_wake(waker) {
-                    let old = core::mem::replace(known, waker.clone());
-                    drop(state);
-                    // User code, with no lock held.
-                    drop(old);
+                if let Some(new) = &mut unused {
+                    core::mem::swap(known, new);
                 }
                 None
             }
             State::Over => None,
-        }
+        };
+        drop(state);
+        drop(unused);
+        slot
     }
 }

@@ -144,6 +144,12 @@ fn every_limit_names_field_value_and_limit() {
         Some(1024),
     );
     refused(base().with_max_per_class(0), "max_per_class", 0, Some(1));
+    refused(
+        base().with_max_per_class(u32::MAX),
+        "max_per_class",
+        u32::MAX as usize,
+        Some(1 << 31),
+    );
     refused(base().with_parallelism(0), "parallelism", 0, Some(1));
     refused(
         base().with_thread_cache_capacity(4097),
@@ -153,7 +159,7 @@ fn every_limit_names_field_value_and_limit() {
     );
     refused(
         base()
-            .with_max_per_class(u32::MAX)
+            .with_max_per_class(1 << 31)
             .with_thread_cache_capacity(1 << 20),
         "thread_cache_capacity",
         1 << 20,
