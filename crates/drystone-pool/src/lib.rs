@@ -75,6 +75,7 @@
 //! | feature | what one gains |
 //! |---|---|
 //! | `bytes` (default) | `bytes::Buf` and `BufMut`, conversion from and into `Bytes`, tokio's `read_buf` and `write_all_buf` |
+//! | `tokio` | `AsyncRead` and `AsyncBufRead` for [`IoBuf`] and [`IoBufs`], `AsyncWrite` for [`IoBufMut`] |
 //! | `serde` | configurations' policies and statistics can be serialised |
 //! | `metrics` | `PoolStats::record_metrics` |
 //! | `prometheus` | `PoolCollector` |
@@ -140,6 +141,7 @@ mod pool_error;
 mod prefill;
 #[cfg(feature = "prometheus")]
 mod prometheus_export;
+mod read;
 mod record;
 mod region;
 mod regions;
@@ -150,6 +152,8 @@ mod source;
 mod starving;
 mod stats;
 mod thread_cache;
+#[cfg(all(feature = "tokio", not(loom)))]
+mod tokio_impls;
 mod trim;
 mod unwind;
 mod waiters;

@@ -48,6 +48,7 @@
 //! | `siphash` | `SipHashMac`: the links of a slab's free list carry a keyed code |
 //! | `pool` | `BufferPool` and its views: buffers for network and storage I/O |
 //! | `bytes` | `bytes::Buf` and `BufMut` for the views, conversion from and into `Bytes` |
+//! | `tokio` | `AsyncRead`, `AsyncBufRead` and `AsyncWrite` of tokio for the views |
 //! | `metrics` | figures of pools for the recorder of the `metrics` facade |
 //! | `prometheus` | `PoolCollector`: figures of pools for a registry of `prometheus-client` |
 //! | `trace` | the `trace` module: reads allocation traces |
