@@ -1,10 +1,10 @@
 //! Copies a file with io_uring through buffers that the kernel knows beforehand.
 //!
-//! `cargo run -p drystone-pool --example uring_fixed -- from to`
+//! `cargo run -p drystone-pool --features io-uring --example uring_fixed -- from to`
 //!
 //! The regions of the pool are registered once, as they are; every buffer is a part of one, so each
-//! request names the region's index and an address, and the kernel neither looks pages up nor pins
-//! them. Where the kernel refuses the ring or the registration (no io_uring, a filter, the limit on
+//! request names the region's index and an address ([`FixedBuffers`](drystone_pool::FixedBuffers) knows
+//! both), and the kernel neither looks pages up nor pins them. Where the kernel refuses the ring or the registration (no io_uring, a filter, the limit on
 //! locked memory), one line says so and the copy is made with plain reads and writes.
 
 use std::fs::File;
@@ -89,36 +89,21 @@ fn copy_plainly(pool: &BufferPool, from: &mut File, to: &mut File) -> io::Result
 
 #[cfg(target_os = "linux")]
 mod fixed {
-    use std::fmt;
     use std::fs::File;
     use std::io;
     use std::mem;
     use std::os::fd::AsRawFd;
 
-    use drystone_pool::{BufferPool, IoBufMut, RegisteredRegion};
-    use io_uring::{IoUring, opcode, squeue, types};
+    use drystone_pool::{BufferPool, FixedBuffers, IoBufMut};
+    use io_uring::{IoUring, squeue, types};
 
     use super::BUFFER_BYTES;
-
-    /// An error, and where to look.
-    struct Words(io::Error);
-
-    impl fmt::Display for Words {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            let Self(error) = self;
-            match error.raw_os_error() {
-                Some(libc::ENOMEM) => write!(f, "{error}; `ulimit -l` bounds locked memory"),
-                Some(libc::EPERM) => write!(f, "{error}; a filter or a setting of the system"),
-                _ => write!(f, "{error}"),
-            }
-        }
-    }
 
     /// A ring that knows a pool's regions.
     pub(super) struct Registered {
         // Before the regions: the kernel lets go of them when the ring closes.
         ring: IoUring,
-        regions: Vec<RegisteredRegion>,
+        fixed: FixedBuffers,
         depth: u32,
     }
 
@@ -128,29 +113,12 @@ mod fixed {
         /// Why the kernel refuses, in words.
         pub(super) fn new(pool: &BufferPool, depth: u32) -> Result<Self, String> {
             let ring = IoUring::new(depth)
-                .map_err(|error| format!("no io_uring for {depth} requests ({})", Words(error)))?;
-            let regions = pool.registered_regions();
-            let ranges: Vec<_> = regions
-                .iter()
-                .map(|region| libc::iovec {
-                    iov_base: region.as_ptr().cast_mut().cast(),
-                    iov_len: region.len(),
-                })
-                .collect();
-            // SAFETY: the regions stay mapped until after the ring is closed.
-            let registered = unsafe { ring.submitter().register_buffers(&ranges) };
-            registered.map_err(|error| {
-                let bytes: usize = regions.iter().map(RegisteredRegion::len).sum();
-                format!(
-                    "the kernel does not register {bytes} bytes ({})",
-                    Words(error)
-                )
-            })?;
-            Ok(Self {
-                ring,
-                regions,
-                depth,
-            })
+                .map_err(|error| format!("no io_uring for {depth} requests ({error})"))?;
+            // SAFETY: the value goes with the ring, and after it.
+            let fixed =
+                unsafe { FixedBuffers::register(pool.registered_regions(), &ring.submitter()) };
+            let fixed = fixed.map_err(|error| error.to_string())?;
+            Ok(Self { ring, fixed, depth })
         }
 
         /// Copies the first `end` bytes of `from` to `to`.
@@ -161,7 +129,7 @@ mod fixed {
             to: &File,
             end: u64,
         ) -> io::Result<()> {
-            let mut jobs = self.jobs(pool)?;
+            let mut jobs = self.jobs(pool);
             match self.drive(&mut jobs, from, to, end) {
                 Ok(copied) => copied,
                 Err(lost) => {
@@ -189,7 +157,7 @@ mod fixed {
             let mut under_way = 0;
             for (index, job) in jobs.iter_mut().enumerate() {
                 if chunks.give_to(job) {
-                    self.push(job.request(from, to), index)?;
+                    self.push(job.request(&self.fixed, from, to)?, index)?;
                     under_way += 1;
                 }
             }
@@ -209,7 +177,7 @@ mod fixed {
                         }
                     };
                     if goes_on {
-                        self.push(job.request(from, to), index)?;
+                        self.push(job.request(&self.fixed, from, to)?, index)?;
                     } else {
                         under_way -= 1;
                     }
@@ -219,19 +187,9 @@ mod fixed {
         }
 
         /// As many jobs as the ring takes and the pool has buffers for.
-        fn jobs(&self, pool: &BufferPool) -> io::Result<Vec<Job>> {
+        fn jobs(&self, pool: &BufferPool) -> Vec<Job> {
             let bufs = (0..self.depth).map_while(|_| pool.try_alloc(BUFFER_BYTES).ok());
-            bufs.map(|buf| {
-                let place = pool.locate(&buf).and_then(|(region, _)| {
-                    let mut regions = self.regions.iter();
-                    regions.position(|registered| registered.index() == region)
-                });
-                let region = place.and_then(|place| u16::try_from(place).ok());
-                region
-                    .map(|region| Job::new(buf, region))
-                    .ok_or_else(|| io::Error::other("a buffer outside the registered regions"))
-            })
-            .collect()
+            bufs.map(Job::new).collect()
         }
 
         /// Puts a request of `jobs[index]` in the queue, which has room for one of each.
@@ -263,7 +221,7 @@ mod fixed {
         /// Gives the next chunk to `job`, if there is one.
         fn give_to(&mut self, job: &mut Job) -> bool {
             let len = (self.end - self.next).min(BUFFER_BYTES as u64);
-            job.begin(self.next, len as u32);
+            job.begin(self.next, len as usize);
             self.next += len;
             len > 0
         }
@@ -272,10 +230,9 @@ mod fixed {
     /// A buffer and the chunk that goes through it: first read, then written.
     struct Job {
         buf: IoBufMut,
-        region: u16,
         offset: u64,
-        len: u32,
-        done: u32,
+        len: usize,
+        written: usize,
         writing: bool,
     }
 
@@ -285,57 +242,66 @@ mod fixed {
     }
 
     impl Job {
-        fn new(buf: IoBufMut, region: u16) -> Self {
+        fn new(buf: IoBufMut) -> Self {
             Self {
                 buf,
-                region,
                 offset: 0,
                 len: 0,
-                done: 0,
+                written: 0,
                 writing: false,
             }
         }
 
-        fn begin(&mut self, offset: u64, len: u32) {
+        fn begin(&mut self, offset: u64, len: usize) {
+            self.buf.clear();
             (self.offset, self.len) = (offset, len);
-            (self.done, self.writing) = (0, false);
+            (self.written, self.writing) = (0, false);
         }
 
         /// What is still to be done with the chunk.
-        fn request(&mut self, from: &File, to: &File) -> squeue::Entry {
-            let at = self.buf.as_mut_ptr().wrapping_add(self.done as usize);
-            let left = self.len - self.done;
-            let offset = self.offset + u64::from(self.done);
-            if self.writing {
-                opcode::WriteFixed::new(types::Fd(to.as_raw_fd()), at, left, self.region)
-                    .offset(offset)
-                    .build()
+        fn request(
+            &mut self,
+            fixed: &FixedBuffers,
+            from: &File,
+            to: &File,
+        ) -> io::Result<squeue::Entry> {
+            let request = if self.writing {
+                let offset = self.offset + self.written as u64;
+                let rest = &self.buf[self.written..];
+                fixed.write_fixed(types::Fd(to.as_raw_fd()), rest, offset)
             } else {
-                opcode::ReadFixed::new(types::Fd(from.as_raw_fd()), at, left, self.region)
-                    .offset(offset)
-                    .build()
-            }
+                let read = self.buf.len();
+                let offset = self.offset + read as u64;
+                let room = &mut self.buf.spare_capacity_mut()[..self.len - read];
+                fixed.read_fixed(types::Fd(from.as_raw_fd()), room, offset)
+            };
+            request.ok_or_else(|| io::Error::other("a buffer outside the registered regions"))
         }
 
         /// Takes the result of a request in.
         fn advance(&mut self, result: i32) -> io::Result<Step> {
-            match u32::try_from(result) {
+            match usize::try_from(result) {
                 Ok(0) if self.writing => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(bytes) => self.done += bytes,
+                Ok(bytes) if self.writing => self.written += bytes,
+                Ok(bytes) => {
+                    let read = self.buf.len() + bytes;
+                    // SAFETY: the kernel wrote that many bytes into the room that it was given.
+                    unsafe { self.buf.set_len(read) };
+                }
                 Err(_) if matches!(-result, libc::EINTR | libc::EAGAIN) => {}
                 Err(_) => return Err(io::Error::from_raw_os_error(-result)),
             }
-            if self.done < self.len {
-                return Ok(Step::SameChunk);
+            if self.writing {
+                let done = self.written == self.len;
+                return Ok(if done {
+                    Step::NextChunk
+                } else {
+                    Step::SameChunk
+                });
             }
-            self.done = 0;
-            self.writing = !self.writing;
-            Ok(if self.writing {
-                Step::SameChunk
-            } else {
-                Step::NextChunk
-            })
+            self.writing = self.buf.len() == self.len;
+            Ok(Step::SameChunk)
         }
     }
 }

@@ -76,6 +76,7 @@
 //! |---|---|
 //! | `bytes` (default) | `bytes::Buf` and `BufMut`, conversion from and into `Bytes`, tokio's `read_buf` and `write_all_buf` |
 //! | `tokio` | `AsyncRead` and `AsyncBufRead` for [`IoBuf`] and [`IoBufs`], `AsyncWrite` for [`IoBufMut`] |
+//! | `io-uring` | on Linux, `FixedBuffers`: the pool's memory as fixed buffers of an io_uring; elsewhere nothing |
 //! | `serde` | configurations' policies and statistics can be serialised |
 //! | `metrics` | `PoolStats::record_metrics` |
 //! | `prometheus` | `PoolCollector` |
@@ -114,6 +115,8 @@ mod core;
 mod counters;
 mod dio_align;
 mod fallback;
+#[cfg(all(feature = "io-uring", target_os = "linux"))]
+mod fixed_buffers;
 mod flags;
 mod give_back;
 mod growth;
@@ -167,6 +170,8 @@ pub use capacity_error::CapacityError;
 pub use config::{BufferClass, BufferPoolConfig};
 pub use config_error::ConfigError;
 pub use dio_align::{DioAlign, DioSource};
+#[cfg(all(feature = "io-uring", target_os = "linux"))]
+pub use fixed_buffers::{FixedBuffers, RingFile};
 pub use io_buf::IoBuf;
 pub use io_buf_mut::IoBufMut;
 pub use io_bufs::IoBufs;

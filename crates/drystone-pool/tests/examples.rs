@@ -13,6 +13,7 @@ mod direct_copy;
 mod echo_server;
 #[path = "../examples/file_server.rs"]
 mod file_server;
+#[cfg(feature = "io-uring")]
 #[path = "../examples/uring_fixed.rs"]
 mod uring_fixed;
 
@@ -203,6 +204,7 @@ fn files_are_copied_whatever_their_length() {
     );
 }
 
+#[cfg(feature = "io-uring")]
 #[test]
 fn the_ring_copies_files_or_says_why_it_does_not() {
     let dir = TestDir::new("uring-fixed");
@@ -225,6 +227,7 @@ fn the_ring_copies_files_or_says_why_it_does_not() {
     }
 }
 
+#[cfg(feature = "io-uring")]
 #[test]
 fn a_ring_that_is_refused_is_done_without() {
     let dir = TestDir::new("uring-refused");

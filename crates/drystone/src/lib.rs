@@ -49,6 +49,7 @@
 //! | `pool` | `BufferPool` and its views: buffers for network and storage I/O |
 //! | `bytes` | `bytes::Buf` and `BufMut` for the views, conversion from and into `Bytes` |
 //! | `tokio` | `AsyncRead`, `AsyncBufRead` and `AsyncWrite` of tokio for the views |
+//! | `io-uring` | on Linux, `FixedBuffers`: a pool's memory as fixed buffers of an io_uring; elsewhere nothing |
 //! | `metrics` | figures of pools for the recorder of the `metrics` facade |
 //! | `prometheus` | `PoolCollector`: figures of pools for a registry of `prometheus-client` |
 //! | `trace` | the `trace` module: reads allocation traces |
@@ -122,6 +123,8 @@ pub use drystone_pool::{
     FallbackPolicy, IoBuf, IoBufMut, IoBufs, IoBufsBuilder, IoBufsMut, LeakPlace, LeakReport,
     PoolError, PoolStats, PooledView, RegisteredRegion, ReturnPolicy, io_bufs, io_bufs_mut,
 };
+#[cfg(all(feature = "io-uring", target_os = "linux"))]
+pub use drystone_pool::{FixedBuffers, RingFile};
 
 /// Checks for allocators: their promises one by one, an oracle, injected faults, random programs.
 #[cfg(feature = "testing")]
@@ -138,6 +141,6 @@ pub mod prelude {
 }
 
 // The compositions of the repository's front page, as documentation tests.
-#[cfg(all(doctest, feature = "mmap"))]
+#[cfg(all(doctest, feature = "mmap", feature = "pool"))]
 #[doc = include_str!("../../../README.md")]
 struct FrontPage;

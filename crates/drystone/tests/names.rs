@@ -56,6 +56,13 @@ names! {
     sleeping_lock if "parking_lot": drystone_wrap { ParkingLotLock }
 }
 
+#[cfg(all(feature = "io-uring", target_os = "linux"))]
+#[test]
+fn fixed_buffers_are_the_same_from_both() {
+    let same: fn(drystone::FixedBuffers) -> drystone_pool::FixedBuffers = |fixed| fixed;
+    let _ = same;
+}
+
 #[test]
 fn unit_values_are_usable_in_expressions() {
     let _ = (
