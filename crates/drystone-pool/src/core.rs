@@ -282,10 +282,6 @@ impl Core {
     /// that is not the slot's.
     pub(crate) unsafe fn retire(&self, class: usize, slot: NonNull<Slot>) {
         let own = &self.classes[class];
-        // SAFETY: the caller has the slot.
-        let region = unsafe { slot.as_ref() }.region;
-        // SAFETY: the caller has the slot, whose bytes are free.
-        unsafe { Region::release_pages(region, slot) };
         // SAFETY: given up by the caller.
         let unused = own.grow(|growth| unsafe { growth.retire(slot, &own.shape, &self.budget) });
         if let Some(region) = unused {

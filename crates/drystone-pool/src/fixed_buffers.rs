@@ -55,10 +55,8 @@ const FIXED_BUFFERS_MOST: usize = 1 << 14;
 ///
 /// # Trimming
 ///
-/// The kernel uses the pages that it pinned. A pool that gives the pages of a free buffer back to the
-/// system, because it is [trimmed](crate::BufferPool::trim) or moves its budget to another class, has
-/// other pages there afterwards, which the kernel does not know. Let a pool with a registration have
-/// one class and all its buffers from the start, and do not trim it; or register again after a trim.
+/// The kernel uses the pages that it pinned, so while the value lives the regions keep theirs: a
+/// buffer that the pool [trims](crate::BufferPool::trim) leaves its budget, but not the process.
 ///
 /// ```
 /// use std::os::fd::AsRawFd;

@@ -88,6 +88,32 @@ fn parts_of_views_are_read_and_written() -> io::Result<()> {
 }
 
 #[test]
+fn what_the_kernel_writes_is_seen_after_a_trim() -> io::Result<()> {
+    let Some(mut ring) = ring() else {
+        return Ok(());
+    };
+    let path = file("trim");
+    fs::write(&path, b"content")?;
+    let file = File::open(&path)?;
+    let pool = pool();
+    // The pages are there, so that giving them back would change them.
+    drop(pool.try_alloc_zeroed(BUFFER_BYTES)?);
+    // SAFETY: the value lives until it is unregistered.
+    let fixed = unsafe { FixedBuffers::register(pool.registered_regions(), &ring.submitter())? };
+    pool.trim();
+    let mut read = pool.try_alloc(BUFFER_BYTES)?;
+    let request = fixed
+        .read_fixed(types::Fd(file.as_raw_fd()), read.spare_capacity_mut(), 0)
+        .expect("registered");
+    let count = done(&mut ring, &request)?;
+    // SAFETY: the kernel wrote as many.
+    unsafe { read.set_len(count) };
+    assert_eq!(read, b"content");
+    fixed.unregister(&ring.submitter())?;
+    fs::remove_file(path)
+}
+
+#[test]
 fn bytes_outside_the_regions_make_no_request() -> io::Result<()> {
     let Some(ring) = ring() else {
         return Ok(());
