@@ -303,7 +303,11 @@ pub(super) fn watched(work: impl FnOnce()) -> (Duration, bool) {
 
 /// Does `units` of work in pieces and says how long they took; `piece` says how long one took and
 /// whether it was left in peace. A piece that was not is done again.
-pub(super) fn in_pieces(units: u64, piece_units: usize, mut piece: impl FnMut() -> (Duration, bool)) {
+pub(super) fn in_pieces(
+    units: u64,
+    piece_units: usize,
+    mut piece: impl FnMut() -> (Duration, bool),
+) {
     let pieces = units.div_ceil(piece_units as u64);
     let mut total = Duration::ZERO;
     for _ in 0..pieces {
