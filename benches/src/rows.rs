@@ -6,6 +6,9 @@ pub mod extendable_sweep;
 mod generational;
 mod growable_bump;
 mod limit;
+mod pool;
+mod pool_across;
+mod pool_buffers;
 mod remote;
 mod remote_ends;
 mod shared_bump;
@@ -17,7 +20,7 @@ mod stack;
 use crate::Row;
 
 /// The names of all rows, in the order in which they are shown.
-pub const IDS: [&str; 30] = [
+pub const IDS: [&str; 39] = [
     "limit-add",
     "limit-tls",
     "limit-atomic",
@@ -43,6 +46,15 @@ pub const IDS: [&str; 30] = [
     "growable-bump-new",
     "stack-pair",
     "stack-64",
+    "pool-1k",
+    "pool-4k",
+    "pool-64k",
+    "pool-256",
+    "pool-pipe-4k",
+    "pool-pipe-64k",
+    "pool-freeze",
+    "pool-exhausted",
+    "pool-two",
     "remote-pipe",
     "remote-scattered",
     "remote-free",
@@ -74,6 +86,15 @@ pub fn build(id: &str) -> Option<Row> {
         "growable-bump-new" => Some(growable_bump::from_nothing()),
         "stack-pair" => Some(stack::pair()),
         "stack-64" => Some(stack::deep()),
+        "pool-1k" => Some(pool::pair_1k()),
+        "pool-4k" => Some(pool::pair_4k()),
+        "pool-64k" => Some(pool::pair_64k()),
+        "pool-256" => Some(pool::out_and_back()),
+        "pool-pipe-4k" => Some(pool_across::pipe_4k()),
+        "pool-pipe-64k" => Some(pool_across::pipe_64k()),
+        "pool-freeze" => Some(pool::freeze()),
+        "pool-exhausted" => Some(pool::exhausted()),
+        "pool-two" => Some(pool_across::two_threads()),
         "remote-pipe" => Some(remote::end_to_end()),
         "remote-scattered" => Some(remote::scattered()),
         "remote-free" => Some(remote::free_alone()),

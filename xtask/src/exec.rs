@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
+use std::time::Instant;
 
 use crate::failure::Failure;
 
@@ -203,13 +204,15 @@ pub(crate) fn run_in_pairs(jobs: &[Cmd]) -> Result<(), Failure> {
 }
 
 fn run_and_print_at_end(job: &Cmd) -> Result<(), Failure> {
+    let begun = Instant::now();
     let output = job.capture()?;
+    let seconds = begun.elapsed().as_secs();
     let Captured {
         success,
         stdout,
         stderr,
     } = output;
-    println!("$ {}\n{stderr}{stdout}", job.line());
+    println!("$ {}\n{stderr}{stdout}took {seconds} s\n", job.line());
     if success {
         Ok(())
     } else {

@@ -218,7 +218,7 @@ where
 }
 
 /// Objects in a piece of work that is timed in one go.
-const PIECE: usize = 16 << 10;
+pub(super) const PIECE: usize = 16 << 10;
 
 /// How often a piece is repeated that was disturbed.
 const TRIES: usize = 40;
@@ -266,7 +266,7 @@ impl HandOver {
 
 /// Spins, and gives the core away now and then: the other end may need it.
 #[inline(always)]
-fn wait_until(condition: impl Fn() -> bool) {
+pub(super) fn wait_until(condition: impl Fn() -> bool) {
     let mut turns = 0_u32;
     while !condition() {
         spin_loop();
@@ -293,7 +293,7 @@ fn switches() -> i64 {
 }
 
 /// How long `work` took, and whether the thread kept its core meanwhile.
-fn watched(work: impl FnOnce()) -> (Duration, bool) {
+pub(super) fn watched(work: impl FnOnce()) -> (Duration, bool) {
     let before = switches();
     let start = Instant::now();
     work();
@@ -303,7 +303,11 @@ fn watched(work: impl FnOnce()) -> (Duration, bool) {
 
 /// Does `units` of work in pieces and says how long they took; `piece` says how long one took and
 /// whether it was left in peace. A piece that was not is done again.
-fn in_pieces(units: u64, piece_units: usize, mut piece: impl FnMut() -> (Duration, bool)) {
+pub(super) fn in_pieces(
+    units: u64,
+    piece_units: usize,
+    mut piece: impl FnMut() -> (Duration, bool),
+) {
     let pieces = units.div_ceil(piece_units as u64);
     let mut total = Duration::ZERO;
     for _ in 0..pieces {
@@ -320,14 +324,14 @@ fn in_pieces(units: u64, piece_units: usize, mut piece: impl FnMut() -> (Duratio
 }
 
 /// A thread on the other core that does one task at a time and answers it.
-struct Worker<T, A> {
+pub(super) struct Worker<T, A> {
     tasks: Option<Sender<T>>,
     answers: Receiver<A>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl<T: Send + 'static, A: Send + 'static> Worker<T, A> {
-    fn new(mut work: impl FnMut(T) -> A + Send + 'static) -> Self {
+    pub(super) fn new(mut work: impl FnMut(T) -> A + Send + 'static) -> Self {
         pin_to(0);
         let (tasks, queue) = mpsc::channel::<T>();
         let (answer, answers) = mpsc::channel();
@@ -344,12 +348,12 @@ impl<T: Send + 'static, A: Send + 'static> Worker<T, A> {
         }
     }
 
-    fn give(&self, task: T) {
+    pub(super) fn give(&self, task: T) {
         let tasks = self.tasks.as_ref().expect("the worker lives");
         tasks.send(task).expect("the worker waits for tasks");
     }
 
-    fn answer(&self) -> A {
+    pub(super) fn answer(&self) -> A {
         self.answers.recv().expect("the worker answers every task")
     }
 }

@@ -30,8 +30,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// What a copy did.
 #[derive(Debug)]
 pub struct Copied {
+    /// The length of both files.
     pub bytes: u64,
+    /// Whether reading went past the page cache.
     pub direct_read: bool,
+    /// Whether writing did.
     pub direct_write: bool,
 }
 
@@ -69,10 +72,10 @@ pub fn copy(from: &Path, to: &Path, notes: &mut dyn Write) -> io::Result<Copied>
         .with_min_size(size)
         .with_max_size(size)
         .with_alignment(align.max(DioAlign::FALLBACK_BYTES));
-    let pool = BufferPool::new(config).map_err(io::Error::other)?;
+    let pool = BufferPool::new(config)?;
 
     let mut bytes = 0;
-    let mut buf = pool.try_alloc_zeroed(size).map_err(io::Error::other)?;
+    let mut buf = pool.try_alloc_zeroed(size)?;
     loop {
         let read = fill(&mut source.file, &mut buf, block)?;
         if read == 0 {

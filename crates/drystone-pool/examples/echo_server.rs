@@ -57,10 +57,7 @@ pub async fn serve(listener: TcpListener, pool: BufferPool) -> io::Result<()> {
 async fn echo(mut socket: TcpStream, pool: BufferPool) -> io::Result<()> {
     loop {
         socket.readable().await?;
-        let mut buf = pool
-            .alloc_async(READ_BYTES)
-            .await
-            .map_err(io::Error::other)?;
+        let mut buf = pool.alloc_async(READ_BYTES).await?;
         // Straight into the buffer's uninitialised room.
         if socket.read_buf(&mut buf).await? == 0 {
             return Ok(());

@@ -118,14 +118,18 @@ fn send(
     let header = format!("HTTP/1.1 200 OK\r\nContent-Length: {left}\r\nConnection: close\r\n\r\n");
     let mut rope = IoBufs::from(header.into_bytes());
     loop {
-        let read = buffers.read_vectored_from(&mut io::Read::take(&mut *file, left))?;
-        left -= read as u64;
-        rope.extend(buffers.freeze());
+        buffers.read_vectored_from(file)?;
+        let mut turn = buffers.freeze();
+        // No more than was announced, should the file have grown meanwhile.
+        let wanted = usize::try_from(left).map_or(turn.len(), |left| left.min(turn.len()));
+        let turn = turn.split_to(wanted);
+        left -= wanted as u64;
+        rope.extend(turn);
         write_all(socket, &mut rope)?;
-        match (left, read) {
+        match (left, wanted) {
             (0, _) => return Ok(()),
             (_, 0) => return Err(io::Error::other("the file became shorter")),
-            _ => buffers = self::buffers(pool).map_err(io::Error::other)?,
+            _ => buffers = self::buffers(pool)?,
         }
     }
 }

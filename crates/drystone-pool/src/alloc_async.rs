@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::future::Future;
+use core::panic::Location;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use crate::{BufferPool, IoBufMut, PoolError};
 pub struct AllocAsync {
     pool: BufferPool,
     capacity: usize,
+    location: &'static Location<'static>,
     stage: Stage,
 }
 
@@ -28,17 +30,22 @@ enum Stage {
 }
 
 impl AllocAsync {
-    pub(crate) fn new(pool: BufferPool, capacity: usize) -> Self {
+    pub(crate) fn new(
+        pool: BufferPool,
+        capacity: usize,
+        location: &'static Location<'static>,
+    ) -> Self {
         Self {
             pool,
             capacity,
+            location,
             stage: Stage::Fresh,
         }
     }
 
     /// The first poll: takes what there is, or a ticket.
     fn begin(&mut self, waker: &Waker) -> Poll<Result<IoBufMut, PoolError>> {
-        let refused = match self.pool.try_alloc(self.capacity) {
+        let refused = match self.pool.try_alloc_at(self.capacity, self.location) {
             Err(PoolError::Exhausted) => PoolError::Exhausted,
             answer => return Poll::Ready(answer),
         };
@@ -74,6 +81,8 @@ impl AllocAsync {
         match ticket.poll(waker) {
             Some(slot) => {
                 self.stage = Stage::Over;
+                // SAFETY: the ticket had the slot, for whoever takes it out.
+                unsafe { self.pool.note(slot, self.location) };
                 // SAFETY: the ticket had the slot, for whoever takes it out.
                 Poll::Ready(Ok(unsafe { IoBufMut::from_slot(slot) }))
             }
@@ -127,14 +136,15 @@ impl BufferPool {
     /// A ticket for a class; the flags that bring slots to it are up. `None` if it cannot wait.
     fn enter(&self, class: usize, waker: Waker) -> Option<Arc<Ticket>> {
         let core = self.core();
-        let ticket = core.waiters.with(|queues| {
+        let entered: Result<Arc<Ticket>, Waker> = core.waiters.with(|queues| {
             let ticket = queues.enter(class, waker)?;
             core.flags.set(class, WAITERS);
             if !core.classes[class].is_full() {
                 core.flags.set_all(core.classes.len(), HUNGRY);
             }
-            Some(ticket)
-        })?;
+            Ok(ticket)
+        });
+        let ticket = entered.ok()?;
         if core.protocol.heavy().is_err() {
             core.leave(class, &ticket);
             return None;
@@ -142,17 +152,18 @@ impl BufferPool {
         Some(ticket)
     }
 
-    /// Brings what is free to those who wait for a class. `false` if none of them can ever be served:
-    /// no slot of the class exists, and the source makes none.
+    /// Brings what is free to those who wait for a class, and to who comes before them. `false` if
+    /// none of the class can ever be served: no slot of it exists, and the source makes none.
     fn search_for_waiters(&self, class: usize) -> bool {
         let core = self.core();
-        while core.waiters.with(|queues| queues.first(class)).is_some() {
-            let Some(slot) = core.obtain_for_waiter(class) else {
-                let own = &core.classes[class];
-                return own.created() > 0 || !core.budget.has_room(own.shape.stride);
+        while let Some(next) = core.next_to_serve(class) {
+            let failures = core.source_failures();
+            let Some(slot) = core.obtain_for_waiter(next) else {
+                let refused = core.source_failures() != failures;
+                return next != class || core.classes[class].created() > 0 || !refused;
             };
-            if let Some(unwanted) = core.hand_over(class, slot) {
-                core.settle(class, unwanted);
+            if let Some(unwanted) = core.hand_over(next, slot) {
+                core.settle(next, unwanted);
             }
         }
         true

@@ -26,7 +26,7 @@
 
 use drystone_backing::ProcessBarrier;
 use drystone_core::OsError;
-use drystone_sync::atomic::{Ordering, fence};
+use drystone_sync::atomic::{Ordering, compiler_fence, fence};
 
 /// Which side pays for the order of a store and a load.
 #[derive(Clone, Copy, Debug)]
@@ -86,7 +86,7 @@ impl Protocol {
 pub(crate) fn light_asymmetric() {
     // SeqCst: keeps the compiler from moving the load before the store; the barrier of the rare
     // side keeps the processor from it.
-    core::sync::atomic::compiler_fence(Ordering::SeqCst);
+    compiler_fence(Ordering::SeqCst);
 }
 
 /// The checkers know fences, or what stands in for them, and no system calls.

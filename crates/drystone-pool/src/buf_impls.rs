@@ -62,8 +62,11 @@ impl Buf for IoBufMut {
     }
 
     /// All of the bytes take the storage with them: the buffer has no capacity afterwards. Part of
-    /// them is copied, for the rest is still to be written.
+    /// them is copied, for the rest is still to be written. No bytes leave the buffer as it is.
     fn copy_to_bytes(&mut self, count: usize) -> Bytes {
+        if count == 0 {
+            return Bytes::new();
+        }
         if count == self.len() {
             return mem::take(self).into();
         }

@@ -73,11 +73,11 @@ impl IoBufsBuilder {
         }
     }
 
-    /// The bytes so far.
+    /// The bytes so far; `usize::MAX` if there are more.
     #[must_use]
     pub fn len(&self) -> usize {
         let pushed = self.pushed.iter().map(|(_, payload)| payload.len());
-        self.written.len() + pushed.sum::<usize>()
+        pushed.fold(self.written.len(), usize::saturating_add)
     }
 
     /// Whether there are no bytes so far.
@@ -87,6 +87,10 @@ impl IoBufsBuilder {
     }
 
     /// All parts in their order. The written ones share one buffer.
+    ///
+    /// # Panics
+    ///
+    /// If they have more than `usize::MAX` bytes together.
     #[must_use]
     pub fn finish(self) -> IoBufs {
         let mut written = self.written.freeze();

@@ -1,6 +1,7 @@
 //! [`Class`]: the slots of one size.
 
-use drystone_sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use drystone_sync::CachePadded;
+use drystone_sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use crate::class_table::ClassShape;
 use crate::growth::Growth;
@@ -21,6 +22,10 @@ pub(crate) struct Class {
     pub(crate) growth: Mutex<Growth>,
     /// `growth`'s count, for who does not want the lock.
     created: AtomicU32,
+    /// Held by who searches the rings of all threads.
+    pub(crate) search: Mutex<()>,
+    /// Threads that have more slots of the class in hand than they were asked for.
+    transit: CachePadded<AtomicUsize>,
     /// Requests served from the shared list since one was refused, while the class is starving.
     calm: AtomicU32,
     pub(crate) counts: ClassCounts,
@@ -47,6 +52,8 @@ impl Class {
             shared: SharedList::new(shape.limit, stripes)?,
             growth: Mutex::new(Growth::new()),
             created: AtomicU32::new(0),
+            search: Mutex::new(()),
+            transit: CachePadded::new(AtomicUsize::new(0)),
             calm: AtomicU32::new(0),
             counts: ClassCounts::default(),
         })
@@ -58,12 +65,39 @@ impl Class {
         self.created.load(Ordering::Relaxed)
     }
 
+    /// One more than the greatest index that a slot has had.
+    pub(crate) fn indices(&self) -> u32 {
+        self.growth.lock().indices()
+    }
+
     /// Runs `f` on the class's growth, under its lock.
     pub(crate) fn grow<R>(&self, f: impl FnOnce(&mut Growth) -> R) -> R {
         let mut growth = self.growth.lock();
         let answer = f(&mut growth);
         self.created.store(growth.created(), Ordering::Relaxed);
         answer
+    }
+
+    /// Says that the caller is about to have slots in hand that nobody else can find, until the answer
+    /// is dropped. Who finds no slot meanwhile knows that there may be some in a moment.
+    ///
+    /// A class that is not cached has no need of it: its chains have one slot.
+    pub(crate) fn in_transit(&self) -> InTransit<'_> {
+        let cached = self.shape.cache_capacity > 0;
+        if cached {
+            // SeqCst, as the load in `has_transit` and the subtraction below: a slot taken off a list
+            // behind this is either seen there, or the count is.
+            self.transit.fetch_add(1, Ordering::SeqCst);
+        }
+        InTransit {
+            count: cached.then_some(&self.transit),
+        }
+    }
+
+    /// Whether some thread has slots in hand that nobody else can find.
+    pub(crate) fn has_transit(&self) -> bool {
+        // SeqCst: see `in_transit`.
+        self.transit.load(Ordering::SeqCst) != 0
     }
 
     /// Whether the class has all slots that it may have.
@@ -87,6 +121,21 @@ impl Class {
         count(&self.counts.exhausted);
         if self.calm.load(Ordering::Relaxed) != 0 {
             self.calm.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+/// See [`Class::in_transit`].
+#[derive(Debug)]
+pub(crate) struct InTransit<'a> {
+    count: Option<&'a AtomicUsize>,
+}
+
+impl Drop for InTransit<'_> {
+    fn drop(&mut self) {
+        if let Some(count) = self.count {
+            // SeqCst: see `in_transit`.
+            count.fetch_sub(1, Ordering::SeqCst);
         }
     }
 }

@@ -5,8 +5,9 @@ use core::ops::Deref;
 use drystone_sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::asymmetric::Protocol;
+use crate::batch::BATCH_MAX;
 use crate::cache_ring::CacheRing;
-use crate::shared_list::BATCH_MAX;
+use crate::origin::LaneNumber;
 use crate::slot::Slot;
 
 /// A thread's ring of one class, and what the thread has counted of the class's slow paths.
@@ -19,6 +20,8 @@ pub(crate) struct ClassCache {
     pub(crate) misses: OwnCount,
     pub(crate) refills: OwnCount,
     pub(crate) spills: OwnCount,
+    /// The thread's lane; 0 if it has none.
+    pub(crate) lane: LaneNumber,
     /// How many slots the thread makes at its next miss.
     batch: AtomicU32,
 }
@@ -30,8 +33,14 @@ impl ClassCache {
             misses: OwnCount::default(),
             refills: OwnCount::default(),
             spills: OwnCount::default(),
+            lane: 0,
             batch: AtomicU32::new(1),
         }
+    }
+
+    /// The cache of a thread that slots return to.
+    pub(crate) fn on_lane(self, lane: LaneNumber) -> Self {
+        Self { lane, ..self }
     }
 
     /// How many slots to take at a time; twice as many the next time, up to half the ring.

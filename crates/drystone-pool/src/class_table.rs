@@ -3,8 +3,8 @@
 
 use drystone_core::{CACHE_LINE, arith};
 
-/// The most classes that a pool can have.
-pub(crate) const CLASSES_MAX: usize = 64;
+/// The most classes that a pool can have. Few under loom, where each has a flag to watch.
+pub(crate) const CLASSES_MAX: usize = if cfg!(loom) { 2 } else { 64 };
 
 /// The measures of a class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl ClassShape {
 ///
 /// The binary order of a size gives, from a table of bytes, the first class that may be large
 /// enough. Where no two classes have the same order, as with powers of two, it is the one.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ClassTable {
     /// The least size that is served from a class, at least 1.
     low: usize,
@@ -74,17 +74,30 @@ impl ClassTable {
         }
     }
 
+    /// A table that serves nothing from a class, for pools whose hit path is switched off.
+    pub(crate) fn closed(self) -> Self {
+        Self { count: 0, ..self }
+    }
+
     /// The class for `size` bytes; `None` if no class serves it: 0, too small, too large.
     #[inline]
     pub(crate) fn class_of(&self, size: usize) -> Option<usize> {
         if size.wrapping_sub(self.low) >= self.count {
             return None;
         }
-        let mut class = usize::from(self.first[order_of(size)]);
+        let class = usize::from(self.first[order_of(size)]) % CLASSES_MAX;
+        if self.sizes[class] < size {
+            return Some(self.next_class_of(size, class));
+        }
+        Some(class)
+    }
+
+    /// The class for `size` bytes, above one that is too small.
+    fn next_class_of(&self, size: usize, mut class: usize) -> usize {
         while self.sizes[class % CLASSES_MAX] < size {
             class += 1;
         }
-        Some(class)
+        class
     }
 
     /// The largest size that a class serves.
@@ -108,7 +121,7 @@ fn least_of(order: usize) -> usize {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

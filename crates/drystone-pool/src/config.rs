@@ -3,6 +3,7 @@
 use drystone_backing::page_size;
 
 use crate::class_table::{CLASSES_MAX, ClassShape};
+use crate::shared_list::SLOTS_MAX;
 use crate::{BorrowPolicy, ConfigError, FallbackPolicy, ReturnPolicy};
 
 /// The largest size of a class in bytes, and the largest alignment.
@@ -13,7 +14,7 @@ const CACHE_CAPACITY_MAX: usize = 1 << 16;
 
 /// What a derived thread cache holds at most: slots, and bytes of slots unless that is fewer than
 /// [`DERIVED_LEAST`].
-const DERIVED_MOST: usize = 256;
+const DERIVED_MOST: usize = 512;
 const DERIVED_BYTES: usize = 4 << 20;
 const DERIVED_LEAST: usize = 8;
 
@@ -218,7 +219,7 @@ impl BufferPoolConfig {
     /// the largest limit of a class; a class with a smaller limit caches at most that.
     ///
     /// Without it the capacity is derived: half of the class divided by the parallelism, at most
-    /// 256, and at most what 4 MiB hold, but at least 8 of those.
+    /// 512, and at most what 4 MiB hold, but at least 8 of those.
     #[must_use]
     pub fn with_thread_cache_capacity(self, buffers: usize) -> Self {
         Self {
@@ -474,6 +475,12 @@ impl BufferPoolConfig {
             1,
             "as a class without buffers serves nothing",
         )?;
+        at_most(
+            "max_per_class",
+            self.max_per_class as usize,
+            SLOTS_MAX as usize,
+            "the most buffers that a list can name",
+        )?;
         match &self.classes {
             Classes::Powers => self.validate_powers()?,
             Classes::Table(table) => validate_table(table)?,
@@ -598,6 +605,12 @@ fn validate_table(table: &[BufferClass]) -> Result<(), ConfigError> {
             limit as usize,
             1,
             "as a class without buffers serves nothing",
+        )?;
+        at_most(
+            "classes.limit",
+            limit as usize,
+            SLOTS_MAX as usize,
+            "the most buffers that a list can name",
         )?;
     }
     Ok(())

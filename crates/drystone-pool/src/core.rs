@@ -39,14 +39,16 @@ use drystone_sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::asymmetric::Protocol;
 use crate::budget::Budget;
 use crate::cache_list::CacheList;
+use crate::chain::Chain;
 use crate::class::{Class, count};
 use crate::class_table::ClassTable;
 use crate::flags::{CLOSED, Flags};
 use crate::growth::Refusal;
+use crate::leak_report::Notes;
 use crate::local::{self, Place};
+use crate::origin::Origins;
 use crate::region::{Region, RegionPlan};
 use crate::regions::Regions;
-use crate::shared_list::Chain;
 use crate::slot::{self, Slot};
 use crate::source::Source;
 use crate::waiters::Waiters;
@@ -55,7 +57,9 @@ use crate::{BufferPoolConfig, ConfigError, ReturnPolicy};
 /// What the parts of a pool share.
 #[derive(Debug)]
 pub(crate) struct Core {
+    /// What the hit path asks: `classes_by_size`, or nothing where every allocation is noted.
     pub(crate) table: ClassTable,
+    pub(crate) classes_by_size: ClassTable,
     /// Where threads look their caches up.
     pub(crate) place: Place,
     pub(crate) flags: Flags,
@@ -67,6 +71,10 @@ pub(crate) struct Core {
     pub(crate) regions: Regions,
     pub(crate) caches: CacheList,
     pub(crate) waiters: Waiters,
+    /// The ways of slots back to the threads that they came from.
+    pub(crate) origins: Origins,
+    /// Who has which slot, where that is noted.
+    pub(crate) notes: Option<Notes>,
     /// A bit for each class whose shared list may have slots that a pressed class can use.
     pub(crate) idle: AtomicU64,
     pub(crate) counts: CoreCounts,
@@ -108,8 +116,18 @@ impl Core {
             value: shapes.iter().map(|shape| shape.limit as usize * 16).sum(),
         })?;
         let place = Place::take();
+        let by_size = ClassTable::new(&shapes, config.pool_min_size());
+        let notes = Notes::new(config.leak_report_every());
+        let returns_home = config.return_policy() == ReturnPolicy::Origin;
         Ok(Arc::new_cyclic(|this| Self {
-            table: ClassTable::new(&shapes, config.pool_min_size()),
+            table: if notes.is_some() {
+                by_size.clone().closed()
+            } else {
+                by_size.clone()
+            },
+            classes_by_size: by_size,
+            notes,
+            origins: Origins::new(classes.len(), returns_home),
             place,
             flags: Flags::new(),
             protocol: Protocol::of_process(),
@@ -264,10 +282,6 @@ impl Core {
     /// that is not the slot's.
     pub(crate) unsafe fn retire(&self, class: usize, slot: NonNull<Slot>) {
         let own = &self.classes[class];
-        // SAFETY: the caller has the slot.
-        let region = unsafe { slot.as_ref() }.region;
-        // SAFETY: the caller has the slot, whose bytes are free.
-        unsafe { Region::release_pages(region, slot) };
         // SAFETY: given up by the caller.
         let unused = own.grow(|growth| unsafe { growth.retire(slot, &own.shape, &self.budget) });
         if let Some(region) = unused {
@@ -286,7 +300,10 @@ impl Core {
         // SAFETY: in the table.
         unsafe { self.regions.remove(region) };
         // SAFETY: in the table until now.
-        let core = unsafe { region.as_ref() }.core();
+        let head = unsafe { region.as_ref() };
+        let (core, own) = (head.core(), &self.classes[head.class()]);
+        own.shared
+            .forget(|slot| head.has_slot(slot), 0..own.indices());
         // SAFETY: nothing points at it any more.
         unsafe { Region::destroy(region) };
         // SAFETY: the reference that was counted when the region was added.

@@ -11,6 +11,11 @@ fn read(counter: &AtomicU64) -> u64 {
 }
 
 impl Core {
+    /// How often the source has refused a region.
+    pub(crate) fn source_failures(&self) -> u64 {
+        read(&self.counts.source_failures)
+    }
+
     /// What the pool has done and holds.
     pub(crate) fn stats(&self) -> PoolStats {
         let mut classes: Vec<_> = (0..self.classes.len())
@@ -55,6 +60,9 @@ impl Core {
             stats.region_bytes += region.bytes() as u64;
             stats.table_bytes += region.table_bytes() as u64;
         });
+        for class in &self.classes {
+            stats.table_bytes += class.shared.table_bytes() as u64;
+        }
         stats
     }
 

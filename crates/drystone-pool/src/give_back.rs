@@ -25,12 +25,13 @@ use std::sync::Arc;
 
 use drystone_sync::atomic::Ordering;
 
+use crate::batch::{BATCH_MAX, Batch};
+use crate::chain::Chain;
 use crate::class_cache::ClassCache;
 use crate::core::Core;
 use crate::flags::{CLOSED, HUNGRY, PRESSED, STARVING, WAITERS};
 use crate::local;
-use crate::shared_list::{BATCH_MAX, Chain};
-use crate::slot::{CARE_ZERO, Slot};
+use crate::slot::{CARE_NOTED, CARE_ORIGIN, CARE_ZERO, Slot};
 
 /// Flags that want a slot for somebody, or gone.
 const WANTED: u8 = WAITERS | HUNGRY | CLOSED;
@@ -55,11 +56,11 @@ impl Core {
                 // SAFETY: the thread's caches live while the table has them.
                 let cache = unsafe { cache.as_ref() };
                 // SAFETY: the ring is this thread's.
-                if unsafe { cache.ring.push(slot) }.is_ok() {
-                    if core.flags.of(class) != 0 {
-                        core.settle_ring(class, cache);
+                if unsafe { cache.ring.push_short(slot) } {
+                    if core.flags.of(class) == 0 {
+                        return;
                     }
-                    return;
+                    return core.settle_ring(class, cache);
                 }
             }
         }
@@ -79,8 +80,14 @@ impl Core {
         let core = unsafe { slot.as_ref() }.core;
         // SAFETY: the slot is out, which keeps the core.
         let this = unsafe { core.as_ref() };
-        if local::find(this.key(), this.place.index()).is_some() {
-            // The thread's caches keep the core.
+        // SAFETY: the caller has the slot.
+        let Slot { class, care, .. } = *unsafe { slot.as_ref() };
+        // From here on, and if there is one, the thread's caches keep the core.
+        if let Some(cache) = this.cache(usize::from(class)) {
+            // SAFETY: the thread's caches live while the table has them.
+            if care == 0 && unsafe { cache.as_ref() }.ring.capacity() == 0 {
+                return this.settle(usize::from(class), slot);
+            }
             // SAFETY: the caller's promise.
             return unsafe { this.put_away(slot) };
         }
@@ -105,6 +112,14 @@ impl Core {
             // SAFETY: the slot's own bytes, which nobody uses.
             unsafe { base.write_bytes(0, bytes) };
         }
+        if entry.care & CARE_NOTED != 0 {
+            entry.care &= !CARE_NOTED;
+            self.notes.iter().for_each(|notes| notes.forget(slot));
+        }
+        // SAFETY: given up by the caller, if it is sent.
+        if entry.care & CARE_ORIGIN != 0 && unsafe { self.send_home(class, slot) } {
+            return;
+        }
         let Some(cache) = self.cache(class) else {
             return self.settle(class, slot);
         };
@@ -119,36 +134,30 @@ impl Core {
         }
     }
 
-    /// Spills the cold half of a ring that is full.
+    /// Spills a batch of the cold end of a ring that is full.
     fn make_room(&self, class: usize, cache: &ClassCache) {
         let ring = &cache.ring;
         // SAFETY: the ring is this thread's.
         if ring.capacity() == 0 || unsafe { ring.room() } > 0 {
             return;
         }
+        let _transit = self.classes[class].in_transit();
         cache.spills.add_one();
         cache.has_too_many();
-        let mut left = (ring.capacity() as usize).div_ceil(2);
-        while left > 0 {
-            let mut chain = Chain::new();
-            let link = |slot| {
-                // SAFETY: taken off the ring by this thread.
-                unsafe { chain.push(slot) };
-            };
-            // SAFETY: the ring is this thread's; the closure only links.
-            let spilled = unsafe { ring.spill(left.min(BATCH_MAX as usize), link) };
-            if spilled == 0 {
-                return;
-            }
-            left -= spilled;
-            self.publish(class, chain);
-        }
+        let most = (ring.capacity() as usize)
+            .div_ceil(2)
+            .min(BATCH_MAX as usize);
+        let mut batch = Batch::new();
+        // SAFETY: the ring is this thread's; the closure does not use it.
+        unsafe { ring.spill(most, |slot| batch.push(slot)) };
+        self.publish(class, &mut batch);
     }
 
     /// Takes everything off the thread's ring of a class that has flags, and brings it where they say.
     #[cold]
     #[inline(never)]
     pub(crate) fn settle_ring(&self, class: usize, cache: &ClassCache) {
+        let _transit = self.classes[class].in_transit();
         let mut chain = Chain::new();
         let link = |slot| {
             // SAFETY: taken off the ring by this thread.
@@ -182,10 +191,8 @@ impl Core {
                     None => return,
                 }
             }
-            let mut chain = Chain::new();
             // SAFETY: this thread has the slot.
-            unsafe { chain.push(slot) };
-            self.classes[class].shared.push_chain(chain);
+            unsafe { self.classes[class].shared.push(slot) };
             match self.take_wanted(class) {
                 Some(wanted) => slot = wanted,
                 None => return,
@@ -193,15 +200,18 @@ impl Core {
         }
     }
 
-    /// Puts free slots on the shared list, and sees to who wants some.
-    pub(crate) fn publish(&self, class: usize, chain: Chain<Slot>) {
-        if chain.is_empty() {
+    /// Puts free slots on the shared list, and sees to who wants some. Leaves the batch empty.
+    pub(crate) fn publish(&self, class: usize, batch: &mut Batch<Slot>) {
+        if batch.is_empty() {
             return;
         }
         if self.flags.has(class, CLOSED) {
-            return self.settle_chain(class, chain);
+            while let Some(slot) = batch.pop() {
+                self.settle(class, slot);
+            }
+            return;
         }
-        self.classes[class].shared.push_chain(chain);
+        self.classes[class].shared.push_batch(batch);
         while let Some(slot) = self.take_wanted(class) {
             self.settle(class, slot);
         }
@@ -222,10 +232,11 @@ impl Core {
 
     /// One slot of the shared list; the rest of its chain goes back.
     pub(crate) fn pop_one(&self, class: usize) -> Option<NonNull<Slot>> {
-        let shared = &self.classes[class].shared;
-        let mut chain = shared.pop_chain()?;
-        let slot = chain.pop();
-        shared.push_chain(chain);
+        let own = &self.classes[class];
+        let _transit = own.in_transit();
+        let mut taken = own.shared.pop()?;
+        let slot = taken.pop();
+        taken.put_back();
         slot
     }
 

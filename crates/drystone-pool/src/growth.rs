@@ -74,6 +74,12 @@ impl Growth {
         self.created
     }
 
+    /// One more than the greatest index that a slot has had (G3).
+    pub(crate) fn indices(&self) -> u32 {
+        // At most the class's limit, which is a u32.
+        self.created + self.spare.len() as u32
+    }
+
     /// Makes up to `wanted` slots, at least one, and hands them to `take`.
     ///
     /// # Errors
@@ -155,8 +161,9 @@ impl Growth {
         self.region_bytes = (self.region_bytes * 2).min(REGION_BYTES_MOST);
     }
 
-    /// Takes a slot that is free out of use. The answer is its region if nothing is left in it, which
-    /// is then the caller's to destroy.
+    /// Takes a slot that is free out of use, and gives its pages back unless its region is
+    /// registered: the kernel goes on with the pages that it was shown. The answer is its region if
+    /// nothing is left in it, which is then the caller's to destroy.
     ///
     /// # Safety
     ///
@@ -175,6 +182,10 @@ impl Growth {
         let this = unsafe { region.as_ref() };
         // SAFETY: under the lock; the only reference at this time.
         let parts = unsafe { this.parts() };
+        if parts.registered == 0 {
+            // SAFETY: the caller has the slot, whose bytes are free.
+            unsafe { Region::release_pages(region, slot) };
+        }
         entry.next = parts.retired.replace(slot);
         self.spare.push(entry.index);
         debug_assert!(self.created > 0, "G1");
@@ -184,19 +195,35 @@ impl Growth {
         unsafe { self.let_go(region) }
     }
 
-    /// Holds a region that is in use, and says whether it is.
+    /// Holds a region that is in use for a registration, and says whether it is in use.
     ///
     /// # Safety
     ///
     /// It is a live region of this class.
-    pub(crate) unsafe fn hold(&mut self, region: NonNull<Region>) -> bool {
+    pub(crate) unsafe fn register(&mut self, region: NonNull<Region>) -> bool {
         // SAFETY: live by the caller's promise.
         let this = unsafe { region.as_ref() };
         // SAFETY: under the lock; the only reference at this time.
         let parts = unsafe { this.parts() };
         let in_use = parts.held > 0;
         parts.held += usize::from(in_use);
+        parts.registered += usize::from(in_use);
         in_use
+    }
+
+    /// Ends a registration. The answer as in [`retire`](Self::retire).
+    ///
+    /// # Safety
+    ///
+    /// The caller has the registration, of a region of this class, and gives it up.
+    #[must_use]
+    pub(crate) unsafe fn unregister(&mut self, region: NonNull<Region>) -> Option<NonNull<Region>> {
+        // SAFETY: held, so it lives.
+        let this = unsafe { region.as_ref() };
+        // SAFETY: under the lock; the only reference at this time.
+        unsafe { this.parts() }.registered -= 1;
+        // SAFETY: the hold of the registration.
+        unsafe { self.let_go(region) }
     }
 
     /// Ends one hold of a region. The answer as in [`retire`](Self::retire).

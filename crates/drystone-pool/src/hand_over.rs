@@ -18,7 +18,7 @@ use drystone_core::abort_on_unwind;
 use crate::core::Core;
 use crate::flags::{HUNGRY, WAITERS};
 use crate::slot::Slot;
-use crate::waiters::{Queues, Ticket};
+use crate::waiters::{Queues, State, Ticket};
 
 /// What becomes of a slot.
 enum Verdict {
@@ -31,19 +31,15 @@ enum Verdict {
 impl Core {
     /// Gives a slot to who waits. The answer is the slot, if nobody wants it.
     pub(crate) fn hand_over(&self, class: usize, slot: NonNull<Slot>) -> Option<NonNull<Slot>> {
-        let verdict = self.waiters.with(|queues| match self.first_hungry(queues) {
-            Some((number, hungry))
-                if hungry != class && queues.first(class).is_none_or(|own| number < own) =>
-            {
-                Verdict::Bytes
+        let verdict = self.waiters.with(|queues| {
+            let receiver = self.receiver(queues, class);
+            if receiver.is_some_and(|receiver| receiver != class) {
+                return Verdict::Bytes;
             }
-            _ => match queues.serve(class, slot) {
-                Ok(waker) => Verdict::Served(waker),
-                Err(_) => {
-                    self.lower_flags(queues, class);
-                    Verdict::Unwanted
-                }
-            },
+            let served = queues.serve(class, slot);
+            // Also where one was served: no other slot of the class may ever come by.
+            self.lower_flags(queues, class);
+            served.map_or(Verdict::Unwanted, Verdict::Served)
         });
         match verdict {
             Verdict::Unwanted => return Some(slot),
@@ -66,6 +62,25 @@ impl Core {
             .min()
     }
 
+    /// The class of whom a free slot of `class` serves, with the slot or with its bytes; `None` if
+    /// nobody waits for either.
+    fn receiver(&self, queues: &mut Queues, class: usize) -> Option<usize> {
+        let own = queues.first(class);
+        match self.first_hungry(queues) {
+            Some((number, hungry)) if own.is_none_or(|own| number < own) => Some(hungry),
+            _ => own.map(|_| class),
+        }
+    }
+
+    /// [`receiver`](Self::receiver), for who asks before he has a slot. Only while somebody waits for
+    /// the class itself.
+    pub(crate) fn next_to_serve(&self, class: usize) -> Option<usize> {
+        self.waiters.with(|queues| {
+            queues.first(class)?;
+            self.receiver(queues, class)
+        })
+    }
+
     /// Lowers the flags that nobody waits for any more. Under the queues' lock, under which they are
     /// raised.
     fn lower_flags(&self, queues: &mut Queues, class: usize) {
@@ -79,14 +94,15 @@ impl Core {
 
     /// Ends a ticket that is given up, and hands on what it had or stood in the way of.
     pub(crate) fn leave(&self, class: usize, ticket: &Ticket) {
-        let slot = self.waiters.with(|queues| {
-            let slot = queues.leave(class, ticket);
+        let left = self.waiters.with(|queues| {
+            let left = queues.leave(class, ticket);
             self.lower_flags(queues, class);
-            slot
+            left
         });
-        match slot {
-            Some(slot) => self.settle(class, slot),
-            None => self.feed(),
+        // A waker that is dropped is dropped here, with no lock held.
+        match left {
+            State::Served(slot) => self.settle(class, slot),
+            State::Waiting(_) | State::Over => self.feed(),
         }
     }
 

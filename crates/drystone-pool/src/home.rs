@@ -4,24 +4,32 @@ use std::sync::Arc;
 
 use drystone_sync::atomic::{AtomicU64, Ordering};
 
+use crate::batch::{BATCH_MAX, Batch};
+use crate::chain::Chain;
 use crate::class_cache::ClassCache;
 use crate::core::Core;
 use crate::local::{Home, ThreadCaches};
-use crate::shared_list::{BATCH_MAX, Chain};
+use crate::slot::Slot;
 
 impl Home for Core {
     fn open_caches(&self) -> Option<Arc<ThreadCaches>> {
+        let lane = self.origins.open();
         let caches = self.classes.iter().map(|class| {
             // At most 65 536 by the configuration's limits.
             let capacity = u32::try_from(class.shape.cache_capacity).unwrap_or(u32::MAX);
-            ClassCache::new(capacity, self.protocol)
+            ClassCache::new(capacity, self.protocol).on_lane(lane)
         });
         let caches = Arc::new(ThreadCaches::new(caches.collect()));
-        self.caches.add(&caches).then_some(caches)
+        if self.caches.add(&caches) {
+            return Some(caches);
+        }
+        self.close_lane(&caches);
+        None
     }
 
     fn flush_caches(&self, caches: &ThreadCaches) {
         for (class, cache) in caches.classes().iter().enumerate() {
+            let _transit = self.classes[class].in_transit();
             let mut chain = Chain::new();
             let link = |slot| {
                 // SAFETY: taken off the ring by this thread.
@@ -30,12 +38,14 @@ impl Home for Core {
             // SAFETY: the caller is the ring's owner; the closure only links.
             unsafe { cache.ring.drain(link) };
             self.publish_all(class, chain);
+            self.publish_all(class, self.origins.take(cache.lane, class));
         }
     }
 
     fn close_caches(&self, caches: &Arc<ThreadCaches>) {
-        self.caches.remove(caches);
         self.flush_caches(caches);
+        self.caches.remove(caches);
+        self.close_lane(caches);
         self.keep_counts(caches);
     }
 
@@ -49,6 +59,13 @@ impl Home for Core {
 }
 
 impl Core {
+    /// Closes the lane of a thread that ends; what others sent there is free.
+    fn close_lane(&self, caches: &ThreadCaches) {
+        let lane = caches.classes().first().map_or(0, |cache| cache.lane);
+        self.origins
+            .close(lane, |class, chain| self.publish_all(class, chain));
+    }
+
     /// Adds what a thread that ends has counted to what the pool has.
     fn keep_counts(&self, caches: &ThreadCaches) {
         for (class, cache) in self.classes.iter().zip(caches.classes()) {
@@ -63,18 +80,17 @@ impl Core {
         }
     }
 
-    /// Puts any number of free slots on the shared list, in chains of the greatest length.
-    pub(crate) fn publish_all(&self, class: usize, mut chain: Chain<crate::slot::Slot>) {
-        while chain.len() > BATCH_MAX {
-            let mut part = Chain::new();
-            for _ in 0..BATCH_MAX {
-                if let Some(slot) = chain.pop() {
-                    // SAFETY: just taken off a chain of this thread.
-                    unsafe { part.push(slot) };
-                }
+    /// Puts any number of free slots on the shared list, as many at a time as threads take.
+    pub(crate) fn publish_all(&self, class: usize, mut chain: Chain<Slot>) {
+        let cached = self.classes[class].shape.cache_capacity > 0;
+        let most = if cached { BATCH_MAX } else { 1 };
+        while !chain.is_empty() {
+            let mut batch = Batch::new();
+            while batch.len() < most {
+                let Some(slot) = chain.pop() else { break };
+                batch.push(slot);
             }
-            self.publish(class, part);
+            self.publish(class, &mut batch);
         }
-        self.publish(class, chain);
     }
 }

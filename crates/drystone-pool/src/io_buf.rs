@@ -48,13 +48,12 @@ use crate::slot::Slot;
 /// ```
 /// use drystone_pool::IoBuf;
 ///
-/// let message = IoBuf::copy_from_slice(b"header body");
-/// let body = message.slice(7..);
-/// let mut header = message;
-/// let header = header.split_to(6);
+/// let mut body = IoBuf::copy_from_slice(b"header body");
+/// let header = body.split_to(6);
+/// body.advance(1);
 /// assert_eq!((&header[..], &body[..]), (&b"header"[..], &b"body"[..]));
 ///
-/// // Two handles: neither may be written.
+/// // Two handles of the bytes: neither may write.
 /// let header = header.try_into_mut().unwrap_err();
 /// drop(body);
 /// assert!(header.try_into_mut().is_ok());
@@ -168,7 +167,7 @@ impl IoBuf {
     /// # Panics
     ///
     /// If `at` is above the length.
-    #[must_use = "`advance` instead: dropping the answer drops the bytes"]
+    #[must_use = "use `advance` if the first bytes are not wanted"]
     pub fn split_to(&mut self, at: usize) -> Self {
         if at > self.len {
             split_beyond(at, self.len);
@@ -186,7 +185,7 @@ impl IoBuf {
     /// # Panics
     ///
     /// If `at` is above the length.
-    #[must_use = "`truncate` instead: dropping the answer drops the bytes"]
+    #[must_use = "use `truncate` if the last bytes are not wanted"]
     pub fn split_off(&mut self, at: usize) -> Self {
         if at > self.len {
             split_beyond(at, self.len);
@@ -302,7 +301,6 @@ impl IoBuf {
     }
 
     /// The slot of a pool that is the storage, if it is one.
-    #[allow(dead_code, reason = "what the pool asks")]
     #[inline]
     pub(crate) fn slot(&self) -> Option<NonNull<Slot>> {
         let pooled = self.is_pooled();

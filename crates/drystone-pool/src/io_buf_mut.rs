@@ -32,7 +32,7 @@
 //! count of handles.
 
 use core::fmt;
-use core::mem::MaybeUninit;
+use core::mem::{self, MaybeUninit};
 use core::num::NonZeroUsize;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
@@ -67,11 +67,25 @@ use crate::slot::Slot;
 /// assert_eq!(&buf[..], b"12 bytes fit");
 /// # Ok::<(), drystone_pool::CapacityError>(())
 /// ```
+///
+/// There is one handle of it, and it is gone once the buffer is frozen:
+///
+/// ```compile_fail,E0599
+/// let buf = drystone_pool::IoBufMut::with_capacity(16);
+/// let second = buf.clone();
+/// ```
+///
+/// ```compile_fail,E0382
+/// let mut buf = drystone_pool::IoBufMut::from(b"read by others");
+/// let view = buf.freeze();
+/// buf.clear();
+/// ```
+#[repr(C)]
 pub struct IoBufMut {
     ptr: NonNull<u8>,
-    len: usize,
     capacity: usize,
     owner: UniqueOwner,
+    len: usize,
 }
 
 const _: () = assert!(size_of::<IoBufMut>() == 4 * size_of::<usize>());
@@ -232,6 +246,27 @@ impl IoBufMut {
         }
     }
 
+    /// As [`from_record`](Self::from_record); without storage for `None`.
+    ///
+    /// # Safety
+    ///
+    /// As [`UniqueOwner::new`], if there is a record.
+    #[inline(always)]
+    pub(crate) unsafe fn from_storage(record: Option<NonNull<Record>>) -> Self {
+        match record {
+            // SAFETY: the caller's promise.
+            Some(record) => unsafe { Self::from_record(record) },
+            None => Self::new(),
+        }
+    }
+
+    /// The record of the storage, which the caller now has; what is in it is forgotten.
+    pub(crate) fn into_storage(self) -> Option<NonNull<Record>> {
+        let record = self.owner.record();
+        mem::forget(self);
+        record
+    }
+
     /// A view of the storage that `owner` has.
     ///
     /// # Safety
@@ -355,7 +390,6 @@ impl IoBufMut {
     }
 
     /// The slot of a pool that is the storage, if it is one.
-    #[allow(dead_code, reason = "what the pool asks")]
     #[inline]
     pub(crate) fn slot(&self) -> Option<NonNull<Slot>> {
         let pooled = self.is_pooled();

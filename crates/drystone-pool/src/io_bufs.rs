@@ -124,19 +124,27 @@ impl IoBufs {
     }
 
     /// Puts `chunk` behind the others. An empty one is left out.
+    ///
+    /// # Panics
+    ///
+    /// If there are more than `usize::MAX` bytes then: chunks may show the same bytes many times.
     pub fn append(&mut self, chunk: impl Into<IoBuf>) {
         let chunk = chunk.into();
         if !chunk.is_empty() {
-            self.len += chunk.len();
+            self.len = longer(self.len, chunk.len());
             self.chunks.push_back(chunk);
         }
     }
 
     /// Puts `chunk` before the others. An empty one is left out.
+    ///
+    /// # Panics
+    ///
+    /// As [`append`](IoBufs::append).
     pub fn prepend(&mut self, chunk: impl Into<IoBuf>) {
         let chunk = chunk.into();
         if !chunk.is_empty() {
-            self.len += chunk.len();
+            self.len = longer(self.len, chunk.len());
             self.chunks.push_front(chunk);
         }
     }
@@ -167,7 +175,7 @@ impl IoBufs {
     /// # Panics
     ///
     /// If `at` is above the length.
-    #[must_use = "`advance` instead: dropping the answer drops the bytes"]
+    #[must_use = "use `advance` if the first bytes are not wanted"]
     pub fn split_to(&mut self, at: usize) -> Self {
         if at > self.len {
             split_beyond(at, self.len);
@@ -273,8 +281,14 @@ impl fmt::Debug for IoBufs {
     }
 }
 
+/// The length of a rope with `more` bytes.
+fn longer(len: usize, more: usize) -> usize {
+    len.checked_add(more)
+        .unwrap_or_else(|| panic!("{more} bytes more than {len} exceed usize::MAX"))
+}
+
 #[cold]
-fn split_beyond(at: usize, len: usize) -> ! {
+pub(crate) fn split_beyond(at: usize, len: usize) -> ! {
     panic!("split at {at}, the rope has {len} bytes")
 }
 
@@ -323,5 +337,21 @@ impl IntoIterator for IoBufs {
 
     fn into_iter(self) -> IntoIter {
         IntoIter { rope: self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_may_reach_usize_max() {
+        assert_eq!(longer(usize::MAX - 3, 3), usize::MAX);
+    }
+
+    #[test]
+    #[should_panic(expected = "4 bytes more than")]
+    fn a_length_beyond_usize_max_is_refused() {
+        let _ = longer(usize::MAX - 3, 4);
     }
 }

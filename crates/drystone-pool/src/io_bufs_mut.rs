@@ -40,6 +40,7 @@ use std::io::{self, IoSlice, IoSliceMut, Read};
 
 use crate::chunk_list::ChunkList;
 use crate::io_buf_mut::advance_beyond;
+use crate::io_bufs::split_beyond;
 use crate::{CapacityError, IoBufMut, IoBufs};
 
 /// The most slices that one vectored read is given; more chunks wait for the next.
@@ -138,6 +139,14 @@ impl IoBufsMut {
         self.chunk_at(0).filter(|_| self.chunk_count() == 1)
     }
 
+    /// The bytes of the only chunk, to be written over; `None` if there are more chunks, or none.
+    #[must_use]
+    pub fn as_single_mut(&mut self) -> Option<&mut [u8]> {
+        let single = self.chunk_count() == 1;
+        let chunk = self.chunks.get_mut(0).filter(|_| single)?;
+        Some(chunk)
+    }
+
     /// The bytes and the room as one buffer, if no copying is needed for that.
     ///
     /// # Errors
@@ -210,6 +219,59 @@ impl IoBufsMut {
             self.tail = self.tail.saturating_sub(1);
         }
         self.debug_assert_invariants();
+    }
+
+    /// Splits the first `at` bytes off and gives them; the rest stays.
+    ///
+    /// Chunks move as they are, with the room behind their bytes. Of a chunk that is cut, the bytes
+    /// before the cut are copied to the global heap, for a buffer has one owner, and the room stays.
+    ///
+    /// # Panics
+    ///
+    /// If `at` is above the length, and as [`IoBufMut::with_capacity`].
+    #[must_use = "use `advance` if the first bytes are not wanted"]
+    pub fn split_to(&mut self, at: usize) -> Self {
+        if at > self.len {
+            split_beyond(at, self.len);
+        }
+        let (whole, rest) = self.position(at);
+        let mut front = self.chunks.split_to(whole);
+        if let Some(cut) = self.chunks.get_mut(0).filter(|_| rest > 0) {
+            front.push_back(IoBufMut::from(&cut[..rest]));
+            cut.advance(rest);
+        }
+        self.len -= at;
+        self.tail = self.tail.saturating_sub(whole);
+        self.skip_empty_front();
+        let tail = front.count().saturating_sub(1);
+        Self {
+            chunks: front,
+            len: at,
+            tail,
+        }
+    }
+
+    /// How many chunks end at the byte `at` or before it, and how many bytes of the next one lie before
+    /// it. Chunks without bytes that follow `at` do not count.
+    fn position(&self, at: usize) -> (usize, usize) {
+        let mut left = at;
+        let mut whole = 0;
+        for chunk in self.chunks.iter() {
+            if left == 0 || left < chunk.len() {
+                break;
+            }
+            left -= chunk.len();
+            whole += 1;
+        }
+        (whole, left)
+    }
+
+    /// Drops chunks without bytes from the front while bytes follow (I3).
+    fn skip_empty_front(&mut self) {
+        while self.len > 0 && self.chunks.get(0).is_some_and(|front| front.is_empty()) {
+            self.chunks.pop_front();
+            self.tail = self.tail.saturating_sub(1);
+        }
     }
 
     /// Puts `bytes` behind those that are there, over as many chunks as it takes.

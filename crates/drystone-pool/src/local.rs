@@ -126,8 +126,8 @@ fn open(home: &Arc<dyn Home>) -> Option<Arc<ThreadCaches>> {
         home: Arc::clone(home),
         caches: Arc::clone(&caches),
     };
-    let refused = tls::with_registry(|registry| registry.add(entry));
-    if refused == Some(true) {
+    let added = tls::with_registry(|registry| registry.add(entry));
+    if added == Some(true) {
         return Some(caches);
     }
     home.close_caches(&caches);
@@ -183,8 +183,15 @@ impl Table {
 
     #[inline(always)]
     fn find(&self, home: NonNull<()>, place: usize) -> Option<NonNull<ClassCache>> {
-        let entry = self.entries[place % PLACES].get();
-        (entry.home == Some(home)).then_some(entry.caches)
+        let entry = self.entries[place % PLACES].as_ptr();
+        // SAFETY: the cell is this thread's, and holds an entry.
+        let caches = unsafe { &raw const (*entry).caches };
+        // SAFETY: as above. Volatile, so that it is loaded here, by the same address as the key, and not
+        // behind the branch, by an address that has to be made anew: three instructions of the hit path.
+        let caches = unsafe { caches.read_volatile() };
+        // SAFETY: as above.
+        let key = unsafe { (*entry).home };
+        (key == Some(home)).then_some(caches)
     }
 
     fn set(&self, place: usize, home: NonNull<()>, caches: NonNull<ClassCache>) {

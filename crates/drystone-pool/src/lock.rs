@@ -1,26 +1,30 @@
-//! [`Mutex`]: parking_lot's, or loom's where a model is built.
+//! [`Mutex`]: the standard library's, or loom's where a model is built, without poison.
+//!
+//! What a lock of the pool guards is whole again before anything that could panic is called.
 
+#[cfg(loom)]
+use loom::sync as imp;
 #[cfg(not(loom))]
-pub(crate) use parking_lot::Mutex;
+use std::sync as imp;
 
-#[cfg(loom)]
-pub(crate) use imp::Mutex;
+use std::sync::PoisonError;
 
-#[cfg(loom)]
-mod imp {
-    use loom::sync::MutexGuard;
+/// A lock whose waiters sleep.
+#[derive(Debug)]
+pub(crate) struct Mutex<T>(imp::Mutex<T>);
 
-    /// loom's mutex with parking_lot's face: no poison.
-    #[derive(Debug)]
-    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+impl<T> Mutex<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(imp::Mutex::new(value))
+    }
 
-    impl<T> Mutex<T> {
-        pub(crate) fn new(value: T) -> Self {
-            Self(loom::sync::Mutex::new(value))
-        }
+    /// Waits until the lock is free and takes it.
+    pub(crate) fn lock(&self) -> imp::MutexGuard<'_, T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
-        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-            self.0.lock().expect("a model that panics ends there")
-        }
+    /// Whether somebody holds the lock at this moment.
+    pub(crate) fn is_locked(&self) -> bool {
+        self.0.try_lock().is_err()
     }
 }

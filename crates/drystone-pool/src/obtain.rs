@@ -16,14 +16,18 @@
 use core::ptr::NonNull;
 
 use drystone_sync::atomic::AtomicU64;
+use drystone_sync::thread;
 
 use crate::PoolError;
+use crate::chain::Chain;
 use crate::class::count;
 use crate::class_cache::{ClassCache, OwnCount};
 use crate::core::Core;
 use crate::flags::{HUNGRY, PRESSED, STARVING, WAITERS};
-use crate::shared_list::Chain;
 use crate::slot::Slot;
+
+/// How often a thread that has slots in hand is given a moment.
+const PATIENCE: u32 = 64;
 
 impl Core {
     /// A slot of a class, or of one that it may borrow from.
@@ -33,13 +37,16 @@ impl Core {
             self.open_caches_here();
         }
         self.note(class, |cache| &cache.misses, &own.counts.misses);
+        if let Some(answer) = self.obtain_at_once(class) {
+            return answer;
+        }
         let most = self.config.borrow_policy().classes();
         let last = class.saturating_add(most).min(self.classes.len() - 1);
         for from in class..=last {
             if self.flags.has(from, WAITERS) {
                 continue;
             }
-            if let Some(slot) = self.obtain_from(from) {
+            if let Some(slot) = self.obtain_or_see_through(from) {
                 if from != class {
                     count(&own.counts.borrowed);
                 }
@@ -50,9 +57,68 @@ impl Core {
         Err(PoolError::Exhausted)
     }
 
+    /// A slot of the shared list of a class without caches, if nobody wants one more.
+    pub(crate) fn take_uncached(&self, class: usize, cache: &ClassCache) -> Option<NonNull<Slot>> {
+        if self.flags.of(class) != 0 {
+            return None;
+        }
+        let mut taken = self.classes[class].shared.pop()?;
+        let slot = taken.pop();
+        taken.put_back();
+        cache.misses.add_one();
+        slot
+    }
+
+    /// The answer that needs no search: everything is out.
+    fn obtain_at_once(&self, class: usize) -> Option<Result<NonNull<Slot>, PoolError>> {
+        let own = &self.classes[class];
+        let flags = self.flags.of(class);
+        let may_borrow = self.config.borrow_policy().classes() > 0;
+        if may_borrow || flags & WAITERS != 0 || !own.is_full() {
+            return None;
+        }
+        // SAFETY: the thread's caches live while the table has them.
+        let ring = self
+            .cache(class)
+            .map(|cache| &unsafe { cache.as_ref() }.ring);
+        let has_own = ring.is_some_and(|ring| ring.len_hint() > 0);
+        // In this order: who ends a search that found more than he needs says so before he lets go of
+        // it, and what was in hand is on the list before it is not.
+        if has_own || own.has_transit() || !self.is_searched(class) || !own.shared.is_empty() {
+            return None;
+        }
+        own.is_wanting();
+        Some(Err(PoolError::Exhausted))
+    }
+
+    /// A slot of a class itself. Where another thread has some in hand it is given a moment to put them
+    /// where they can be found.
+    fn obtain_or_see_through(&self, class: usize) -> Option<NonNull<Slot>> {
+        let own = &self.classes[class];
+        for _ in 0..PATIENCE {
+            let slot = self.obtain_from(class);
+            if slot.is_some() {
+                return slot;
+            }
+            // A search by somebody else may have ended in between, with slots left for another one.
+            if !own.has_transit() && self.is_searched(class) {
+                break;
+            }
+            thread::yield_now();
+        }
+        // What was in hand when the list was looked at is there by now.
+        self.take_shared(class)
+    }
+
+    /// Whether the rings of a class hold nothing, as far as a search can tell.
+    fn is_searched(&self, class: usize) -> bool {
+        self.flags.has(class, STARVING) || self.classes[class].shape.cache_capacity == 0
+    }
+
     /// A slot of a class itself.
     pub(crate) fn obtain_from(&self, class: usize) -> Option<NonNull<Slot>> {
-        self.take_shared(class)
+        self.take_own(class)
+            .or_else(|| self.take_shared(class))
             .or_else(|| self.take_made(class))
             .or_else(|| self.take_stolen(class))
             .or_else(|| {
@@ -69,19 +135,40 @@ impl Core {
             .or_else(|| self.take_pressed(class))
     }
 
+    /// One slot of those that others sent home, or of the thread's own ring, which has some only if a
+    /// thief came in between.
+    fn take_own(&self, class: usize) -> Option<NonNull<Slot>> {
+        // SAFETY: the thread's caches live while the table has them.
+        let cache = unsafe { self.cache(class)?.as_ref() };
+        if cache.ring.len_hint() == 0 {
+            let mut sent = self.origins.take(cache.lane, class);
+            return self.keep(class, || sent.pop());
+        }
+        let _transit = self.classes[class].in_transit();
+        let mut chain = Chain::new();
+        let link = |slot| {
+            // SAFETY: taken off the ring by this thread.
+            unsafe { chain.push(slot) };
+        };
+        // SAFETY: the ring is this thread's; the closure only links.
+        unsafe { cache.ring.drain(link) };
+        self.keep(class, || chain.pop())
+    }
+
     /// One slot of a chain of the shared list; the rest goes on the thread's ring.
     pub(crate) fn take_shared(&self, class: usize) -> Option<NonNull<Slot>> {
         let own = &self.classes[class];
         if own.shared.is_empty() {
             return None;
         }
-        let chain = own.shared.pop_chain()?;
+        let _transit = own.in_transit();
+        let mut taken = own.shared.pop()?;
         if self.flags.has(class, STARVING | PRESSED) && own.grows_calm() {
             self.flags.clear(class, STARVING);
             self.flags.clear_all(self.classes.len(), PRESSED);
         }
         self.note(class, |cache| &cache.refills, &own.counts.refills);
-        self.keep(class, chain)
+        self.keep(class, || taken.pop())
     }
 
     /// One slot of some that are made now.
@@ -89,8 +176,9 @@ impl Core {
         if self.flags.has(class, HUNGRY) {
             return None;
         }
-        let chain = self.make(class, self.batch(class));
-        self.keep(class, chain)
+        let _transit = self.classes[class].in_transit();
+        let mut chain = self.make(class, self.batch(class));
+        self.keep(class, || chain.pop())
     }
 
     /// How many slots to make at a time.
@@ -113,26 +201,41 @@ impl Core {
         }
     }
 
-    /// Takes one slot for the caller and puts the others on the thread's ring; what that does not
-    /// take goes on the shared list.
-    pub(crate) fn keep(&self, class: usize, mut chain: Chain<Slot>) -> Option<NonNull<Slot>> {
-        let slot = chain.pop()?;
-        if chain.is_empty() {
-            return Some(slot);
-        }
+    /// Takes one slot of those that `next` gives for the caller and puts the others on the thread's
+    /// ring; what that does not take goes on the shared list.
+    pub(crate) fn keep(
+        &self,
+        class: usize,
+        mut next: impl FnMut() -> Option<NonNull<Slot>>,
+    ) -> Option<NonNull<Slot>> {
+        let lane = self.own_lane(class);
+        let mut next = || {
+            let slot = next()?;
+            if lane != 0 {
+                // SAFETY: given to this thread.
+                unsafe { self.stamp(lane, slot) };
+            }
+            Some(slot)
+        };
+        let slot = next()?;
         match self.cache(class) {
             Some(cache) if !self.caches_are_off(class) => {
                 // SAFETY: the thread's caches live while the table has them.
                 let cache = unsafe { cache.as_ref() };
                 // SAFETY: the ring is this thread's; the closure does not use it.
-                unsafe { cache.ring.refill(|| chain.pop()) };
-                if self.flags.of(class) != 0 {
+                let kept = unsafe { cache.ring.refill(&mut next) };
+                if kept > 0 && self.flags.of(class) != 0 {
                     self.settle_ring(class, cache);
                 }
             }
             _ => {}
         }
-        self.publish_all(class, chain);
+        let mut rest = Chain::new();
+        while let Some(slot) = next() {
+            // SAFETY: given to this thread.
+            unsafe { rest.push(slot) };
+        }
+        self.publish_all(class, rest);
         Some(slot)
     }
 }

@@ -2,6 +2,8 @@
 
 use core::fmt;
 use core::num::NonZeroUsize;
+use core::panic::Location;
+use core::ptr::NonNull;
 use std::sync::Arc;
 
 use drystone_core::SegmentSource;
@@ -9,6 +11,8 @@ use drystone_core::SegmentSource;
 use crate::class::count;
 use crate::core::Core;
 use crate::heap_buffer::Content;
+use crate::record::Record;
+use crate::slot::Slot;
 use crate::source::{Given, Mapped, Source};
 use crate::{
     AllocAsync, BufferPoolConfig, ConfigError, FallbackPolicy, IoBufMut, PoolError, PoolStats,
@@ -99,43 +103,95 @@ impl BufferPool {
     /// and nothing may be made, also not from what idles in other threads' caches; or if others wait
     /// for such a buffer.
     #[inline]
+    #[track_caller]
     pub fn try_alloc(&self, capacity: usize) -> Result<IoBufMut, PoolError> {
-        let Some(class) = self.core.table.class_of(capacity) else {
-            return self.try_alloc_unclassed(capacity);
+        let record = self.storage(capacity)?;
+        // SAFETY: this thread has the storage, if any, and gives it to the buffer.
+        Ok(unsafe { IoBufMut::from_storage(record) })
+    }
+
+    /// As [`try_alloc`](Self::try_alloc), for a call at `location`.
+    pub(crate) fn try_alloc_at(
+        &self,
+        capacity: usize,
+        location: &'static Location<'static>,
+    ) -> Result<IoBufMut, PoolError> {
+        let record = if self.core.notes.is_some() {
+            self.unclassed_storage(capacity, location)?
+        } else {
+            self.storage(capacity)?
         };
-        if let Some(cache) = self.core.cache(class) {
+        // SAFETY: this thread has the storage, if any, and gives it to the buffer.
+        Ok(unsafe { IoBufMut::from_storage(record) })
+    }
+
+    /// The record of storage for a buffer; `None` for a capacity of 0. One word, which stays in a
+    /// register: only the caller makes a buffer of it, once, where the buffer is wanted.
+    #[inline(always)]
+    #[track_caller]
+    fn storage(&self, capacity: usize) -> Result<Option<NonNull<Record>>, PoolError> {
+        let core = &*self.core;
+        let Some(class) = core.table.class_of(capacity) else {
+            return self.unclassed_storage(capacity, Location::caller());
+        };
+        if let Some(cache) = core.cache(class) {
             // SAFETY: the thread's caches live while the table has them.
             let cache = unsafe { cache.as_ref() };
             // SAFETY: the ring is this thread's.
-            if let Some(slot) = unsafe { cache.ring.pop() } {
-                // SAFETY: off the ring, so this thread has the slot.
-                return Ok(unsafe { IoBufMut::from_slot(slot) });
+            if let Some(slot) = unsafe { cache.ring.pop_short() } {
+                return Ok(Some(slot.cast()));
             }
         }
-        self.try_alloc_slow(class)
+        match Self::miss(core, class) {
+            Some(record) => Ok(Some(record)),
+            None => Err(PoolError::Exhausted),
+        }
     }
 
+    /// A request whose class the thread's ring could not serve by the short path.
     #[cold]
     #[inline(never)]
-    fn try_alloc_slow(&self, class: usize) -> Result<IoBufMut, PoolError> {
-        let slot = self.core.obtain(class)?;
-        // SAFETY: obtained by this thread.
-        Ok(unsafe { IoBufMut::from_slot(slot) })
+    fn miss(core: &Core, class: usize) -> Option<NonNull<Record>> {
+        if let Some(cache) = core.cache(class) {
+            // SAFETY: the thread's caches live while the table has them.
+            let cache = unsafe { cache.as_ref() };
+            let slot = if cache.ring.capacity() == 0 {
+                core.take_uncached(class, cache)
+            } else {
+                // SAFETY: the ring is this thread's.
+                unsafe { cache.ring.pop() }
+            };
+            if let Some(slot) = slot {
+                return Some(slot.cast());
+            }
+        }
+        core.obtain(class).ok().map(NonNull::cast)
     }
 
-    /// A request that no class serves: none, too small, too large.
+    /// A request that the hit path does not serve: for nothing, too small, too large, or to be noted.
     #[cold]
     #[inline(never)]
-    fn try_alloc_unclassed(&self, capacity: usize) -> Result<IoBufMut, PoolError> {
+    fn unclassed_storage(
+        &self,
+        capacity: usize,
+        location: &'static Location<'static>,
+    ) -> Result<Option<NonNull<Record>>, PoolError> {
         let Some(bytes) = NonZeroUsize::new(capacity) else {
-            return Ok(IoBufMut::new());
+            return Ok(None);
         };
-        if capacity > self.core.table.largest() {
+        if let Some(class) = self.class_of(capacity) {
+            let record = Self::miss(&self.core, class).ok_or(PoolError::Exhausted)?;
+            // SAFETY: the record is the head of a slot that this thread was just given.
+            unsafe { self.note(record.cast(), location) };
+            return Ok(Some(record));
+        }
+        if capacity > self.core.classes_by_size.largest() {
             count(&self.core.counts.oversized);
             return Err(PoolError::Oversized);
         }
-        self.core
-            .untracked(bytes, Content::Uninit)
+        let untracked = self.core.untracked(bytes, Content::Uninit);
+        untracked
+            .map(IoBufMut::into_storage)
             .ok_or(PoolError::Exhausted)
     }
 
@@ -147,6 +203,7 @@ impl BufferPool {
     /// # Errors
     ///
     /// As [`try_alloc`](Self::try_alloc).
+    #[track_caller]
     pub fn try_alloc_zeroed(&self, len: usize) -> Result<IoBufMut, PoolError> {
         Ok(zeroed(self.try_alloc(len)?, len))
     }
@@ -160,27 +217,32 @@ impl BufferPool {
     /// refuses fallbacks, or the heap is out of memory. The message names request and ceiling. Use
     /// [`try_alloc`](Self::try_alloc) or [`alloc_async`](Self::alloc_async) where that may happen.
     #[inline]
+    #[track_caller]
     pub fn alloc(&self, capacity: usize) -> IoBufMut {
-        match self.try_alloc(capacity) {
-            Ok(buf) => buf,
+        let record = match self.storage(capacity) {
+            Ok(record) => record,
             Err(error) => self.fall_back(capacity, error),
-        }
+        };
+        // SAFETY: this thread has the storage, if any, and gives it to the buffer.
+        unsafe { IoBufMut::from_storage(record) }
     }
 
     #[cold]
     #[inline(never)]
-    fn fall_back(&self, capacity: usize, error: PoolError) -> IoBufMut {
+    #[track_caller]
+    fn fall_back(&self, capacity: usize, error: PoolError) -> Option<NonNull<Record>> {
         let refused = self.config().fallback_policy() == FallbackPolicy::Refused;
         let bytes = NonZeroUsize::new(capacity).filter(|_| !refused);
         match bytes.and_then(|bytes| self.core.untracked(bytes, Content::Uninit)) {
             Some(buf) => {
                 count(&self.core.counts.fallbacks);
-                buf
+                buf.into_storage()
             }
             None => self.no_value(capacity, error),
         }
     }
 
+    #[track_caller]
     fn no_value(&self, capacity: usize, error: PoolError) -> ! {
         let budget = &self.core.budget;
         let ceiling = budget
@@ -199,6 +261,7 @@ impl BufferPool {
     /// # Panics
     ///
     /// As [`alloc`](Self::alloc).
+    #[track_caller]
     pub fn alloc_zeroed(&self, len: usize) -> IoBufMut {
         zeroed(self.alloc(len), len)
     }
@@ -213,6 +276,7 @@ impl BufferPool {
     ///
     /// The bytes are written before they are read.
     #[inline]
+    #[track_caller]
     pub unsafe fn alloc_len(&self, len: usize) -> IoBufMut {
         let mut buf = self.alloc(len);
         // SAFETY: within the capacity; the caller promises to write the bytes first.
@@ -245,8 +309,9 @@ impl BufferPool {
     /// [`PoolError::Oversized`] at once; [`PoolError::Exhausted`] only where waiting is of no use: no
     /// buffer of the class exists and the source makes none, or the request is below the pool's least
     /// size and there is no memory for it.
+    #[track_caller]
     pub fn alloc_async(&self, capacity: usize) -> AllocAsync {
-        AllocAsync::new(self.clone(), capacity)
+        AllocAsync::new(self.clone(), capacity, Location::caller())
     }
 
     /// The configuration.
@@ -282,7 +347,19 @@ impl BufferPool {
 
     /// The class that serves a request; `None` where none does.
     pub(crate) fn class_of(&self, capacity: usize) -> Option<usize> {
-        self.core.table.class_of(capacity)
+        self.core.classes_by_size.class_of(capacity)
+    }
+
+    /// Notes who takes a slot, where that is wanted.
+    ///
+    /// # Safety
+    ///
+    /// The caller has the slot.
+    pub(crate) unsafe fn note(&self, slot: NonNull<Slot>, location: &'static Location<'static>) {
+        if let Some(notes) = &self.core.notes {
+            // SAFETY: the caller's promise.
+            unsafe { notes.note(slot, location) };
+        }
     }
 }
 

@@ -202,3 +202,41 @@ impl Record {
 fn too_many_handles() -> ! {
     std::process::abort()
 }
+
+#[cfg(all(test, not(loom), not(miri)))]
+mod tests {
+    use super::*;
+
+    /// Tells the test, run again, that it is the process that ends.
+    const CHILD: &str = "DRYSTONE_POOL_TEST_TOO_MANY_HANDLES";
+
+    #[test]
+    fn too_many_handles_end_the_process() {
+        if std::env::var_os(CHILD).is_some() {
+            share_once_more();
+            return;
+        }
+        let this = std::env::current_exe().expect("the test program");
+        let child = std::process::Command::new(this)
+            .args(["--exact", "record::tests::too_many_handles_end_the_process"])
+            .env(CHILD, "1")
+            .output()
+            .expect("the test program runs again");
+        assert!(!child.status.success(), "{child:?}");
+        #[cfg(unix)]
+        {
+            use std::os::unix::process::ExitStatusExt;
+            assert_eq!(child.status.signal(), Some(6), "it aborts: {child:?}");
+        }
+    }
+
+    fn share_once_more() {
+        let record = Record::new(NonNull::dangling(), 0, Kind::Adopted);
+        record.refs.store(REFS_MAX, Ordering::Relaxed);
+        let record = NonNull::from(&record);
+        // SAFETY: the record is on this stack; its handles are made up.
+        unsafe { Record::share(record) };
+        // SAFETY: as above. This one is too many.
+        unsafe { Record::share(record) };
+    }
+}

@@ -97,6 +97,8 @@ pub(crate) struct Parts {
     pub(crate) made: u32,
     pub(crate) retired: Option<NonNull<Slot>>,
     pub(crate) held: usize,
+    /// How many of the holds are registrations, while which the pages stay as they are.
+    pub(crate) registered: usize,
     /// Neighbours among the regions of the class that can make a slot.
     pub(crate) before: Option<NonNull<Region>>,
     pub(crate) after: Option<NonNull<Region>>,
@@ -154,6 +156,7 @@ impl Region {
                 made: 0,
                 retired: None,
                 held: 0,
+                registered: 0,
                 before: None,
                 after: None,
                 listed: false,
@@ -202,6 +205,12 @@ impl Region {
     #[inline]
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Whether an entry of the table has this address.
+    pub(crate) fn has_slot(&self, slot: NonNull<Slot>) -> bool {
+        let offset = slot.addr().get().wrapping_sub(self.slots.addr().get());
+        offset < self.table_bytes()
     }
 
     /// The bytes of the table.

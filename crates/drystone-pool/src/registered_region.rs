@@ -9,7 +9,7 @@
 //! # Invariants
 //!
 //! - The value holds the region (R2): `trim` and the end of the pool leave it mapped until the
-//!   value is dropped.
+//!   value is dropped, and leave its pages where they are: the kernel goes on with those that it saw.
 
 use core::fmt;
 use core::ptr::NonNull;
@@ -19,7 +19,8 @@ use crate::core::Core;
 use crate::region::Region;
 use crate::{BufferPool, IoBuf, IoBufMut};
 
-/// A region of a pool: whole pages in one piece, which stay mapped while the value lives.
+/// A region of a pool: whole pages in one piece, which stay mapped while the value lives, and keep
+/// their memory: buffers of it that are trimmed leave the pool's budget, but not the process.
 ///
 /// The index of a region is its place in the pool's list. Regions that a pool takes later have other
 /// indices than those registered before; prefill a pool, or register again, if all of its buffers are
@@ -95,7 +96,7 @@ impl Drop for RegisteredRegion {
         let class = self.head().class();
         let own = &self.core.classes[class];
         // SAFETY: held for this value (I1), which ends.
-        let unused = own.grow(|growth| unsafe { growth.let_go(self.region) });
+        let unused = own.grow(|growth| unsafe { growth.unregister(self.region) });
         if let Some(region) = unused {
             // SAFETY: taken off the class's list, holding nothing; `core` is counted.
             unsafe { self.core.destroy_region(region) };
@@ -156,7 +157,7 @@ impl BufferPool {
             // SAFETY: regions live while the table is locked.
             let class = unsafe { region.as_ref() }.class();
             // SAFETY: as above.
-            if core.classes[class].grow(|growth| unsafe { growth.hold(region) }) {
+            if core.classes[class].grow(|growth| unsafe { growth.register(region) }) {
                 regions.push(region);
             }
         });

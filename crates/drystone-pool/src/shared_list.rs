@@ -2,233 +2,261 @@
 //!
 //! # What
 //!
-//! Stripes of chains. A [`Chain`] of up to [`BATCH_MAX`] slots goes on a stripe, and off it whole, by
-//! one compare-and-swap. Each thread has a home stripe, by its [`thread_slot`]; as many
-//! stripes are homes as there are threads that come. A summary says which stripes may have chains.
+//! Stripes of nodes. A [`Batch`] of slots goes on a stripe as one node, a magazine, and comes off it
+//! whole, by one compare-and-swap; so does a single slot. Each thread has a home stripe, by its
+//! [`thread_slot`]; as many stripes are homes as there are threads that come. A summary says which
+//! stripes may have something.
 //!
 //! # Memory picture
 //!
 //! ```text
-//!  summary   [ clearers : 32 | stripe 31 .. stripe 0 ]        0: nothing there, in one load
-//!  stripe    [ tag           | index + 1 of the first slot of the top chain ]   0: empty
-//!               |
-//!               v
-//!  entries   [ slot | length of its chain, index + 1 of the chain below ]       for each index
-//!               |
-//!               v
-//!  slots     first ──next──> slot ──next──> slot                                the chain
+//!  summary    [ clearers : 32 | stripe 31 .. stripe 0 ]      0: nothing there, in one load
+//!  stripe     [ tag | top node ]  [ tag | top empty magazine ]
+//!                      |
+//!                      v
+//!  singles    [ slot | node below ]                          one for each index; nodes 1 ..= capacity
+//!  magazines  [ node below | len | slot slot ... slot ]      512 bytes; nodes above
 //! ```
 //!
-//! The links between chains lie in the list, not in the slots: a thread that comes too late reads an
-//! entry, never a slot that somebody else has, so slots may end while the list lives.
+//! A node is a number, 0 for none. Slots of a magazine are named in it, and nothing of the list lies in a
+//! slot: what a thread put on, another takes off without a line of the slots being written, and a
+//! thread that comes too late reads a node, never a slot that somebody else has, so slots may end
+//! while the list lives.
 //!
 //! # Invariants
 //!
-//! - I1: a slot is on at most one stripe; the entry of a first slot tells its chain.
-//! - I2: each change of a stripe's word raises its tag, which takes every bit that indices of this
-//!   capacity leave, at least 32.
-//! - I3: while a stripe has a chain whose push returned, its bit is set or a clearer is counted.
+//! - I1: a node is on at most one stack; a magazine is on one of full ones, on one of empty ones, never
+//!   made, or with one thread.
+//! - I2: each change of a stack's word raises its tag, which takes every bit that nodes of this
+//!   capacity leave, at least 28.
+//! - I3: while a stripe has a node whose push returned, its bit is set or a clearer is counted.
 //!
 //! # Threads
 //!
 //! Any thread may call; nothing blocks. I3 holds because a push looks at the bit after its exchange
 //! and sets it if it is clear, and whoever clears a bit looks at the stripe afterwards and sets it
-//! again if there is something; meanwhile it is counted, and the summary is not 0. Bits are cleared only by
-//! a pop that searches other stripes, so a stripe that its thread fills and empties keeps its bit.
+//! again if there is something; meanwhile it is counted, and the summary is not 0. Bits are cleared
+//! only by a pop that searches other stripes, so a stripe that its thread fills and empties keeps its
+//! bit. A batch that finds no empty magazine goes on as single slots.
 //!
 //! # Cost
 //!
-//! 256 bytes for each stripe, 16 for each slot; pages of untouched entries cost nothing. Push and pop: one
-//! compare-and-swap, on a line that other threads have only if they share the stripe.
+//! 128 bytes for each stripe, 48 for each slot; pages of untouched nodes cost nothing. A single slot:
+//! one compare-and-swap, on a line that other threads have only if they share the stripe. A batch: two
+//! on the same line, and the lines of the magazine, eight or nine.
 
 use core::marker::PhantomData;
+use core::mem;
+use core::ops::Range;
 use core::ptr::{self, NonNull};
 
-use drystone_sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use drystone_sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use drystone_sync::{CachePadded, thread_slot};
 
-/// The most slots of a chain.
-pub(crate) const BATCH_MAX: u32 = 32;
+use crate::batch::{BATCH_MAX, Batch};
+use crate::chain::Link;
 
 /// The most stripes of a list.
 pub(crate) const STRIPES_MAX: usize = 32;
 
+/// The most slots of a list.
+pub(crate) const SLOTS_MAX: u32 = 1 << 31;
+
+/// Stripes for each thread that is expected. One under loom, where two threads have thread slots.
+const STRIPES_PER_THREAD: usize = if cfg!(loom) { 1 } else { 4 };
+
 /// The summary counts clearers above the bits of the stripes.
 const CLEARER: u64 = 1 << STRIPES_MAX;
 
-/// What can be in a chain.
-///
-/// # Safety
-///
-/// `index` is the same at every call for as long as the slot is on the list, differs from that of
-/// every other slot there, and is less than the list's capacity. `next` answers what `set_next` was
-/// given last.
-pub(crate) unsafe trait Link: Sized {
-    /// Which slot of its list this is.
-    ///
-    /// # Safety
-    ///
-    /// The caller has the slot.
-    unsafe fn index(slot: NonNull<Self>) -> u32;
+/// Indices for each magazine.
+const SINGLES_PER_MAGAZINE: u32 = 16;
 
-    /// The slot behind this one in its chain.
-    ///
-    /// # Safety
-    ///
-    /// The caller has the slot, and has set the link.
-    unsafe fn next(slot: NonNull<Self>) -> Option<NonNull<Self>>;
-
-    /// Sets the slot behind this one.
-    ///
-    /// # Safety
-    ///
-    /// The caller has the slot.
-    unsafe fn set_next(slot: NonNull<Self>, next: Option<NonNull<Self>>);
-}
-
-/// Slots that one thread has, linked. Whoever drops it with slots loses them.
-#[derive(Debug)]
-#[must_use]
-pub(crate) struct Chain<T: Link> {
-    // I1: `len` slots, linked from `first`, all of them the holder's.
-    first: Option<NonNull<T>>,
-    len: u32,
-}
-
-// SAFETY: the slots are the holder's alone; who uses them answers for what they hold.
-unsafe impl<T: Link> Send for Chain<T> {}
-
-impl<T: Link> Chain<T> {
-    pub(crate) const fn new() -> Self {
-        Self {
-            first: None,
-            len: 0,
-        }
-    }
-
-    pub(crate) fn len(&self) -> u32 {
-        self.len
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.first.is_none()
-    }
-
-    /// Puts a slot in front.
-    ///
-    /// # Safety
-    ///
-    /// The caller has the slot, and gives it away.
-    #[inline]
-    pub(crate) unsafe fn push(&mut self, slot: NonNull<T>) {
-        // SAFETY: the caller has it.
-        unsafe { T::set_next(slot, self.first) };
-        self.first = Some(slot);
-        self.len += 1;
-    }
-
-    /// Takes the slot in front.
-    #[inline]
-    pub(crate) fn pop(&mut self) -> Option<NonNull<T>> {
-        let slot = self.first?;
-        // SAFETY: by I1 it is the holder's, and linked.
-        self.first = unsafe { T::next(slot) };
-        self.len -= 1;
-        Some(slot)
-    }
-}
-
-/// Free slots that no thread has, in chains on stripes.
+/// Free slots that no thread has, alone and in magazines, on stripes.
 #[derive(Debug)]
 pub(crate) struct SharedList<T: Link> {
     summary: AtomicU64,
     /// One less than the number of stripes that are homes; a power of two less one.
     home_mask: AtomicUsize,
-    stripes: Box<[CachePadded<AtomicU64>]>,
-    entries: Box<[Entry<T>]>,
-    /// One more than the bits of an index: the least tag.
+    stripes: Box<[CachePadded<Stripe>]>,
+    singles: Box<[Single<T>]>,
+    magazines: Box<[Magazine<T>]>,
+    /// How many magazines have been used.
+    made: AtomicU32,
+    /// A power of two above every node: the least tag.
     tag_unit: u64,
     slots: PhantomData<NonNull<T>>,
 }
 
-/// What the list knows of the slot of an index, if that is the first of a chain.
+/// Two stacks of nodes.
 #[derive(Debug)]
-struct Entry<T> {
-    slot: AtomicPtr<T>,
-    /// The chain's length and the index, plus one, of the chain below.
-    chain: AtomicU64,
+struct Stripe {
+    top: AtomicU64,
+    empties: AtomicU64,
 }
 
-// SAFETY: the slots of a chain belong to whoever takes it off, who sees what was done to them before.
+/// The slot of an index, and the node below.
+#[derive(Debug)]
+struct Single<T> {
+    slot: AtomicPtr<T>,
+    below: AtomicU32,
+}
+
+/// Several slots, and the node below. Aligned to what the heap gives without an effort of its own:
+/// zeroed memory of a larger alignment it would write itself, page by page.
+#[derive(Debug)]
+#[repr(C, align(16))]
+struct Magazine<T> {
+    below: AtomicU32,
+    len: AtomicU32,
+    slots: [AtomicPtr<T>; BATCH_MAX as usize],
+}
+
+#[cfg(all(not(loom), target_pointer_width = "64"))]
+const _: () = assert!(size_of::<Magazine<u8>>() == 512);
+
+// SAFETY: the slots of a node belong to whoever takes it off, who sees what was done to them before.
 unsafe impl<T: Link> Sync for SharedList<T> {}
 // SAFETY: as above.
 unsafe impl<T: Link> Send for SharedList<T> {}
 
 impl<T: Link> SharedList<T> {
-    /// An empty list for slots with indices below `capacity`, less than `u32::MAX`, on at most
-    /// `stripes` stripes.
+    /// The bytes of the stripes and the nodes, touched or not.
+    pub(crate) fn table_bytes(&self) -> usize {
+        size_of_val(&*self.stripes) + size_of_val(&*self.singles) + size_of_val(&*self.magazines)
+    }
+
+    /// An empty list for slots with indices below `capacity`, at most 2³¹, for about `threads` threads
+    /// at a time.
     ///
-    /// `None` if there is no memory for its entries.
-    pub(crate) fn new(capacity: u32, stripes: usize) -> Option<Self> {
-        debug_assert!(capacity < u32::MAX);
-        let stripes = stripes.clamp(1, STRIPES_MAX).next_power_of_two();
+    /// `None` if there are more, or no memory for the nodes.
+    pub(crate) fn new(capacity: u32, threads: usize) -> Option<Self> {
+        if capacity > SLOTS_MAX {
+            return None;
+        }
+        // The indices of threads that live at the same time have gaps.
+        let stripes = threads
+            .saturating_mul(STRIPES_PER_THREAD)
+            .clamp(1, STRIPES_MAX)
+            .next_power_of_two();
+        let stripe = |_| {
+            CachePadded::new(Stripe {
+                top: AtomicU64::new(0),
+                empties: AtomicU64::new(0),
+            })
+        };
+        let magazines = capacity / SINGLES_PER_MAGAZINE + 2;
+        let nodes = u64::from(capacity) + u64::from(magazines);
         Some(Self {
             summary: AtomicU64::new(0),
             home_mask: AtomicUsize::new(0),
-            stripes: (0..stripes)
-                .map(|_| CachePadded::new(AtomicU64::new(0)))
-                .collect(),
-            entries: entries(capacity as usize)?,
-            tag_unit: u64::from(capacity + 1).next_power_of_two(),
+            stripes: (0..stripes).map(stripe).collect(),
+            singles: nodes::boxed(capacity as usize)?,
+            magazines: nodes::boxed(magazines as usize)?,
+            made: AtomicU32::new(0),
+            tag_unit: (nodes + 1).next_power_of_two(),
             slots: PhantomData,
         })
     }
 
-    /// Whether no chain is there. One load.
+    /// Whether nothing is there. One load.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        // SeqCst: as all that guards I3; see `put_on`.
+        // SeqCst: as all that guards I3; see `show`.
         self.summary.load(Ordering::SeqCst) == 0
     }
 
-    /// How many slots there are, up to what goes on at the same time. Walks the chains.
+    /// Forgets the pointers to slots that end, whose addresses others may have later: `ended` tells
+    /// them. None of them is on the list.
+    ///
+    /// A node is written only where it changes, by address; what is left of an ended slot would be taken
+    /// for the new one.
+    pub(crate) fn forget(&self, ended: impl Fn(NonNull<T>) -> bool, indices: Range<u32>) {
+        let made = self.made.load(Ordering::Acquire) as usize;
+        let in_magazines = self
+            .magazines
+            .iter()
+            .take(made)
+            .flat_map(|magazine| &magazine.slots);
+        let alone = self.singles.iter().take(indices.end as usize);
+        let alone = alone
+            .skip(indices.start as usize)
+            .map(|single| &single.slot);
+        for place in in_magazines.chain(alone) {
+            let left = place.load(Ordering::Relaxed);
+            if NonNull::new(left).is_some_and(&ended) {
+                // Relaxed, and an exchange: a thread that has the node may write it meanwhile. A failure
+                // means that it has.
+                let _ = place.compare_exchange(
+                    left,
+                    ptr::null_mut(),
+                    Ordering::Relaxed,
+                    Ordering::Relaxed,
+                );
+            }
+        }
+    }
+
+    /// How many slots there are, up to what goes on at the same time. Walks the stacks.
     pub(crate) fn len_hint(&self) -> usize {
         let mut slots = 0;
         // A list that changes meanwhile could send a walk in circles.
-        let mut steps = self.entries.len();
-        for word in &self.stripes {
-            let mut top = word.load(Ordering::Acquire);
-            while let Some(index) = self.top_index(top).filter(|_| steps > 0) {
-                let chain = self.entries[index].chain.load(Ordering::Relaxed);
-                slots += (chain >> 32) as usize;
-                top = chain & (CLEARER - 1);
+        let mut steps = self.singles.len();
+        for stripe in &self.stripes {
+            let mut node = self.node_of(stripe.top.load(Ordering::Acquire));
+            while node != 0 && steps > 0 {
+                slots += self
+                    .magazine(node)
+                    .map_or(1, |magazine| magazine.len.load(Ordering::Relaxed) as usize);
+                node = self.below(node).load(Ordering::Relaxed);
                 steps -= 1;
             }
         }
-        slots.min(self.entries.len())
+        slots.min(self.singles.len())
     }
 
-    /// Puts a chain on the calling thread's home stripe.
-    pub(crate) fn push_chain(&self, chain: Chain<T>) {
-        let Some(first) = chain.first else { return };
-        // SAFETY: the chain's holder has its slots.
-        let index = unsafe { T::index(first) };
+    /// Puts a slot on the calling thread's home stripe.
+    ///
+    /// # Safety
+    ///
+    /// The caller has the slot, and gives it away.
+    pub(crate) unsafe fn push(&self, slot: NonNull<T>) {
         let stripe = self.home();
-        self.link(stripe, first, index, chain.len);
+        // SAFETY: the caller's promise.
+        unsafe { self.push_single(stripe, slot) };
         self.show(stripe);
     }
 
-    /// Takes a chain off: the home stripe's, or else any.
-    pub(crate) fn pop_chain(&self) -> Option<Chain<T>> {
-        let home = self.home();
-        self.unlink(home).or_else(|| self.search(home))
+    /// Puts the slots of a batch on the calling thread's home stripe, and leaves it empty.
+    pub(crate) fn push_batch(&self, batch: &mut Batch<T>) {
+        if batch.is_empty() {
+            return;
+        }
+        let stripe = self.home();
+        match self.empty_magazine(stripe).filter(|_| batch.len() > 1) {
+            Some(node) => self.push_magazine(stripe, node, batch),
+            None => {
+                while let Some(slot) = batch.pop() {
+                    // SAFETY: the batch's holder has its slots.
+                    unsafe { self.push_single(stripe, slot) };
+                }
+            }
+        }
+        self.show(stripe);
     }
 
-    /// Takes every chain off, one after the other.
-    pub(crate) fn take_all(&self, mut take: impl FnMut(Chain<T>)) {
+    /// Takes a slot, or several: those of the home stripe's top node, or else any's.
+    pub(crate) fn pop(&self) -> Option<Taken<'_, T>> {
+        let home = self.home();
+        self.pop_of(home).or_else(|| self.search(home))
+    }
+
+    /// Takes everything off.
+    pub(crate) fn take_all(&self, mut take: impl FnMut(NonNull<T>)) {
         for stripe in 0..self.stripes.len() {
-            while let Some(chain) = self.unlink(stripe) {
-                take(chain);
+            while let Some(mut taken) = self.pop_of(stripe) {
+                while let Some(slot) = taken.pop() {
+                    take(slot);
+                }
             }
         }
     }
@@ -239,6 +267,9 @@ impl<T: Link> SharedList<T> {
     /// come, which are those of living ones.
     #[inline]
     fn home(&self) -> usize {
+        if self.stripes.len() == 1 {
+            return 0;
+        }
         let thread = thread_slot().map_or(0, |slot| slot.index());
         // Relaxed: a number; any stripe would do.
         let mask = self.home_mask.load(Ordering::Relaxed);
@@ -256,33 +287,116 @@ impl<T: Link> SharedList<T> {
         thread & mask
     }
 
-    /// Puts a chain on a stripe.
-    fn link(&self, stripe: usize, first: NonNull<T>, index: u32, len: u32) {
-        let entry = &self.entries[index as usize];
-        // Relaxed, both stores: published by the exchange below.
-        entry.slot.store(first.as_ptr(), Ordering::Relaxed);
-        let word = &self.stripes[stripe];
-        let mut top = word.load(Ordering::Relaxed);
+    /// # Safety
+    ///
+    /// As [`push`](Self::push).
+    unsafe fn push_single(&self, stripe: usize, slot: NonNull<T>) {
+        // SAFETY: the caller has the slot.
+        let index = unsafe { T::index(slot) };
+        store_new_ptr(&self.singles[index as usize].slot, slot.as_ptr());
+        self.put_on(&self.stripes[stripe].top, index + 1);
+    }
+
+    /// Moves a batch to an empty magazine, and puts that on a stripe.
+    fn push_magazine(&self, stripe: usize, node: u32, batch: &mut Batch<T>) {
+        let Some(magazine) = self.magazine(node) else {
+            return;
+        };
+        // Relaxed, here and below: published by the exchange behind.
+        magazine.len.store(batch.len(), Ordering::Relaxed);
+        let places = &magazine.slots[..batch.len() as usize];
+        for place in places.iter().rev() {
+            let slot = batch.pop().map_or(ptr::null_mut(), NonNull::as_ptr);
+            place.store(slot, Ordering::Relaxed);
+        }
+        self.put_on(&self.stripes[stripe].top, node);
+    }
+
+    /// A magazine that nobody has.
+    fn empty_magazine(&self, home: usize) -> Option<u32> {
+        let stripes = self.stripes.len();
+        self.take_off(&self.stripes[home].empties)
+            .or_else(|| self.new_magazine())
+            .or_else(|| {
+                (1..stripes).find_map(|step| {
+                    let stripe = (home + step) & (stripes - 1);
+                    self.take_off(&self.stripes[stripe].empties)
+                })
+            })
+    }
+
+    /// A magazine that nobody has had.
+    fn new_magazine(&self) -> Option<u32> {
+        let most = self.magazines.len() as u32;
+        // Relaxed: each number is given out once.
+        if self.made.load(Ordering::Relaxed) >= most {
+            return None;
+        }
+        // It can pass `most` by the number of threads.
+        let made = self.made.fetch_add(1, Ordering::Relaxed);
+        (made < most).then(|| self.singles.len() as u32 + 1 + made)
+    }
+
+    /// Takes the top node of a stripe.
+    #[inline]
+    fn pop_of(&self, stripe: usize) -> Option<Taken<'_, T>> {
+        let node = self.take_off(&self.stripes[stripe].top)?;
+        let left = match self.magazine(node) {
+            // Relaxed: ordered by the exchange that took the node off.
+            Some(magazine) => magazine.len.load(Ordering::Relaxed),
+            None => 1,
+        };
+        Some(Taken {
+            list: self,
+            stripe,
+            node,
+            left,
+        })
+    }
+
+    /// Puts a node, which this thread has, on a stack.
+    fn put_on(&self, stack: &AtomicU64, node: u32) {
+        let below = self.below(node);
+        let mut top = stack.load(Ordering::Relaxed);
         loop {
-            let below = top & (self.tag_unit - 1);
-            let chain = u64::from(len) << 32 | below;
-            entry.chain.store(chain, Ordering::Relaxed);
-            let new = self.next_tag(top) | u64::from(index + 1);
+            store_new(below, self.node_of(top));
+            let new = self.next_tag(top) | u64::from(node);
             // SeqCst: ordered before the load of the summary in `show`; see there. As a Release it
-            // pairs with the Acquire loads in `unlink`; later exchanges of the word carry it on.
-            match word.compare_exchange_weak(top, new, Ordering::SeqCst, Ordering::Relaxed) {
+            // pairs with the Acquire loads in `take_off`; later exchanges of the word carry it on.
+            match stack.compare_exchange_weak(top, new, Ordering::SeqCst, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(now) => top = now,
             }
         }
     }
 
-    /// Makes sure that a stripe with a chain can be found.
+    /// Takes the top node off a stack; this thread has it then.
+    #[inline]
+    fn take_off(&self, stack: &AtomicU64) -> Option<u32> {
+        // Acquire: pairs with the exchange in `put_on`: the node below is that of this top. If somebody
+        // has changed it since, the tag has changed too, and the exchange fails.
+        let mut top = stack.load(Ordering::Acquire);
+        loop {
+            let node = self.node_of(top);
+            if node == 0 {
+                return None;
+            }
+            let below = self.below(node).load(Ordering::Relaxed);
+            let new = self.next_tag(top) | u64::from(below);
+            // Relaxed where it succeeds: the load that `top` is from was an Acquire.
+            match stack.compare_exchange_weak(top, new, Ordering::Relaxed, Ordering::Acquire) {
+                Ok(_) => return Some(node),
+                Err(now) => top = now,
+            }
+        }
+    }
+
+    /// Makes sure that a stripe with a node can be found.
     ///
     /// The exchange before, this load, the clearing in `hide` and the load there are sequentially
     /// consistent: in their one order either the clearing comes before this load, which then finds
     /// the bit clear and sets it, or it comes after the exchange, and the load behind the
-    /// clearing finds the chain. A weaker order would let both look before the other has written.
+    /// clearing finds the node. A weaker order would let both look before the other has written.
     #[inline]
     fn show(&self, stripe: usize) {
         seq_cst_for_loom();
@@ -291,52 +405,24 @@ impl<T: Link> SharedList<T> {
         }
     }
 
-    /// Clears the bit of a stripe that was found empty, unless it has a chain again.
+    /// Clears the bit of a stripe that was found empty, unless it has a node again.
     fn hide(&self, stripe: usize) {
         // The count keeps the summary from reading 0 while the bit may be wrongly clear.
         self.summary.fetch_add(CLEARER, Ordering::SeqCst);
         // SeqCst: see `show`.
         self.summary.fetch_and(!(1 << stripe), Ordering::SeqCst);
         seq_cst_for_loom();
-        if self
-            .top_index(self.stripes[stripe].load(Ordering::SeqCst))
-            .is_some()
-        {
+        let top = self.stripes[stripe].top.load(Ordering::SeqCst);
+        if self.node_of(top) != 0 {
             self.summary.fetch_or(1 << stripe, Ordering::SeqCst);
         }
         self.summary.fetch_sub(CLEARER, Ordering::SeqCst);
     }
 
-    /// Takes the top chain off a stripe.
-    #[inline]
-    fn unlink(&self, stripe: usize) -> Option<Chain<T>> {
-        let word = &self.stripes[stripe];
-        // Acquire: pairs with the exchange in `link`: the entry is that of this top. If somebody has
-        // changed it since, the tag has changed too, and the exchange fails.
-        let mut top = word.load(Ordering::Acquire);
-        loop {
-            let index = self.top_index(top)?;
-            let entry = &self.entries[index];
-            let chain = entry.chain.load(Ordering::Relaxed);
-            let slot = entry.slot.load(Ordering::Relaxed);
-            let new = self.next_tag(top) | (chain & (CLEARER - 1));
-            // Acquire: as above, for what was done to the slots.
-            match word.compare_exchange_weak(top, new, Ordering::Acquire, Ordering::Acquire) {
-                Ok(_) => {
-                    return Some(Chain {
-                        first: NonNull::new(slot),
-                        len: (chain >> 32) as u32,
-                    });
-                }
-                Err(now) => top = now,
-            }
-        }
-    }
-
-    /// Takes a chain off any stripe that may have one, and clears the bits of those that have none.
+    /// Takes a node off any stripe that may have one, and clears the bits of those that have none.
     #[cold]
     #[inline(never)]
-    fn search(&self, home: usize) -> Option<Chain<T>> {
+    fn search(&self, home: usize) -> Option<Taken<'_, T>> {
         // SeqCst: see `show`.
         let summary = self.summary.load(Ordering::SeqCst);
         if summary == 0 {
@@ -350,8 +436,9 @@ impl<T: Link> SharedList<T> {
             if !shown && summary < CLEARER {
                 continue;
             }
-            if let Some(chain) = self.unlink(stripe) {
-                return Some(chain);
+            let taken = self.pop_of(stripe);
+            if taken.is_some() {
+                return taken;
             }
             if shown {
                 self.hide(stripe);
@@ -360,16 +447,120 @@ impl<T: Link> SharedList<T> {
         None
     }
 
-    /// The index of a stripe's top slot.
+    /// The magazine of a node; `None` for the nodes of single slots.
     #[inline]
-    fn top_index(&self, top: u64) -> Option<usize> {
-        ((top & (self.tag_unit - 1)) as usize).checked_sub(1)
+    fn magazine(&self, node: u32) -> Option<&Magazine<T>> {
+        let index = (node as usize).checked_sub(self.singles.len() + 1)?;
+        self.magazines.get(index)
     }
 
-    /// The next tag after that of `top`, with the index left free.
+    /// Where a node names its slot number `at`.
+    #[inline]
+    fn place(&self, node: u32, at: u32) -> &AtomicPtr<T> {
+        match self.magazine(node) {
+            Some(magazine) => &magazine.slots[at as usize],
+            None => &self.singles[node as usize - 1].slot,
+        }
+    }
+
+    /// Where a node says which is below it.
+    #[inline]
+    fn below(&self, node: u32) -> &AtomicU32 {
+        match self.magazine(node) {
+            Some(magazine) => &magazine.below,
+            None => &self.singles[node as usize - 1].below,
+        }
+    }
+
+    /// The top node of a stack, 0 for none.
+    #[inline]
+    fn node_of(&self, top: u64) -> u32 {
+        // Less than the unit, which is at most 2³².
+        (top & (self.tag_unit - 1)) as u32
+    }
+
+    /// The next tag after that of `top`, with the node left free.
     #[inline]
     fn next_tag(&self, top: u64) -> u64 {
         (top & !(self.tag_unit - 1)).wrapping_add(self.tag_unit)
+    }
+}
+
+/// The slots of a node that is off its stack. Whoever drops it with slots loses them.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Taken<'a, T: Link> {
+    list: &'a SharedList<T>,
+    /// Where the node was.
+    stripe: usize,
+    // I1: this value has the node and the first `left` slots in it.
+    node: u32,
+    left: u32,
+}
+
+impl<T: Link> Taken<'_, T> {
+    /// How many slots are left.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> u32 {
+        self.left
+    }
+
+    /// Takes one slot.
+    #[inline]
+    pub(crate) fn pop(&mut self) -> Option<NonNull<T>> {
+        self.left = self.left.checked_sub(1)?;
+        // Relaxed: ordered by the exchange that took the node off.
+        NonNull::new(
+            self.list
+                .place(self.node, self.left)
+                .load(Ordering::Relaxed),
+        )
+    }
+
+    /// Puts the slots that are left on the list again.
+    pub(crate) fn put_back(mut self) {
+        let left = mem::take(&mut self.left);
+        if left == 0 {
+            return;
+        }
+        if let Some(magazine) = self.list.magazine(self.node) {
+            magazine.len.store(left, Ordering::Relaxed);
+        }
+        let (list, stripe) = (self.list, self.stripe);
+        list.put_on(&list.stripes[stripe].top, self.node);
+        mem::forget(self);
+        list.show(stripe);
+    }
+}
+
+impl<T: Link> Drop for Taken<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        debug_assert_eq!(self.left, 0, "slots are lost");
+        if self.list.magazine(self.node).is_some() {
+            // On the stripe whose line this thread has, and where the next batch is put on.
+            let empties = &self.list.stripes[self.stripe].empties;
+            self.list.put_on(empties, self.node);
+        }
+    }
+}
+
+/// Stores what is not there already: nodes of different threads share lines, and what a thread takes off
+/// and puts on again it mostly finds unchanged.
+///
+/// Relaxed: published by the exchange behind, made by the thread that has the node.
+#[inline]
+fn store_new(word: &AtomicU32, value: u32) {
+    if word.load(Ordering::Relaxed) != value {
+        word.store(value, Ordering::Relaxed);
+    }
+}
+
+/// As [`store_new`].
+#[inline]
+fn store_new_ptr<T>(word: &AtomicPtr<T>, value: *mut T) {
+    if word.load(Ordering::Relaxed) != value {
+        word.store(value, Ordering::Relaxed);
     }
 }
 
@@ -381,31 +572,73 @@ fn seq_cst_for_loom() {
     drystone_sync::atomic::fence(Ordering::SeqCst);
 }
 
-/// `count` empty entries: zeroed memory, whose pages the system need not give before they are used.
+/// Zeroed memory for nodes, whose pages the system need not give before they are used.
 #[cfg(not(loom))]
-fn entries<T>(count: usize) -> Option<Box<[Entry<T>]>> {
+mod nodes {
     use std::alloc::{Layout, alloc_zeroed};
 
-    if count == 0 {
-        return Some(Box::new([]));
+    use super::{Magazine, NonNull, Single, ptr};
+
+    /// What is empty when all its bytes are zero.
+    ///
+    /// # Safety
+    ///
+    /// It is.
+    pub(super) unsafe trait Zeroed: Sized {}
+
+    // SAFETY: a null pointer and the number 0.
+    unsafe impl<T> Zeroed for Single<T> {}
+    // SAFETY: as above.
+    unsafe impl<T> Zeroed for Magazine<T> {}
+
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the boxed slice is freed by the global allocator, which gives zeroed memory untouched"
+    )]
+    pub(super) fn boxed<N: Zeroed>(count: usize) -> Option<Box<[N]>> {
+        if count == 0 {
+            return Some(Box::new([]));
+        }
+        let layout = Layout::array::<N>(count).ok()?;
+        // SAFETY: a node has a size, and there is at least one.
+        let memory = unsafe { alloc_zeroed(layout) };
+        let nodes = NonNull::new(memory.cast::<N>())?;
+        let nodes = ptr::slice_from_raw_parts_mut(nodes.as_ptr(), count);
+        // SAFETY: allocated by the global allocator with the layout of this slice, and zeroed.
+        Some(unsafe { Box::from_raw(nodes) })
     }
-    let layout = Layout::array::<Entry<T>>(count).ok()?;
-    // SAFETY: an entry has 16 bytes, and there is at least one.
-    let memory = unsafe { alloc_zeroed(layout) };
-    let entries = NonNull::new(memory.cast::<Entry<T>>())?;
-    let entries = ptr::slice_from_raw_parts_mut(entries.as_ptr(), count);
-    // SAFETY: allocated by the global allocator with the layout of this slice; an entry of zeros is a null
-    // pointer and the number 0.
-    Some(unsafe { Box::from_raw(entries) })
 }
 
 #[cfg(loom)]
-fn entries<T>(count: usize) -> Option<Box<[Entry<T>]>> {
-    let empty = |_| Entry {
-        slot: AtomicPtr::new(ptr::null_mut()),
-        chain: AtomicU64::new(0),
-    };
-    Some((0..count).map(empty).collect())
+mod nodes {
+    use super::{AtomicPtr, AtomicU32, Magazine, Single, ptr};
+
+    pub(super) trait Zeroed {
+        fn zeroed() -> Self;
+    }
+
+    impl<T> Zeroed for Single<T> {
+        fn zeroed() -> Self {
+            Self {
+                slot: AtomicPtr::new(ptr::null_mut()),
+                below: AtomicU32::new(0),
+            }
+        }
+    }
+
+    impl<T> Zeroed for Magazine<T> {
+        fn zeroed() -> Self {
+            Self {
+                below: AtomicU32::new(0),
+                len: AtomicU32::new(0),
+                slots: core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
+            }
+        }
+    }
+
+    pub(super) fn boxed<N: Zeroed>(count: usize) -> Option<Box<[N]>> {
+        Some((0..count).map(|_| N::zeroed()).collect())
+    }
 }
 
 #[cfg(all(test, loom))]

@@ -8,9 +8,9 @@
 //! # Memory picture
 //!
 //! ```text
-//!  0      8      16         24     32     40     48       56      57     60      64
+//!  0      8      16         24     32     40     48       56      57     58     60      64
 //!  +------+------+----------+------+------+------+--------+-------+------+-------+
-//!  | refs | base | capacity | kind | next | core | region | class | care | index |
+//!  | refs | base | capacity | kind | next | core | region | class | care | lane | index |
 //!  +------+------+----------+------+------+------+--------+-------+------+-------+
 //!  `------------ Record ---------'
 //! ```
@@ -21,7 +21,7 @@
 //!   list, on its way between two of them, or retired.
 //! - I2: `record`'s base and capacity, `core`, `region` and `class` never change while a slot exists;
 //!   `refs` is 1 while no view has it.
-//! - I3: `next`, `care` and `index` belong to whoever has the slot; `index` differs from that of all
+//! - I3: `next`, `care`, `lane` and `index` belong to whoever has the slot; `index` differs from that of all
 //!   other slots of the class that are not retired, and is below the class's limit.
 //! - I4: the core lives while a slot is with a view.
 //!
@@ -35,10 +35,10 @@
 
 use core::ptr::NonNull;
 
+use crate::chain::Link;
 use crate::core::Core;
 use crate::record::{Kind, Record};
 use crate::region::Region;
-use crate::shared_list::Link;
 
 /// A slot's record, and what brings it home.
 #[derive(Debug)]
@@ -52,6 +52,8 @@ pub(crate) struct Slot {
     pub(crate) class: u8,
     /// What has to be done before the slot is free; 0 for most.
     pub(crate) care: u8,
+    /// The lane of the thread that had the slot in its cache last; 0 for none.
+    pub(crate) lane: u16,
     pub(crate) index: u32,
 }
 
@@ -82,6 +84,7 @@ impl Slot {
             region,
             class,
             care,
+            lane: 0,
             index: 0,
         }
     }

@@ -20,10 +20,11 @@ use core::ptr::NonNull;
 
 use drystone_sync::atomic::Ordering;
 
+use crate::batch::BATCH_MAX;
+use crate::chain::Chain;
 use crate::class::count;
 use crate::core::Core;
 use crate::flags::{PRESSED, STARVING};
-use crate::shared_list::{BATCH_MAX, Chain};
 use crate::slot::Slot;
 
 /// How many slots a search through the rings takes before it is content.
@@ -33,24 +34,39 @@ impl Core {
     /// One slot of other threads' rings of the class.
     pub(crate) fn take_stolen(&self, class: usize) -> Option<NonNull<Slot>> {
         let own = &self.classes[class];
-        if self.flags.has(class, STARVING) || own.shape.cache_capacity == 0 {
+        let searched = self.flags.has(class, STARVING) && !own.search.is_locked();
+        if searched || own.shape.cache_capacity == 0 {
             return None;
+        }
+        let _transit = own.in_transit();
+        let mut chain = self.search(class);
+        // What was freed since the flag was set is on the shared list.
+        self.keep(class, || chain.pop())
+            .or_else(|| self.take_shared(class))
+    }
+
+    /// Some slots of other threads' rings, after which the class is starving unless there were more
+    /// than one.
+    fn search(&self, class: usize) -> Chain<Slot> {
+        let own = &self.classes[class];
+        let _searching = own.search.lock();
+        if self.flags.has(class, STARVING) {
+            return Chain::new();
         }
         self.flags.set(class, STARVING);
         if self.protocol.heavy().is_err() {
             self.flags.clear(class, STARVING);
-            return None;
+            return Chain::new();
         }
         count(&own.counts.sweeps);
         let chain = self.steal(class, STOLEN_MOST);
         if chain.len() > 1 {
             self.flags.clear(class, STARVING);
         }
-        // What was freed since the flag was set is on the shared list.
-        self.keep(class, chain).or_else(|| self.take_shared(class))
+        chain
     }
 
-    /// Up to `most` slots off the rings of a class.
+    /// Up to `most` slots off the rings of a class, and all that is on its way home.
     fn steal(&self, class: usize, most: usize) -> Chain<Slot> {
         let mut chain = Chain::new();
         self.caches.each_while(|caches| {
@@ -62,6 +78,12 @@ impl Core {
             });
             (chain.len() as usize) < most
         });
+        self.origins.take_each(class, |mut sent| {
+            while let Some(slot) = sent.pop() {
+                // SAFETY: taken out of the inbox by this thread.
+                unsafe { chain.push(slot) };
+            }
+        });
         chain
     }
 
@@ -71,8 +93,8 @@ impl Core {
         if own.is_full() || !self.press(class, own.shape.stride) {
             return None;
         }
-        let chain = self.make(class, 1);
-        self.keep(class, chain)
+        let mut chain = self.make(class, 1);
+        self.keep(class, || chain.pop())
     }
 
     /// Makes room for `bytes` in the budget by ending idle slots of other classes than `but`; says
@@ -105,12 +127,13 @@ impl Core {
 
     /// Brings the free slots of all rings of a class to its shared list.
     pub(crate) fn unload(&self, class: usize) {
+        let _transit = self.classes[class].in_transit();
         loop {
             let chain = self.steal(class, BATCH_MAX as usize);
             if chain.is_empty() {
                 return;
             }
-            self.publish(class, chain);
+            self.publish_all(class, chain);
         }
     }
 

@@ -44,7 +44,8 @@ pub struct PoolStats {
     pub region_bytes: u64,
     /// Regions.
     pub regions: u64,
-    /// Bytes of the tables with the buffers' records, outside the ceiling.
+    /// Bytes of the tables: the records of the buffers that exist, and the lists with a place for each
+    /// that may exist, whose pages have memory only where they were used. Outside the ceiling.
     pub table_bytes: u64,
     /// Threads that have caches of the pool.
     pub threads: u64,
@@ -109,43 +110,74 @@ impl PoolStats {
         self.classes.iter().map(figure).sum()
     }
 
-    /// Names and values of what is not of a class.
-    pub(crate) fn figures(&self) -> [(&'static str, u64); 12] {
+    /// What is not of a class.
+    pub(crate) fn figures(&self) -> [Figure; 12] {
         [
-            ("budget used bytes", self.budget_used_bytes),
-            ("pinned bytes", self.pinned_bytes),
-            ("fallback bytes", self.fallback_bytes),
-            ("fallbacks", self.fallbacks),
-            ("untracked", self.untracked),
-            ("oversized", self.oversized),
-            ("regions", self.regions),
-            ("region bytes", self.region_bytes),
-            ("table bytes", self.table_bytes),
-            ("threads", self.threads),
-            ("source failures", self.source_failures),
-            ("advice refused", self.advice_refused),
+            Figure::gauge("budget_used_bytes", self.budget_used_bytes),
+            Figure::gauge("pinned_bytes", self.pinned_bytes),
+            Figure::gauge("fallback_bytes", self.fallback_bytes),
+            Figure::counter("fallbacks", self.fallbacks),
+            Figure::counter("untracked", self.untracked),
+            Figure::counter("oversized", self.oversized),
+            Figure::gauge("regions", self.regions),
+            Figure::gauge("region_bytes", self.region_bytes),
+            Figure::gauge("table_bytes", self.table_bytes),
+            Figure::gauge("threads", self.threads),
+            Figure::counter("source_failures", self.source_failures),
+            Figure::counter("advice_refused", self.advice_refused),
         ]
     }
 }
 
 impl ClassStats {
-    /// Names and values, in the order of the table's columns.
-    pub(crate) fn figures(&self) -> [(&'static str, u64); 13] {
+    /// What there is, in the order of the table's columns.
+    pub(crate) fn figures(&self) -> [Figure; 13] {
         [
-            ("created", self.created),
-            ("in use", self.in_use),
-            ("cached", self.cached),
-            ("free", self.free),
-            ("waiting", self.waiting),
-            ("hits", self.hits),
-            ("misses", self.misses),
-            ("refills", self.refills),
-            ("spills", self.spills),
-            ("exhausted", self.exhausted),
-            ("borrowed", self.borrowed),
-            ("sweeps", self.sweeps),
-            ("limit", self.limit),
+            Figure::gauge("created", self.created),
+            Figure::gauge("in_use", self.in_use),
+            Figure::gauge("cached", self.cached),
+            Figure::gauge("free", self.free),
+            Figure::gauge("waiting", self.waiting),
+            Figure::counter("hits", self.hits),
+            Figure::counter("misses", self.misses),
+            Figure::counter("refills", self.refills),
+            Figure::counter("spills", self.spills),
+            Figure::counter("exhausted", self.exhausted),
+            Figure::counter("borrowed", self.borrowed),
+            Figure::counter("sweeps", self.sweeps),
+            Figure::gauge("limit", self.limit),
         ]
+    }
+}
+
+/// A figure as exporters see it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Figure {
+    pub(crate) name: &'static str,
+    pub(crate) value: u64,
+    /// Only rises.
+    #[cfg_attr(
+        not(any(feature = "metrics", feature = "prometheus")),
+        expect(dead_code, reason = "for exporters")
+    )]
+    pub(crate) is_counter: bool,
+}
+
+impl Figure {
+    const fn gauge(name: &'static str, value: u64) -> Self {
+        Self {
+            name,
+            value,
+            is_counter: false,
+        }
+    }
+
+    const fn counter(name: &'static str, value: u64) -> Self {
+        Self {
+            name,
+            value,
+            is_counter: true,
+        }
     }
 }
 
@@ -153,23 +185,23 @@ impl fmt::Display for PoolStats {
     /// A table with a line for each class, and a line for each figure of the whole.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:>10}", "size")?;
-        for (name, _) in ClassStats::default().figures() {
-            write!(f, "{name:>11}")?;
+        for figure in ClassStats::default().figures() {
+            write!(f, "{:>11}", figure.name)?;
         }
         writeln!(f)?;
         for class in &self.classes {
             write!(f, "{:>10}", class.size_bytes)?;
-            for (_, value) in class.figures() {
-                write!(f, "{value:>11}")?;
+            for figure in class.figures() {
+                write!(f, "{:>11}", figure.value)?;
             }
             writeln!(f)?;
         }
-        for (name, value) in self.figures() {
-            writeln!(f, "{name:<20}{value:>20}")?;
+        for figure in self.figures() {
+            writeln!(f, "{:<20}{:>20}", figure.name, figure.value)?;
         }
         match self.budget_limit_bytes {
-            Some(bytes) => write!(f, "{:<20}{bytes:>20}", "budget limit bytes"),
-            None => write!(f, "{:<20}{:>20}", "budget limit bytes", "none"),
+            Some(bytes) => write!(f, "{:<20}{bytes:>20}", "budget_limit_bytes"),
+            None => write!(f, "{:<20}{:>20}", "budget_limit_bytes", "none"),
         }
     }
 }

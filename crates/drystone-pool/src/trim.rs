@@ -1,7 +1,7 @@
 //! How memory goes back: slots that are free end, and regions that are left with none go.
 
+use crate::chain::Chain;
 use crate::core::Core;
-use crate::shared_list::Chain;
 
 impl Core {
     /// Brings the free slots of every thread's caches to the shared lists.
@@ -25,11 +25,9 @@ impl Core {
     fn retire_free(&self, class: usize) {
         let own = &self.classes[class];
         let mut free = Chain::new();
-        own.shared.take_all(|mut chain| {
-            while let Some(slot) = chain.pop() {
-                // SAFETY: just taken off the list.
-                unsafe { free.push(slot) };
-            }
+        own.shared.take_all(|slot| {
+            // SAFETY: just taken off the list.
+            unsafe { free.push(slot) };
         });
         while let Some(slot) = free.pop() {
             // SAFETY: as above; the caller keeps the core.

@@ -35,9 +35,11 @@ pub(crate) struct Ticket {
     state: Mutex<State>,
 }
 
+/// How far a ticket is.
 #[derive(Debug)]
-enum State {
+pub(crate) enum State {
     Waiting(Waker),
+    /// The slot is that of whoever takes it out.
     Served(NonNull<Slot>),
     /// The slot was taken, or the ticket was given up.
     Over,
@@ -81,17 +83,20 @@ impl Waiters {
 }
 
 impl Queues {
-    /// A new ticket at the end of a class's queue; `None` if there is no memory for its place.
-    pub(crate) fn enter(&mut self, class: usize, waker: Waker) -> Option<Arc<Ticket>> {
+    /// A new ticket at the end of a class's queue. The answer is the waker if there is no memory for
+    /// its place, since wakers are dropped without the lock.
+    pub(crate) fn enter(&mut self, class: usize, waker: Waker) -> Result<Arc<Ticket>, Waker> {
         let queue = &mut self.of_class[class];
-        queue.tickets.try_reserve(1).ok()?;
+        if queue.tickets.try_reserve(1).is_err() {
+            return Err(waker);
+        }
         let ticket = Arc::new(Ticket {
             number: self.next,
             state: Mutex::new(State::Waiting(waker)),
         });
         self.next += 1;
         queue.tickets.push_back(Arc::clone(&ticket));
-        Some(ticket)
+        Ok(ticket)
     }
 
     /// The number of the first who waits for a class.
@@ -134,18 +139,15 @@ impl Queues {
         }
     }
 
-    /// Ends a ticket that is given up. The answer is the slot that it had been given.
-    pub(crate) fn leave(&mut self, class: usize, ticket: &Ticket) -> Option<NonNull<Slot>> {
-        match core::mem::replace(&mut *ticket.state.lock(), State::Over) {
-            State::Served(slot) => Some(slot),
-            State::Over => None,
-            State::Waiting(_) => {
-                let queue = &mut self.of_class[class];
-                queue.over += 1;
-                queue.sweep();
-                None
-            }
+    /// Ends a ticket that is given up. The answer is what it was before.
+    pub(crate) fn leave(&mut self, class: usize, ticket: &Ticket) -> State {
+        let before = core::mem::replace(&mut *ticket.state.lock(), State::Over);
+        if matches!(before, State::Waiting(_)) {
+            let queue = &mut self.of_class[class];
+            queue.over += 1;
+            queue.sweep();
         }
+        before
     }
 }
 
@@ -175,23 +177,30 @@ impl Ticket {
 
     /// The slot that the ticket was given; or waits on, with this waker.
     pub(crate) fn poll(&self, waker: &Waker) -> Option<NonNull<Slot>> {
+        if let State::Waiting(known) = &*self.state.lock() {
+            if known.will_wake(waker) {
+                return None;
+            }
+        }
+        // To clone and to drop a waker is user code: no lock is held.
+        let mut unused = Some(waker.clone());
         let mut state = self.state.lock();
-        match &mut *state {
+        let slot = match &mut *state {
             State::Served(slot) => {
                 let slot = *slot;
                 *state = State::Over;
                 Some(slot)
             }
             State::Waiting(known) => {
-                if !known.will_wake(waker) {
-                    let old = core::mem::replace(known, waker.clone());
-                    drop(state);
-                    // User code, with no lock held.
-                    drop(old);
+                if let Some(new) = &mut unused {
+                    core::mem::swap(known, new);
                 }
                 None
             }
             State::Over => None,
-        }
+        };
+        drop(state);
+        drop(unused);
+        slot
     }
 }

@@ -1,6 +1,10 @@
 //! Each example runs, on a small scale.
 #![cfg(all(not(miri), not(loom)))]
-#![allow(dead_code, reason = "the examples' own `main`")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the examples are programs of their own"
+)]
 
 #[path = "../examples/direct_copy.rs"]
 mod direct_copy;
@@ -9,6 +13,9 @@ mod direct_copy;
 mod echo_server;
 #[path = "../examples/file_server.rs"]
 mod file_server;
+#[cfg(feature = "io-uring")]
+#[path = "../examples/uring_fixed.rs"]
+mod uring_fixed;
 
 use std::fs;
 use std::io::{Read, Write};
@@ -194,6 +201,49 @@ fn files_are_copied_whatever_their_length() {
     assert_eq!(
         absent.expect_err("nothing to copy").kind(),
         std::io::ErrorKind::NotFound
+    );
+}
+
+#[cfg(feature = "io-uring")]
+#[test]
+fn the_ring_copies_files_or_says_why_it_does_not() {
+    let dir = TestDir::new("uring-fixed");
+    for (len, depth) in [
+        (0, 8),
+        (1, 8),
+        (128 << 10, 1),
+        ((5 << 20) + 333, 4),
+        (3 << 20, 64),
+    ] {
+        let (from, content) = dir.file("from", len);
+        let to = dir.0.join("to");
+        let mut notes = Vec::new();
+        let copied = uring_fixed::copy(&from, &to, depth, &mut notes).expect("a copy");
+        assert_eq!(copied.bytes, len as u64);
+        assert!(fs::read(&to).expect("the copy") == content, "{len} bytes");
+        let notes = String::from_utf8(notes).expect("text");
+        assert_eq!(notes.lines().count(), usize::from(!copied.fixed), "{notes}");
+        print!("{notes}");
+    }
+}
+
+#[cfg(feature = "io-uring")]
+#[test]
+fn a_ring_that_is_refused_is_done_without() {
+    let dir = TestDir::new("uring-refused");
+    let (from, content) = dir.file("from", 300_000);
+    let to = dir.0.join("to");
+    let mut notes = Vec::new();
+    // No kernel has a ring for none or so many.
+    for depth in [0, u32::MAX] {
+        let copied = uring_fixed::copy(&from, &to, depth, &mut notes).expect("a copy");
+        assert!(!copied.fixed && copied.bytes == 300_000);
+        assert!(fs::read(&to).expect("the copy") == content);
+    }
+    let notes = String::from_utf8(notes).expect("text");
+    assert!(
+        notes.lines().all(|note| note.ends_with("instead")),
+        "{notes}"
     );
 }
 

@@ -334,3 +334,25 @@ fn a_registered_region_stays_until_it_is_let_go() {
     drop(regions);
     assert_eq!(source.live(), 0);
 }
+
+#[test]
+fn a_registered_region_keeps_its_pages() {
+    const BYTES: usize = 64 << 10;
+    let config = BufferPoolConfig::for_storage()
+        .with_min_size(BYTES)
+        .with_max_size(BYTES)
+        .with_max_per_class(1);
+    let pool = BufferPool::new(config).expect("memory for a test");
+    let mut buf = pool.try_alloc(BYTES).expect("there is one");
+    // SAFETY: within the capacity.
+    unsafe { buf.as_mut_ptr().write_bytes(7, BYTES) };
+    let (_, offset) = pool.locate(&buf).expect("a buffer of the pool");
+    let regions = pool.registered_regions();
+    drop(buf);
+    pool.trim();
+    assert_eq!(pool.stats().budget_used_bytes, 0);
+    let inside = regions[0].as_ptr().wrapping_add(offset + BYTES / 2);
+    // SAFETY: the region is mapped while its value lives; nobody uses the buffer.
+    let kept = unsafe { inside.read() };
+    assert_eq!(kept, 7);
+}

@@ -195,6 +195,9 @@ fn part_of_a_buffer_as_bytes_is_copied() {
     );
     let all = buf.copy_to_bytes(6);
     assert_eq!((all.as_ptr().addr(), buf.capacity()), (start.addr() + 4, 0));
+    let mut empty = IoBufMut::with_capacity(20);
+    assert!(empty.copy_to_bytes(0).is_empty());
+    assert_eq!(empty.capacity(), 20, "nothing was taken");
 }
 
 #[test]

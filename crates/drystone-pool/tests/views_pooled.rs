@@ -101,23 +101,6 @@ fn views_outlive_their_pool() {
 }
 
 #[test]
-fn views_go_home_from_other_threads() {
-    let pool = pool(3);
-    let rounds = if cfg!(miri) { 3 } else { 200 };
-    for round in 0..rounds {
-        let view = filled(&pool, &[7; 1000]).freeze();
-        let parts = [view.slice(..500), view.slice(500..), view];
-        let threads = parts
-            .map(|part| std::thread::spawn(move || assert!(part.iter().all(|&byte| byte == 7))));
-        for thread in threads {
-            thread.join().expect("no panic");
-        }
-        let all: Vec<_> = (0..3).map(|_| pool.try_alloc(1024)).collect();
-        assert!(all.iter().all(Result::is_ok), "round {round}: {all:?}");
-    }
-}
-
-#[test]
 fn copies_go_into_the_pool_where_copies_are_needed() {
     let pool = pool(4);
     let view = filled(&pool, b"abc").freeze();

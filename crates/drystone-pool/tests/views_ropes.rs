@@ -278,6 +278,66 @@ fn mutable_singles() {
     );
 }
 
+#[test]
+fn a_single_is_written_over() {
+    let mut rope = IoBufsMut::from(digits(0..3));
+    rope.as_single_mut().unwrap()[1] = b'x';
+    assert_eq!(rope, b"0x2");
+    assert!(IoBufsMut::new().as_single_mut().is_none());
+    assert!(rooms(2).as_single_mut().is_none());
+}
+
+/// A rope that shows `digits(0..9)`: a gap behind "34", a gap that is a chunk before "5678", and a
+/// chunk of room.
+fn gaps() -> IoBufsMut {
+    let mut rope = IoBufsMut::from(digits(0..3));
+    rope.append(IoBufMut::with_capacity(4));
+    rope.try_put_slice(b"34").unwrap();
+    rope.append(IoBufMut::with_capacity(4));
+    rope.append(digits(5..9));
+    rope.append(IoBufMut::with_capacity(4));
+    assert_eq!((rope.chunk_count(), rope.spare_bytes()), (5, 4));
+    rope
+}
+
+#[test]
+fn buffers_split_everywhere() {
+    for at in 0..=9 {
+        let mut back = gaps();
+        let starts: Vec<_> = back.chunks().map(|chunk| chunk.as_ptr()).collect();
+        let mut front = back.split_to(at);
+        front.debug_assert_invariants();
+        back.debug_assert_invariants();
+        assert_eq!(front, digits(0..at));
+        assert_eq!(back, digits(at..9));
+        assert_eq!(back.spare_bytes(), 4, "room stays behind the last byte");
+        let moved = match at {
+            0..3 => 0,
+            3..5 => 1,
+            5..9 => 2,
+            _ => 4,
+        };
+        for (chunk, start) in front.chunks().zip(&starts[..moved]) {
+            assert_eq!(chunk.as_ptr(), *start, "no byte of a whole chunk has moved");
+        }
+        back.try_put_slice(b"9012").unwrap();
+        back.debug_assert_invariants();
+        assert_eq!(back, digits(at..13));
+        let room = front.spare_bytes();
+        assert_eq!(room, if at == 5 { 2 } else { 0 }, "the gap behind \"34\"");
+        front.try_put_slice(&b"xy"[..room]).unwrap();
+        front.debug_assert_invariants();
+    }
+    let refused = catch_unwind(|| gaps().split_to(10));
+    assert!(refused.is_err());
+    let mut many = rooms(9);
+    many.try_put_slice(&digits(0..20)).unwrap();
+    assert_eq!(many.split_to(14), digits(0..14));
+    many.debug_assert_invariants();
+    many.try_put_slice(&digits(20..36)).unwrap();
+    assert_eq!(many, digits(14..36));
+}
+
 /// Reads at most `limit` bytes at a time; says what it was given.
 struct Input {
     limit: usize,

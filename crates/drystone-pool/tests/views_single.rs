@@ -5,7 +5,10 @@ use std::hash::{BuildHasher, BuildHasherDefault};
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use drystone_pool::{CapacityError, IoBuf, IoBufMut};
+use drystone_pool::{
+    AllocAsync, BufferPool, BufferPoolConfig, CapacityError, IoBuf, IoBufMut, PoolError,
+    RegisteredRegion,
+};
 
 /// The message that `f` panics with.
 fn panic_of<R>(f: impl FnOnce() -> R) -> String {
@@ -322,20 +325,50 @@ fn sizes_and_auto_traits() {
 }
 
 #[test]
-fn views_cross_threads() {
-    let rounds = if cfg!(miri) { 5 } else { 2000 };
-    let view = filled(&[9; 300], 400).freeze();
-    std::thread::scope(|scope| {
-        for first in 0..3 {
-            let view = view.clone();
-            scope.spawn(move || {
-                for round in 0..rounds {
-                    let part = view.slice(first..=first + round % 200);
-                    assert!(part.iter().all(|&byte| byte == 9));
-                    assert!(part.try_into_mut().is_err());
-                }
-            });
-        }
-    });
-    assert_eq!(view.try_into_mut().unwrap().capacity(), 400);
+fn text_is_written_as_far_as_there_is_room() {
+    use std::io::Write;
+
+    let mut buf = IoBufMut::with_capacity(6);
+    assert_eq!(buf.write(b"four").unwrap(), 4);
+    assert_eq!(buf.write(b"more").unwrap(), 2);
+    assert_eq!(buf.write(b"more").unwrap(), 0);
+    buf.flush().unwrap();
+    assert_eq!(buf, b"fourmo");
+    let full = buf.write_all(b"x").unwrap_err();
+    assert_eq!(full.kind(), std::io::ErrorKind::WriteZero);
+}
+
+#[test]
+fn errors_are_errors_of_io_too() {
+    use std::io::{Error, ErrorKind};
+
+    let kind = |error: Error| error.kind();
+    let full = IoBufMut::new().try_put_slice(b"x").unwrap_err();
+    assert_eq!(kind(full.into()), ErrorKind::WriteZero);
+    assert_eq!(kind(PoolError::Oversized.into()), ErrorKind::InvalidInput);
+    assert_eq!(kind(PoolError::Exhausted.into()), ErrorKind::OutOfMemory);
+    let wrong = BufferPoolConfig::for_network().with_min_size(3000);
+    let wrong = Error::from(wrong.validate().unwrap_err());
+    assert_eq!(wrong.kind(), ErrorKind::InvalidInput);
+    assert_eq!(
+        wrong.to_string(),
+        "min_size is 3000, which is not a power of two"
+    );
+}
+
+#[test]
+fn panics_may_be_caught_around_pools_and_views() {
+    use std::panic::{RefUnwindSafe, UnwindSafe};
+
+    fn caught<T: UnwindSafe + RefUnwindSafe>() {}
+    caught::<BufferPool>();
+    caught::<AllocAsync>();
+    caught::<RegisteredRegion>();
+    #[cfg(not(loom))]
+    {
+        caught::<IoBuf>();
+        caught::<IoBufMut>();
+        caught::<drystone_pool::IoBufs>();
+        caught::<drystone_pool::IoBufsMut>();
+    }
 }

@@ -7,3 +7,7 @@
 pub use core::sync::atomic::*;
 #[cfg(loom)]
 pub use loom::sync::atomic::*;
+
+/// `core`'s also under loom, which does not reorder what one thread does.
+#[cfg(loom)]
+pub use core::sync::atomic::compiler_fence;

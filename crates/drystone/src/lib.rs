@@ -46,8 +46,14 @@
 //! | `mmap` | `MmapBacked`, `MmapSource`: pages of the operating system |
 //! | `parking_lot` | `ParkingLotLock`: waiters of [`Locked`] sleep |
 //! | `siphash` | `SipHashMac`: the links of a slab's free list carry a keyed code |
+//! | `pool` | `BufferPool` and its views: buffers for network and storage I/O |
+//! | `bytes` | `bytes::Buf` and `BufMut` for the views, conversion from and into `Bytes` |
+//! | `tokio` | `AsyncRead`, `AsyncBufRead` and `AsyncWrite` of tokio for the views |
+//! | `io-uring` | on Linux, `FixedBuffers`: a pool's memory as fixed buffers of an io_uring; elsewhere nothing |
+//! | `metrics` | figures of pools for the recorder of the `metrics` facade |
+//! | `prometheus` | `PoolCollector`: figures of pools for a registry of `prometheus-client` |
 //! | `trace` | the `trace` module: reads allocation traces |
-//! | `serde` | [`Stats`] and trace figures can be serialised |
+//! | `serde` | [`Stats`], the figures of pools and of traces can be serialised |
 //! | `testing` | the `testing` module: checks for your own allocators |
 //! | `full` | all of these |
 #![no_std]
@@ -107,6 +113,19 @@ pub use drystone_wrap::{FailAfter, FailEveryNth};
 #[cfg(target_has_atomic = "32")]
 pub use drystone_wrap::{Off, On, SpinLock, Statistics, Switch};
 
+// Buffer pools.
+#[cfg(feature = "prometheus")]
+pub use drystone_pool::PoolCollector;
+#[cfg(feature = "pool")]
+pub use drystone_pool::{
+    Alignment, AllocAsync, BorrowPolicy, BufferClass, BufferPool, BufferPoolConfig,
+    BufferPoolThreadCache, CapacityError, ClassStats, ConfigError, DioAlign, DioSource,
+    FallbackPolicy, IoBuf, IoBufMut, IoBufs, IoBufsBuilder, IoBufsMut, LeakPlace, LeakReport,
+    PoolError, PoolStats, PooledView, RegisteredRegion, ReturnPolicy, io_bufs, io_bufs_mut,
+};
+#[cfg(all(feature = "io-uring", target_os = "linux"))]
+pub use drystone_pool::{FixedBuffers, RingFile};
+
 /// Checks for allocators: their promises one by one, an oracle, injected faults, random programs.
 #[cfg(feature = "testing")]
 pub use drystone_testkit as testing;
@@ -122,6 +141,6 @@ pub mod prelude {
 }
 
 // The compositions of the repository's front page, as documentation tests.
-#[cfg(all(doctest, feature = "mmap"))]
+#[cfg(all(doctest, feature = "mmap", feature = "pool"))]
 #[doc = include_str!("../../../README.md")]
 struct FrontPage;

@@ -48,7 +48,19 @@ names! {
         WithFallback, Locked, Statistics, Faulty, NeverFail, AlwaysFail, FailAfter, FailEveryNth,
         FailOnSize, NoLock, SpinLock, RawLock, Off,
     }
+    buffer_pools if "pool": drystone_pool {
+        BufferPool, BufferPoolConfig, BufferPoolThreadCache, PoolError, ConfigError, PoolStats,
+        RegisteredRegion, DioAlign,
+    }
+    buffer_views if "pool": drystone_pool { IoBuf, IoBufMut, IoBufs, IoBufsMut, CapacityError }
     sleeping_lock if "parking_lot": drystone_wrap { ParkingLotLock }
+}
+
+#[cfg(all(feature = "io-uring", target_os = "linux"))]
+#[test]
+fn fixed_buffers_are_the_same_from_both() {
+    let same: fn(drystone::FixedBuffers) -> drystone_pool::FixedBuffers = |fixed| fixed;
+    let _ = same;
 }
 
 #[test]

@@ -133,9 +133,10 @@ mod tests {
 
     #[test]
     fn a_block_after_a_gap_lies_where_one_after_a_block_would() {
+        let step = if cfg!(miri) { 61 } else { 1 };
         let mut served = 0;
         for limit in [10_000, POSITION_MAX] {
-            for below in (0..100).chain(4050..4150) {
+            for below in (0..100).chain(4050..4150).step_by(step) {
                 let cursor = limit - below;
                 for gap in [4, 8, 16] {
                     for (size, align) in spans() {

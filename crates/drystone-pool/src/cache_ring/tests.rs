@@ -6,8 +6,7 @@ use super::*;
 
 /// Pointers that are told apart and never followed.
 fn pointer(number: usize) -> NonNull<u8> {
-    let number = core::num::NonZeroUsize::new(number + 1).expect("above 0");
-    NonNull::without_provenance(number)
+    NonNull::new(core::ptr::without_provenance_mut(number + 1)).expect("above 0")
 }
 
 fn number(pointer: NonNull<u8>) -> usize {
@@ -92,8 +91,13 @@ impl Pair {
 
     fn push(&mut self) {
         let pushed = pointer(self.next);
+        // The short paths first, as the pool does.
+        let mut answer = Ok(());
         // SAFETY: one thread.
-        let answer = unsafe { self.ring.push(pushed) };
+        if !unsafe { self.ring.push_short(pushed) } {
+            // SAFETY: one thread.
+            answer = unsafe { self.ring.push(pushed) };
+        }
         if self.has_room() {
             assert_eq!(answer, Ok(()));
             self.model.push_back(self.next);
@@ -105,7 +109,9 @@ impl Pair {
 
     fn pop(&mut self) {
         // SAFETY: one thread.
-        let popped = unsafe { self.ring.pop() };
+        let popped = unsafe { self.ring.pop_short() };
+        // SAFETY: one thread.
+        let popped = popped.or_else(|| unsafe { self.ring.pop() });
         let expected = self.model.pop_back();
         self.hits += u64::from(expected.is_some());
         assert_eq!(popped.map(number), expected);
@@ -196,8 +202,8 @@ fn owner_and_thieves_share_every_pointer() {
             let before = taken[number(pointer)].swap(0, Ordering::Relaxed);
             assert_eq!(before, 1);
         };
-        for number in 0..POINTERS {
-            taken[number].store(1, Ordering::Relaxed);
+        for taken in &taken {
+            taken.store(1, Ordering::Relaxed);
         }
         std::thread::scope(|scope| {
             for _ in 0..THIEVES {
@@ -221,7 +227,9 @@ fn owner_and_thieves_share_every_pointer() {
                 }
                 if turn % 3 == 0 {
                     // SAFETY: this thread is the owner.
-                    if let Some(pointer) = unsafe { ring.pop() } {
+                    let short = unsafe { ring.pop_short() };
+                    // SAFETY: this thread is the owner.
+                    if let Some(pointer) = short.or_else(|| unsafe { ring.pop() }) {
                         take(pointer);
                         held.push(number(pointer));
                     }

@@ -11,6 +11,7 @@ use loom::thread;
 
 use super::*;
 use crate::asymmetric::Protocol;
+use crate::slot::Slot;
 
 /// A home with one slot, which is nowhere followed as a slot: its address stands for it.
 struct OneSlot {

@@ -11,33 +11,22 @@ use super::*;
 
 struct Node {
     index: u32,
-    next: UnsafeCell<Option<NonNull<Node>>>,
     touched: UnsafeCell<usize>,
 }
 
-// SAFETY: the index never changes and differs from node to node; the cell holds what was set.
+// SAFETY: the index never changes and differs from node to node; the links are never asked for.
 unsafe impl Link for Node {
     unsafe fn index(slot: NonNull<Self>) -> u32 {
         // SAFETY: the models' nodes outlive their lists.
         unsafe { slot.as_ref() }.index
     }
 
-    unsafe fn next(slot: NonNull<Self>) -> Option<NonNull<Self>> {
-        // SAFETY: as above.
-        let node = unsafe { slot.as_ref() };
-        node.next.with(|next| {
-            // SAFETY: the caller has the slot.
-            unsafe { *next }
-        })
+    unsafe fn next(_: NonNull<Self>) -> Option<NonNull<Self>> {
+        unreachable!("the list does not link slots")
     }
 
-    unsafe fn set_next(slot: NonNull<Self>, next: Option<NonNull<Self>>) {
-        // SAFETY: as above.
-        let node = unsafe { slot.as_ref() };
-        node.next.with_mut(|place| {
-            // SAFETY: the caller has the slot.
-            unsafe { *place = next };
-        });
+    unsafe fn set_next(_: NonNull<Self>, _: Option<NonNull<Self>>) {
+        unreachable!("the list does not link slots")
     }
 }
 
@@ -55,7 +44,6 @@ impl Setting {
     fn new(nodes: u32, stripes: usize) -> Arc<Self> {
         let node = |index| Node {
             index,
-            next: UnsafeCell::new(None),
             touched: UnsafeCell::new(0),
         };
         Arc::new(Self {
@@ -65,46 +53,47 @@ impl Setting {
     }
 
     fn put(&self, indices: &[usize]) {
-        let mut chain = Chain::new();
+        let mut batch = Batch::new();
         for &index in indices {
             let node = NonNull::from(&self.nodes[index]);
             touch(node);
-            // SAFETY: nobody else has the node, which is what the models check.
-            unsafe { chain.push(node) };
+            batch.push(node);
         }
-        self.list.push_chain(chain);
+        self.list.push_batch(&mut batch);
     }
 
     fn take(&self) -> usize {
-        self.list.pop_chain().map_or(0, touch_all)
+        self.list.pop().map_or(0, touch_all)
     }
 
     /// Takes a chain and puts it back.
     fn cycle(&self) -> bool {
-        let Some(mut chain) = self.list.pop_chain() else {
+        let Some(mut batch) = self.list.pop() else {
             return false;
         };
-        let mut again = Chain::new();
-        while let Some(node) = chain.pop() {
+        let mut again = Batch::new();
+        while let Some(node) = batch.pop() {
             touch(node);
-            // SAFETY: taken off the chain.
-            unsafe { again.push(node) };
+            again.push(node);
         }
-        self.list.push_chain(again);
+        self.list.push_batch(&mut again);
         true
     }
 
     fn take_all(&self) -> usize {
         let mut taken = 0;
-        self.list.take_all(|chain| taken += touch_all(chain));
+        self.list.take_all(|node| {
+            touch(node);
+            taken += 1;
+        });
         taken
     }
 }
 
-fn touch_all(mut chain: Chain<Node>) -> usize {
-    let len = chain.len() as usize;
+fn touch_all(mut batch: Taken<'_, Node>) -> usize {
+    let len = batch.len() as usize;
     let mut touched = 0;
-    while let Some(node) = chain.pop() {
+    while let Some(node) = batch.pop() {
         touch(node);
         touched += 1;
     }
@@ -159,7 +148,7 @@ fn loom2_two_pops_share_two_chains() {
             let here = setting.take();
             let there = other.join().expect("ends");
             assert_eq!(here + there, 3);
-            assert!(setting.list.pop_chain().is_none());
+            assert!(setting.list.pop().is_none());
         });
     }
 }
@@ -175,17 +164,15 @@ fn loom2_a_top_that_comes_back_does_no_harm() {
             let setting = Arc::clone(&setting);
             thread::spawn(move || setting.take())
         };
-        let first = setting.list.pop_chain().map(|mut chain| {
-            let node = chain.pop().expect("one");
+        let first = setting.list.pop().map(|mut batch| {
+            let node = batch.pop().expect("one");
             touch(node);
             node
         });
         let second = setting.take();
         if let Some(node) = first {
-            let mut chain = Chain::new();
             // SAFETY: taken off.
-            unsafe { chain.push(node) };
-            setting.list.push_chain(chain);
+            unsafe { setting.list.push(node) };
         }
         let there = other.join().expect("ends");
         assert_eq!(there + second + setting.take(), 2);
@@ -252,7 +239,7 @@ fn loom2_take_all_beside_a_cycle() {
             let here = setting.take_all();
             other.join().expect("ends");
             assert_eq!(here + setting.take_all(), 3);
-            assert!(setting.list.pop_chain().is_none());
+            assert!(setting.list.pop().is_none());
             assert!(setting.list.is_empty());
         });
     }
@@ -264,7 +251,7 @@ fn loom3_a_looker_beside_a_clearer_and_a_push() {
     use loom::sync::atomic::{AtomicBool, Ordering};
 
     loom::model(|| {
-        let setting = Setting::new(1, 1);
+        let setting = Setting::new(1, 2);
         setting.list.summary.fetch_or(1, Ordering::SeqCst);
         let put = Arc::new(AtomicBool::new(false));
         let clearer = {
@@ -274,13 +261,21 @@ fn loom3_a_looker_beside_a_clearer_and_a_push() {
         let pusher = {
             let (setting, put) = (Arc::clone(&setting), Arc::clone(&put));
             thread::spawn(move || {
-                setting.put(&[0]);
+                touch(NonNull::from(&setting.nodes[0]));
+                // SAFETY: nobody else has the node.
+                unsafe {
+                    setting
+                        .list
+                        .push_single(0, NonNull::from(&setting.nodes[0]))
+                };
+                setting.list.show(0);
                 put.store(true, Ordering::Release);
             })
         };
         if put.load(Ordering::Acquire) {
             assert!(!setting.list.is_empty());
-            assert_eq!(setting.take(), 1);
+            // From the other stripe, so that only the summary leads here.
+            assert_eq!(setting.list.search(1).map_or(0, touch_all), 1);
         }
         clearer.join().expect("ends");
         pusher.join().expect("ends");

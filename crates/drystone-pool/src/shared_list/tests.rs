@@ -46,27 +46,35 @@ fn nodes(count: u32) -> Vec<Node> {
 }
 
 fn put(list: &SharedList<Node>, nodes: &[Node], indices: &[u32]) {
-    let mut chain = Chain::new();
+    let mut batch = Batch::new();
     for &index in indices {
         let node = &nodes[index as usize];
         assert!(!node.on.swap(true, Ordering::Relaxed), "on twice");
-        // SAFETY: it was not on the list, and this thread put it there.
-        unsafe { chain.push(NonNull::from(node)) };
+        batch.push(NonNull::from(node));
     }
-    list.push_chain(chain);
+    match *indices {
+        // SAFETY: it was not on the list, and this thread puts it there.
+        [index] => unsafe { list.push(NonNull::from(&nodes[index as usize])) },
+        _ => list.push_batch(&mut batch),
+    }
 }
 
-fn indices(mut chain: Chain<Node>) -> Vec<u32> {
-    let len = chain.len() as usize;
+fn index_off(node: NonNull<Node>) -> u32 {
+    // SAFETY: the nodes outlive the list.
+    let node = unsafe { node.as_ref() };
+    assert!(node.on.swap(false, Ordering::Relaxed), "off twice");
+    node.index
+}
+
+fn indices(mut batch: Taken<'_, Node>) -> Vec<u32> {
+    let len = batch.len() as usize;
     let mut indices = Vec::new();
-    while let Some(node) = chain.pop() {
-        // SAFETY: the nodes outlive the list.
-        let node = unsafe { node.as_ref() };
-        assert!(node.on.swap(false, Ordering::Relaxed), "off twice");
-        indices.push(node.index);
+    while let Some(node) = batch.pop() {
+        indices.push(index_off(node));
     }
-    assert!(chain.is_empty());
+    assert_eq!(batch.len(), 0);
     assert_eq!(indices.len(), len);
+    indices.reverse();
     indices
 }
 
@@ -90,7 +98,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 8 } else { 400 },
+        cases: if cfg!(miri) { 2 } else { 400 },
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
@@ -98,7 +106,7 @@ proptest! {
     /// Whatever is put on comes off, chain by chain, and an empty list says so.
     #[test]
     fn a_list_gives_back_the_chains_it_got(stripes in 1..9_usize, steps in steps()) {
-        const CAPACITY: u32 = 40;
+        const CAPACITY: u32 = 400;
         let nodes = nodes(CAPACITY);
         let list = SharedList::new(CAPACITY, stripes).expect("memory");
         let mut off: BTreeSet<u32> = (0..CAPACITY).collect();
@@ -110,12 +118,12 @@ proptest! {
                     off.retain(|index| !picked.contains(index));
                     put(&list, &nodes, &picked);
                     if !picked.is_empty() {
-                        chains.push(picked.into_iter().rev().collect());
+                        chains.push(picked);
                     }
                 }
-                Step::Take => match list.pop_chain() {
-                    Some(chain) => {
-                        let got = indices(chain);
+                Step::Take => match list.pop() {
+                    Some(batch) => {
+                        let got = indices(batch);
                         let at = chains.iter().position(|chain| *chain == got);
                         chains.swap_remove(at.expect("put on as it is"));
                         off.extend(got);
@@ -126,7 +134,9 @@ proptest! {
                     }
                 },
                 Step::TakeAll => {
-                    list.take_all(|chain| off.extend(indices(chain)));
+                    list.take_all(|node| {
+                        off.insert(index_off(node));
+                    });
                     chains.clear();
                     prop_assert_eq!(off.len(), CAPACITY as usize);
                 }
@@ -145,29 +155,57 @@ fn an_empty_list_is_empty_at_every_size() {
         for stripes in [0, 1, 3, STRIPES_MAX, 1000] {
             let list = SharedList::<Node>::new(capacity, stripes).expect("memory");
             assert!(list.is_empty());
-            assert!(list.pop_chain().is_none());
-            list.push_chain(Chain::new());
+            assert!(list.pop().is_none());
+            list.push_batch(&mut Batch::new());
             assert!(list.is_empty());
             assert!(list.stripes.len() <= STRIPES_MAX);
         }
     }
 }
 
+/// More batches at a time than there are magazines: the rest goes on as single slots.
+#[test]
+fn batches_without_a_magazine_are_single_slots() {
+    const SLOTS: u32 = 64;
+    let nodes = nodes(SLOTS);
+    let list = SharedList::new(SLOTS, 2).expect("memory");
+    let magazines = list.magazines.len();
+    assert!(magazines < SLOTS as usize / 2);
+    for turn in 0..3 {
+        for pair in 0..SLOTS / 2 {
+            put(&list, &nodes, &[2 * pair, 2 * pair + 1]);
+        }
+        assert_eq!(list.len_hint(), SLOTS as usize);
+        let (mut pairs, mut alone) = (0, 0);
+        while let Some(batch) = list.pop() {
+            match indices(batch).len() {
+                1 => alone += 1,
+                _ => pairs += 1,
+            }
+        }
+        assert_eq!((pairs, alone), (magazines, SLOTS as usize - 2 * magazines));
+        assert_eq!(list.len_hint(), 0, "{turn}");
+    }
+}
+
 #[test]
 fn the_tag_has_all_bits_that_indices_leave() {
     let list = SharedList::<Node>::new(4096, 1).expect("memory");
+    // 4096 single slots and 258 magazines.
     assert_eq!(list.tag_unit, 8192);
     let nodes = nodes(1);
-    let before = list.stripes[0].load(Ordering::Relaxed);
-    put(&list, &nodes, &[0]);
-    indices(list.pop_chain().expect("one"));
-    let after = list.stripes[0].load(Ordering::Relaxed);
-    assert_eq!(after - before, 2 * list.tag_unit);
+    let (word, node) = (&list.stripes[0].top, NonNull::from(&nodes[0]));
+    let before = word.load(Ordering::Relaxed);
+    // SAFETY: nobody else has the node.
+    unsafe { list.push_single(0, node) };
+    assert_eq!(list.pop_of(0).expect("one").pop(), Some(node));
+    assert_eq!(word.load(Ordering::Relaxed) - before, 2 * list.tag_unit);
     // The last tag is followed by the first.
-    list.stripes[0].store(!(list.tag_unit - 1), Ordering::Relaxed);
-    put(&list, &nodes, &[0]);
-    assert_eq!(list.stripes[0].load(Ordering::Relaxed), 1);
-    assert_eq!(indices(list.pop_chain().expect("one")), [0]);
+    word.store(!(list.tag_unit - 1), Ordering::Relaxed);
+    // SAFETY: as above.
+    unsafe { list.push_single(0, node) };
+    assert_eq!(word.load(Ordering::Relaxed), 1);
+    assert_eq!(list.pop_of(0).expect("one").pop(), Some(node));
 }
 
 /// Threads take chains and put them back, split or joined: nothing is lost or doubled.
@@ -188,8 +226,8 @@ fn threads_share_a_list() {
                 let (list, nodes) = (&list, &nodes);
                 scope.spawn(move || {
                     for turn in 0..turns {
-                        let mut got = list.pop_chain().map_or(Vec::new(), indices);
-                        let more = list.pop_chain().map_or(Vec::new(), indices);
+                        let mut got = list.pop().map_or(Vec::new(), indices);
+                        let more = list.pop().map_or(Vec::new(), indices);
                         if got.len() + more.len() <= LEN_MAX {
                             got.extend(&more);
                         } else {
@@ -204,9 +242,11 @@ fn threads_share_a_list() {
             }
         });
         let mut all = BTreeSet::new();
-        list.take_all(|chain| all.extend(indices(chain)));
+        list.take_all(|node| {
+            all.insert(index_off(node));
+        });
         assert_eq!(all.len(), NODES as usize);
-        assert!(list.pop_chain().is_none());
+        assert!(list.pop().is_none());
         assert!(list.is_empty());
     }
 }

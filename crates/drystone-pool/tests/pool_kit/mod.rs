@@ -1,8 +1,9 @@
 //! What the tests of the pool share.
 #![allow(dead_code, reason = "each test program uses a part")]
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
 
 use drystone_core::{
     AllocError, FixedRange, HeapSegment, NonZeroLayout, SegmentSource, StableAddress,
@@ -124,5 +125,51 @@ unsafe impl SegmentSource for CountingSource {
             segment,
             shared: Arc::clone(&self.shared),
         })
+    }
+}
+
+/// Threads that did something and then do nothing until the value is dropped.
+pub(crate) struct Idle {
+    go_on: Vec<mpsc::Sender<()>>,
+    threads: Vec<thread::JoinHandle<()>>,
+}
+
+impl Idle {
+    /// Starts `count` threads that each run `f`, and waits until all have. What `f` returns lives as
+    /// long as its thread.
+    pub(crate) fn start<R>(count: u32, f: impl Fn(u32) -> R + Send + Sync + 'static) -> Self {
+        let f = Arc::new(f);
+        let (say, hear) = mpsc::channel();
+        let mut idle = Self {
+            go_on: Vec::new(),
+            threads: Vec::new(),
+        };
+        for number in 0..count {
+            let (f, say) = (Arc::clone(&f), say.clone());
+            let (go_on, wait) = mpsc::channel::<()>();
+            idle.go_on.push(go_on);
+            let body = move || {
+                let kept = f(number);
+                drop(f);
+                say.send(()).expect("the test listens");
+                let _ = wait.recv();
+                drop(kept);
+            };
+            idle.threads.push(thread::spawn(body));
+        }
+        for _ in 0..count {
+            hear.recv().expect("each thread gets there");
+        }
+        idle
+    }
+}
+
+impl Drop for Idle {
+    fn drop(&mut self) {
+        self.go_on.clear();
+        for thread in self.threads.drain(..) {
+            let ended = thread.join();
+            assert!(ended.is_ok() || thread::panicking());
+        }
     }
 }

@@ -7,14 +7,28 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use drystone_pool::{IoBuf, IoBufMut, IoBufs, IoBufsMut};
+use drystone_pool::{BufferPool, BufferPoolConfig, IoBuf, IoBufMut, IoBufs, IoBufsMut};
 
 /// Views of each kind alive at once.
 const VIEWS_MAX: usize = 6;
 /// Chunks of a rope; beyond that only consuming goes on.
 const CHUNKS_MAX: usize = 8;
+/// The slots of the pool; more than there can be views.
+const POOLED_MAX: u32 = 32;
+/// One of them: room for whatever is made.
+const POOLED_BYTES: usize = 512;
 /// Bytes that live for ever.
 static STATIC: [u8; 64] = [0x5A; 64];
+
+std::thread_local! {
+    static POOL: BufferPool = BufferPool::new(
+        BufferPoolConfig::for_network()
+            .with_min_size(POOLED_BYTES)
+            .with_max_size(POOLED_BYTES)
+            .with_max_per_class(POOLED_MAX),
+    )
+    .expect("memory for a test");
+}
 
 /// Each four bytes are an operation, the view it is about, and two numbers.
 ///
@@ -23,11 +37,18 @@ static STATIC: [u8; 64] = [0x5A; 64];
 /// If a view shows other bytes than the model, is shared where it should not be, or breaks an
 /// invariant.
 pub fn target_pool_views(data: &[u8]) {
-    let mut world = World::default();
-    for step in data.chunks_exact(4) {
-        world.step(step[0], step[1], step[2].into(), step[3].into());
-        world.check();
-    }
+    POOL.with(|pool| {
+        let mut world = World::new(pool);
+        for step in data.chunks_exact(4) {
+            world.step(step[0], step[1], step[2].into(), step[3].into());
+            world.check();
+        }
+        drop(world);
+        let all: Vec<_> = (0..POOLED_MAX)
+            .map_while(|_| pool.try_alloc(POOLED_BYTES).ok())
+            .collect();
+        assert_eq!(all.len(), POOLED_MAX as usize, "a slot did not come back");
+    });
 }
 
 /// The storage of a view, as far as the model is concerned.
@@ -119,8 +140,8 @@ impl Written {
     }
 }
 
-#[derive(Default)]
-struct World {
+struct World<'p> {
+    pool: &'p BufferPool,
     bufs: Vec<(IoBufMut, Written)>,
     views: Vec<(IoBuf, Shown)>,
     rope: (IoBufs, VecDeque<Shown>),
@@ -129,7 +150,18 @@ struct World {
     next_byte: u8,
 }
 
-impl World {
+impl<'p> World<'p> {
+    fn new(pool: &'p BufferPool) -> Self {
+        Self {
+            pool,
+            bufs: Vec::new(),
+            views: Vec::new(),
+            rope: Default::default(),
+            rope_mut: Default::default(),
+            next_byte: 0,
+        }
+    }
+
     fn step(&mut self, operation: u8, pick: u8, a: usize, b: usize) {
         match operation % 24 {
             0 | 1 => self.make(pick, a, b),
@@ -152,6 +184,7 @@ impl World {
             19 => self.coalesce(),
             20 => self.append_room(pick),
             21 => self.put_rope(a),
+            22 if b.is_multiple_of(4) => self.split_rope_mut(a, b),
             22 => self.advance_rope_mut(a),
             _ => self.freeze_rope(),
         }
@@ -169,7 +202,7 @@ impl World {
     fn make(&mut self, origin: u8, len: usize, room: usize) {
         let content = self.content(len);
         let capacity = len + room;
-        let buf = match origin % 9 {
+        let buf = match origin % 10 {
             0 => {
                 let mut buf = IoBufMut::with_capacity(capacity);
                 buf.try_put_slice(&content).expect("room for the content");
@@ -196,7 +229,13 @@ impl World {
                 (IoBufMut::from(bytes), Written::new(content, capacity))
             }
             6 => return self.show(IoBuf::copy_from_slice(&content), content, len, true),
-            7 => return self.show(Bytes::from(content.clone()).into(), content, len, false),
+            7 => {
+                let mut buf = self.pool.try_alloc(capacity.max(1)).expect("a free slot");
+                assert!(buf.is_pooled());
+                buf.put_slice(&content);
+                (buf, Written::new(content, POOLED_BYTES))
+            }
+            8 => return self.show(Bytes::from(content.clone()).into(), content, len, false),
             _ => {
                 let view = &STATIC[..len.min(STATIC.len())];
                 let token = Token::new(0, false);
@@ -481,6 +520,30 @@ impl World {
         let count = count.min(bytes.len());
         rope.advance(count);
         bytes.drain(..count);
+    }
+
+    /// Splits the rope that is written and keeps one of the parts.
+    fn split_rope_mut(&mut self, at: usize, keep: usize) {
+        let (rope, bytes, room) = &mut self.rope_mut;
+        let at = at.min(bytes.len());
+        let front = rope.split_to(at);
+        front.debug_assert_invariants();
+        let back_bytes = bytes.split_off(at);
+        // The room goes with its chunk, and stays where bytes follow the cut.
+        let moved = if back_bytes.is_empty() {
+            front.spare_bytes()
+        } else {
+            0
+        };
+        assert_eq!(rope.spare_bytes(), *room - moved);
+        if keep.is_multiple_of(8) {
+            *room = front.spare_bytes();
+            *rope = front;
+        } else {
+            *room -= moved;
+            assert_eq!(front, *bytes);
+            *bytes = back_bytes;
+        }
     }
 
     fn freeze_rope(&mut self) {

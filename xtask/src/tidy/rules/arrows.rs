@@ -40,13 +40,14 @@ const TABLE: &[(&str, Uses)] = &[
     ("xtask", Only(&[])),
 ];
 
-/// Layouts and wrappers only for the fuzz targets, which drive the real ones.
+/// Layouts, wrappers and the pool only for the fuzz targets, which drive the real ones.
 const TESTKIT: &[&str] = &[
     "drystone-core",
     "drystone-sync",
     "drystone-backing",
     "drystone-layout",
     "drystone-wrap",
+    "drystone-pool",
 ];
 
 const REASON: &str = "a new arrow is a design decision: record it with its reason in \
