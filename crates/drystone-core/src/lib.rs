@@ -12,6 +12,7 @@
 //! | its addresses survive a move of the value | [`StableAddress`] |
 //! | knows its own blocks | [`Owns`] |
 //! | frees every block at once | [`Reset`] |
+//! | lets wrappers reach the bytes of its blocks | [`Contents`] |
 //! | can talk to the operating system about its pages | [`OsBacked`] |
 //! | supplies ranges on demand | [`SegmentSource`] |
 //! | lets its bookkeeping be examined | [`Inspect`] |
@@ -38,6 +39,7 @@ mod alloc;
 mod allocated_region;
 pub mod arith;
 mod cache_padded;
+mod contents;
 mod error;
 mod fault;
 mod forward;
@@ -61,6 +63,7 @@ pub use abort::AbortOnMisuse;
 pub use alloc::{Allocator, Deallocator};
 pub use allocated_region::AllocatedRegion;
 pub use cache_padded::{CACHE_LINE, CachePadded};
+pub use contents::Contents;
 pub use error::{AllocError, LayoutError};
 pub use fault::AllocFaultPolicy;
 #[cfg(feature = "alloc")]
