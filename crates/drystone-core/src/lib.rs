@@ -13,7 +13,7 @@
 //! | knows its own blocks | [`Owns`] |
 //! | frees every block at once | [`Reset`] |
 //! | lets wrappers reach the bytes of its blocks | [`Contents`] |
-//! | can talk to the operating system about its pages | [`OsBacked`] |
+//! | can talk to the operating system about its pages | [`OsBacked`]; [`OverPages`] for an allocator |
 //! | supplies ranges on demand | [`SegmentSource`] |
 //! | lets its bookkeeping be examined | [`Inspect`] |
 //!
@@ -48,6 +48,7 @@ mod heap;
 mod inspect;
 mod nonzero_layout;
 mod os;
+mod over_pages;
 #[cfg(doctest)]
 mod pins;
 mod promise;
@@ -71,6 +72,7 @@ pub use heap::{HeapSegment, HeapSource};
 pub use inspect::{BlockInfo, Corruption, Inspect, Misuse, MisusePolicy, Report};
 pub use nonzero_layout::NonZeroLayout;
 pub use os::{Advice, OsBacked, OsError, Protection};
+pub use over_pages::OverPages;
 pub use promise::{Owns, Reset, StableAddress};
 #[cfg(feature = "siphash")]
 pub use protection::SipHashMac;
