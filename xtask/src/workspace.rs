@@ -38,6 +38,12 @@ pub(crate) struct Keys {
     pub(crate) no_std: bool,
     /// `miri`: its whole test target runs under Miri and under the sanitizers.
     pub(crate) miri: bool,
+    /// `miri-tree`: those tests run under Tree Borrows too on every change, not in the larger
+    /// matrix only.
+    pub(crate) miri_tree: bool,
+    /// `miri-repeats`: by the end of a test program's name, parts of the names of tests that are
+    /// under Miri what other tests of the program are. The larger matrix alone has them there.
+    pub(crate) miri_repeats: Vec<(String, Vec<String>)>,
     /// `loom`: has models named `loom2_…` or `loom3_…` in its library.
     pub(crate) loom: bool,
     /// `many-seeds`: the names of its test programs that run threads, and so depend on the
@@ -186,6 +192,8 @@ impl Keys {
             match name.as_str() {
                 "no-std" => keys.no_std = flag()?,
                 "miri" => keys.miri = flag()?,
+                "miri-tree" => keys.miri_tree = flag()?,
+                "miri-repeats" => keys.miri_repeats = lists(name, value)?,
                 "loom" => keys.loom = flag()?,
                 "many-seeds" => keys.many_seeds = names(name, value)?,
                 "tool" => keys.tool = flag()?,
@@ -203,6 +211,16 @@ fn names(key: &str, value: &Value) -> Result<Vec<String>, String> {
         0 => Err(format!("`{key}` is a list of names")),
         _ => Ok(names),
     }
+}
+
+fn lists(key: &str, value: &Value) -> Result<Vec<(String, Vec<String>)>, String> {
+    let table = value
+        .as_object()
+        .ok_or_else(|| format!("`{key}` is a table of lists"))?;
+    table
+        .iter()
+        .map(|(name, list)| Ok((name.clone(), names(&format!("{key}.{name}"), list)?)))
+        .collect()
 }
 
 impl Dependency {
@@ -286,6 +304,14 @@ mod tests {
         assert_eq!(keys, Err("`many-seeds` is a list of names".to_owned()));
         let keys = Keys::parse(&serde_json::json!({ "many-seeds": ["a", "b"] }));
         assert_eq!(keys.unwrap().many_seeds, ["a", "b"]);
+        let keys = Keys::parse(&serde_json::json!({ "miri-repeats": { "laws": "a" } }));
+        assert_eq!(
+            keys,
+            Err("`miri-repeats.laws` is a list of names".to_owned())
+        );
+        let keys = Keys::parse(&serde_json::json!({ "miri-repeats": { "laws": ["a"] } }));
+        let expected = ("laws".to_owned(), vec!["a".to_owned()]);
+        assert_eq!(keys.unwrap().miri_repeats, [expected]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The process-wide arenas, one for each profile.
+//! The profiles, and the process-wide arena of each.
 
 use core::cell::Cell;
 
@@ -13,17 +13,27 @@ use crate::thread::ThreadHeap;
 /// A profile of an arena: which misuse it finds, and at what cost.
 ///
 /// [`Fast`] and [`Checked`].
-pub trait Profile: Sealed + 'static {
-    #[doc(hidden)]
-    const CHECKED: bool;
-    #[doc(hidden)]
-    const HEADER_SLICES: usize = if Self::CHECKED { 1 + BITS_SLICES } else { 1 };
-    #[doc(hidden)]
-    fn core() -> &'static Core;
-    #[doc(hidden)]
-    fn with_thread<R>(f: impl FnOnce(&ThreadHeap) -> R) -> R;
-    #[doc(hidden)]
-    fn register();
+pub trait Profile: parts::Parts + 'static {}
+
+pub(crate) mod parts {
+    use super::{BITS_SLICES, Core, ThreadHeap};
+
+    /// What a profile is inside.
+    pub trait Parts {
+        /// Blocks have state bits.
+        const CHECKED: bool;
+        /// Slices at the start of a segment that are not for blocks.
+        const HEADER_SLICES: usize = if Self::CHECKED { 1 + BITS_SLICES } else { 1 };
+
+        /// The process-wide arena.
+        fn core() -> &'static Core;
+
+        /// What the calling thread has of it.
+        fn with_thread<R>(f: impl FnOnce(&ThreadHeap) -> R) -> R;
+
+        /// Makes sure that the thread's part is given up when the thread ends.
+        fn register();
+    }
 }
 
 macro_rules! process_arena {
@@ -33,7 +43,7 @@ macro_rules! process_arena {
 
             pub(super) static CORE: Core = Core::new(
                 Source::Os,
-                <$profile as Profile>::HEADER_SLICES,
+                <$profile as parts::Parts>::HEADER_SLICES,
                 ArenaConfig::new(),
             );
 
@@ -42,6 +52,8 @@ macro_rules! process_arena {
                 static END: End = const { End(Cell::new(false)) };
             }
 
+            /// Its destructor runs when the thread ends; that of `THREAD` would make each use of
+            /// that ask whether it has run.
             struct End(Cell<bool>);
 
             impl Drop for End {
@@ -55,9 +67,9 @@ macro_rules! process_arena {
             }
         }
 
-        impl Sealed for $profile {}
+        impl Profile for $profile {}
 
-        impl Profile for $profile {
+        impl parts::Parts for $profile {
             const CHECKED: bool = $checked;
 
             #[inline(always)]
@@ -79,9 +91,3 @@ macro_rules! process_arena {
 
 process_arena!(Fast, fast, checked: false);
 process_arena!(Checked, checked, checked: true);
-
-use sealed::Sealed;
-
-mod sealed {
-    pub trait Sealed {}
-}

@@ -22,10 +22,11 @@
 //! One call. Zeroed blocks are `calloc`'s, which need not be written; a block whose alignment
 //! stays grows and shrinks by `realloc`, which may move pages instead of copying them.
 
+use core::mem::MaybeUninit;
 use core::ptr::{self, NonNull};
 use std::alloc::{GlobalAlloc, System as Platform};
 
-use drystone_core::{AllocError, Allocator, Deallocator, NonZeroLayout, StableAddress};
+use drystone_core::{AllocError, Allocator, Contents, Deallocator, NonZeroLayout, StableAddress};
 
 /// The platform's allocator: `malloc` on Unix, `HeapAlloc` on Windows.
 ///
@@ -53,10 +54,12 @@ impl System {
     }
 }
 
-/// The block of `layout.size()` bytes at `ptr`, unless it is null.
+/// The block of `layout.size()` bytes at `ptr`, unless it is null. Its provenance is exposed, for
+/// [`Contents::own_pointer`].
 #[inline]
 fn block_at(ptr: *mut u8, layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
     let ptr = NonNull::new(ptr).ok_or(AllocError)?;
+    let _ = ptr.as_ptr().expose_provenance();
     Ok(NonNull::slice_from_raw_parts(ptr, layout.size().get()))
 }
 
@@ -144,6 +147,25 @@ unsafe impl Allocator for System {
         // SAFETY: the caller's requirements are the same.
         unsafe { self.resize(ptr, old, new) }
     }
+}
+
+// SAFETY: the pointer to a block is found again by its address, because every block was exposed when
+// it was handed out; blocks are exactly as long as asked; none ends with a value of this type.
+unsafe impl Contents for System {
+    /// The only place where a pointer is made from an integer: the platform's allocator has no base
+    /// that one could be derived from. Miri, which checks provenance strictly and knows no exposed
+    /// one, gets the caller's pointer.
+    #[inline]
+    unsafe fn own_pointer(&self, block: NonNull<u8>) -> NonNull<u8> {
+        if cfg!(miri) {
+            return block;
+        }
+        let own = ptr::with_exposed_provenance_mut(block.addr().get());
+        // SAFETY: the address is that of a pointer that is not null.
+        unsafe { NonNull::new_unchecked(own) }
+    }
+
+    unsafe fn ending(&mut self, _visit: &mut dyn FnMut(&mut [MaybeUninit<u8>])) {}
 }
 
 // SAFETY: there is no state to move.

@@ -2,7 +2,10 @@
 
 use core::ptr::NonNull;
 
-use crate::{AllocError, Allocator, Deallocator, NonZeroLayout, Owns, StableAddress};
+use crate::{
+    AllocError, Allocator, AllocatorClone, Deallocator, NonZeroLayout, Owns, StableAddress,
+    StaticAllocator,
+};
 
 macro_rules! forward {
     ($handle:ty) => {
@@ -84,6 +87,9 @@ macro_rules! forward {
                 (**self).owns(ptr)
             }
         }
+
+        // SAFETY: the blocks are those of the same allocator.
+        unsafe impl<A: StaticAllocator + ?Sized> StaticAllocator for $handle {}
     };
 }
 
@@ -91,6 +97,9 @@ forward!(&A);
 
 // SAFETY: moving a reference does not move the allocator.
 unsafe impl<A: ?Sized> StableAddress for &A {}
+
+// SAFETY: a copy refers to the same allocator.
+unsafe impl<A: Allocator + ?Sized> AllocatorClone for &A {}
 
 /// The owning handles.
 #[cfg(feature = "alloc")]
@@ -115,7 +124,14 @@ mod owning {
     // blocks safely keeps its handle to itself.
     unsafe impl<A: ?Sized> StableAddress for Rc<A> {}
 
+    // SAFETY: a clone shares the same allocator and keeps it alive; counting up may abort.
+    unsafe impl<A: Allocator + ?Sized> AllocatorClone for Rc<A> {}
+
     // SAFETY: as for `Rc`.
     #[cfg(target_has_atomic = "ptr")]
     unsafe impl<A: ?Sized> StableAddress for Arc<A> {}
+
+    // SAFETY: as for `Rc`.
+    #[cfg(target_has_atomic = "ptr")]
+    unsafe impl<A: Allocator + ?Sized> AllocatorClone for Arc<A> {}
 }

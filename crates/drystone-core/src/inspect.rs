@@ -81,8 +81,12 @@ pub enum Misuse {
     NeverAllocated,
     /// The size or alignment is not what the block was allocated with.
     LayoutMismatch,
-    /// Bytes outside the block were overwritten.
+    /// Bytes after the end of the block were overwritten.
     Overrun,
+    /// Bytes before the start of the block were overwritten.
+    Underrun,
+    /// A block was written to after it was freed.
+    WriteAfterFree,
     /// The link inside a free block was overwritten, or a free block is missing from its list.
     DamagedLink,
 }
@@ -98,6 +102,8 @@ impl Misuse {
             Self::NeverAllocated => "pointer never allocated",
             Self::LayoutMismatch => "layout mismatch",
             Self::Overrun => "buffer overrun",
+            Self::Underrun => "buffer underrun",
+            Self::WriteAfterFree => "write after free",
             Self::DamagedLink => "damaged free-list link",
         }
     }

@@ -12,9 +12,16 @@
 //! | its addresses survive a move of the value | [`StableAddress`] |
 //! | knows its own blocks | [`Owns`] |
 //! | frees every block at once | [`Reset`] |
-//! | can talk to the operating system about its pages | [`OsBacked`] |
+//! | lets wrappers reach the bytes of its blocks | [`Contents`] |
+//! | can talk to the operating system about its pages | [`OsBacked`]; [`OverPages`] for an allocator |
 //! | supplies ranges on demand | [`SegmentSource`] |
 //! | lets its bookkeeping be examined | [`Inspect`] |
+//! | is cloned into an equivalent one | [`AllocatorClone`] |
+//! | has blocks that outlive it | [`StaticAllocator`] |
+//! | never touches the global heap | [`NoHeap`]; [`GlobalSafe`] for what may serve it |
+//!
+//! And it holds the adapters to what others call an allocator: [`Global`], [`StdCompat`] and, by
+//! feature, `Foreign02`, `Foreign04` and `ForeignStd`.
 //!
 //! The words *block*, *fits*, *live*, *owner*, *moved* and *equivalent* are defined once, in
 //! `docs/CONTRACT.md`; every safety section here uses them in that sense.
@@ -24,9 +31,12 @@
 //! None by default: no_std, no `alloc`, no atomics, no dependency. `alloc` adds [`HeapSource`]
 //! and forwarding for `Box`, `Rc` and `Arc`; `std` adds the operating system's words to
 //! [`OsError`], and a line on standard error to [`AbortOnMisuse`]; `serde` makes [`Stats`]
-//! serialisable; `siphash` adds `SipHashMac`.
+//! serialisable; `siphash` adds `SipHashMac`; `allocator-api2-02`, `allocator-api2-04` and `nightly`
+//! add the adapters of one foreign trait each.
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(std_allocator_gated, feature(allocator_api))]
+#![cfg_attr(std_allocator_markers, feature(allocator_ext))]
 
 #[cfg(feature = "alloc")]
 extern crate alloc as alloc_crate;
@@ -37,15 +47,19 @@ mod abort;
 mod alloc;
 mod allocated_region;
 pub mod arith;
+mod bridge;
 mod cache_padded;
+mod contents;
 mod error;
 mod fault;
 mod forward;
+mod global;
 #[cfg(feature = "alloc")]
 mod heap;
 mod inspect;
 mod nonzero_layout;
 mod os;
+mod over_pages;
 #[cfg(doctest)]
 mod pins;
 mod profile;
@@ -61,16 +75,26 @@ mod unwind;
 pub use abort::AbortOnMisuse;
 pub use alloc::{Allocator, Deallocator};
 pub use allocated_region::AllocatedRegion;
+#[cfg(feature = "allocator-api2-04")]
+pub use bridge::Foreign04;
+#[cfg(std_allocator)]
+pub use bridge::ForeignStd;
+pub use bridge::StdCompat;
+#[cfg(feature = "allocator-api2-02")]
+pub use bridge::{Foreign02, StdCompat02};
 pub use cache_padded::{CACHE_LINE, CachePadded};
+pub use contents::Contents;
 pub use error::{AllocError, LayoutError};
 pub use fault::AllocFaultPolicy;
+pub use global::{Global, GlobalSafe, NoHeap};
 #[cfg(feature = "alloc")]
 pub use heap::{HeapSegment, HeapSource};
 pub use inspect::{BlockInfo, Corruption, Inspect, Misuse, MisusePolicy, Report};
 pub use nonzero_layout::NonZeroLayout;
 pub use os::{Advice, OsBacked, OsError, Protection};
+pub use over_pages::OverPages;
 pub use profile::Fast;
-pub use promise::{Owns, Reset, StableAddress};
+pub use promise::{AllocatorClone, Owns, Reset, StableAddress, StaticAllocator};
 #[cfg(feature = "siphash")]
 pub use protection::SipHashMac;
 pub use protection::{Checked, FreeLink, FreelistProtection, NoProtection, OnMisuse};

@@ -1,6 +1,9 @@
-//! The small promises: [`StableAddress`], [`Owns`] and [`Reset`].
+//! The small promises: [`StableAddress`], [`Owns`], [`Reset`], [`AllocatorClone`] and
+//! [`StaticAllocator`].
 
 use core::ptr::NonNull;
+
+use crate::Allocator;
 
 /// Blocks (or, for a [`FixedRange`](crate::FixedRange), the range) survive a move of the value.
 ///
@@ -37,3 +40,26 @@ pub trait Reset {
     /// dead afterwards. Values are not dropped.
     fn reset(&mut self);
 }
+
+/// A clone is equivalent to the original.
+///
+/// `Clone` by itself does not say so: a clone of an allocator that holds its state by value is
+/// another allocator. What frees through a clone asks for this promise.
+///
+/// # Safety
+///
+/// The implementor promises that a clone (or a copy) is equivalent to the original, that blocks
+/// live while any of them does, and that `clone` does not unwind.
+pub unsafe trait AllocatorClone: Allocator + Clone {}
+
+/// Every block lives until it is freed, whatever becomes of the allocator.
+///
+/// What pins a value in a block asks for this promise: the value may be forgotten, and the allocator
+/// dropped. Arenas do not keep it, and no reference to one does.
+///
+/// # Safety
+///
+/// The implementor promises that nothing ends a block but a call that frees, grows or shrinks it:
+/// neither the drop of the allocator and of every one equivalent to it, nor the end of a lifetime
+/// in its type or a supertype of it, nor a safe method of any of them.
+pub unsafe trait StaticAllocator: Allocator {}

@@ -182,12 +182,12 @@ impl Growth {
         let this = unsafe { region.as_ref() };
         // SAFETY: under the lock; the only reference at this time.
         let parts = unsafe { this.parts() };
+        entry.next = parts.retired.replace(slot);
+        self.spare.push(entry.index);
         if parts.registered == 0 {
             // SAFETY: the caller has the slot, whose bytes are free.
             unsafe { Region::release_pages(region, slot) };
         }
-        entry.next = parts.retired.replace(slot);
-        self.spare.push(entry.index);
         debug_assert!(self.created > 0, "G1");
         self.created -= 1;
         budget.release(shape.stride);

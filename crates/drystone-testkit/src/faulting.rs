@@ -1,12 +1,13 @@
 //! [`Faulting`] and [`fail_each`]: every allocation of a scenario fails once, one after another.
 
 use core::fmt;
+use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use drystone_core::{
-    AllocError, Allocator, BlockInfo, Corruption, Deallocator, Inspect, Misuse, NonZeroLayout,
-    Owns, Report, Reset, StableAddress,
+    AllocError, Allocator, BlockInfo, Contents, Corruption, Deallocator, Inspect, Misuse,
+    NonZeroLayout, Owns, Report, Reset, StableAddress,
 };
 
 /// Which calls fail.
@@ -162,6 +163,31 @@ unsafe impl<A: Allocator> Allocator for Faulting<A> {
 
     fn corruption_events(&self) -> u64 {
         self.inner.corruption_events()
+    }
+}
+
+// SAFETY: the blocks are those of the allocator inside, which answers. Growing in place may fail like
+// any request; that a block shrinks in place is no promise here, because the request may fail.
+unsafe impl<A: Contents> Contents for Faulting<A> {
+    unsafe fn own_pointer(&self, block: NonNull<u8>) -> NonNull<u8> {
+        // SAFETY: the caller's requirements are those of the allocator inside.
+        unsafe { self.inner.own_pointer(block) }
+    }
+
+    unsafe fn grow_in_place(
+        &self,
+        ptr: NonNull<u8>,
+        old: NonZeroLayout,
+        new: NonZeroLayout,
+    ) -> Result<NonNull<[u8]>, AllocError> {
+        self.pass()?;
+        // SAFETY: the caller's requirements are those of the allocator inside.
+        unsafe { self.inner.grow_in_place(ptr, old, new) }
+    }
+
+    unsafe fn ending(&mut self, visit: &mut dyn FnMut(&mut [MaybeUninit<u8>])) {
+        // SAFETY: the allocator inside is reset or dropped with this one.
+        unsafe { self.inner.ending(visit) }
     }
 }
 

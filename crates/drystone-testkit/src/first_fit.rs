@@ -1,14 +1,15 @@
 //! [`FirstFit`]: the textbook allocator over one range, with its book outside the range.
 
 use core::hash::{Hash, Hasher};
+use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::hash::DefaultHasher;
 
 use drystone_core::{
-    AllocError, Allocator, BlockInfo, Corruption, Deallocator, FixedRange, HeapSegment, Inspect,
-    Misuse, NonZeroLayout, Owns, Report, Reset, StableAddress, arith,
+    AllocError, Allocator, BlockInfo, Contents, Corruption, Deallocator, FixedRange, HeapSegment,
+    Inspect, Misuse, NonZeroLayout, Owns, Report, Reset, StableAddress, arith,
 };
 
 /// Hands out the lowest free bytes that fit, and knows every live block.
@@ -98,6 +99,24 @@ unsafe impl Allocator for FirstFit {
 unsafe impl Owns for FirstFit {
     fn owns(&self, ptr: NonNull<u8>) -> bool {
         self.range.contains(ptr)
+    }
+}
+
+// SAFETY: pointers come from the range's base; the book holds every live block.
+unsafe impl Contents for FirstFit {
+    unsafe fn own_pointer(&self, block: NonNull<u8>) -> NonNull<u8> {
+        // SAFETY: the offset of a live block lies in the range.
+        unsafe { self.range.base().add(self.offset_of(block)) }
+    }
+
+    unsafe fn ending(&mut self, visit: &mut dyn FnMut(&mut [MaybeUninit<u8>])) {
+        for (&offset, &len) in self.live.get_mut().iter() {
+            // SAFETY: the offset of a live block lies in the range.
+            let start = unsafe { self.range.base().add(offset) };
+            let mut block = NonNull::slice_from_raw_parts(start.cast::<MaybeUninit<u8>>(), len);
+            // SAFETY: the block ends, and nobody else has it.
+            visit(unsafe { block.as_mut() });
+        }
     }
 }
 

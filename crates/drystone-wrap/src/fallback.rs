@@ -39,11 +39,13 @@
 //! a layout over a range is a subtraction and a comparison against its size. The secondary's path
 //! is out of line, and asks `owns` once more for each block that it returns.
 
-use core::ptr::{self, NonNull};
+use core::ptr::NonNull;
 
 use drystone_core::{
     AllocError, Allocator, Deallocator, NonZeroLayout, Owns, Reset, StableAddress, abort_on_unwind,
 };
+
+use crate::relocate::relocate;
 
 /// Serves from `P`, and from `S` what `P` refuses.
 ///
@@ -232,28 +234,6 @@ impl<P: Allocator + Owns, S: Allocator> WithFallback<P, S> {
         unsafe { relocate(&self.secondary, ptr, old, block, new) };
         Ok(block)
     }
-}
-
-/// Copies what `old` and `new` share to a new block, and frees the old one in `home`.
-///
-/// # Safety
-///
-/// `ptr` and `old` as for [`Deallocator::deallocate`] of `home`; `ptr` is valid for reads of what
-/// is copied; `block` is another live block, at least `new.size()` bytes long.
-unsafe fn relocate<A: Deallocator>(
-    home: &A,
-    ptr: NonNull<u8>,
-    old: NonZeroLayout,
-    block: NonNull<[u8]>,
-    new: NonZeroLayout,
-) {
-    let len = old.size().min(new.size()).get();
-    // SAFETY: `ptr` is valid for reads of `len` bytes, by the promise of whoever asked to resize or
-    // because its part has just returned it; the new block is as long; two live blocks do not
-    // overlap; bytes have no alignment. The copy is untyped, so uninitialised bytes may pass.
-    unsafe { ptr::copy_nonoverlapping(ptr.as_ptr(), block.as_ptr().cast::<u8>(), len) };
-    // SAFETY: the caller promises what `deallocate` needs, and the bytes have been copied.
-    unsafe { home.deallocate(ptr, old) };
 }
 
 /// Ends the process: the secondary resized a block into the primary's memory, the old block is

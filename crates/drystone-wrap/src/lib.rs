@@ -7,6 +7,10 @@
 //! | wrapper | what it adds |
 //! |---|---|
 //! | [`WithFallback<P, S>`](WithFallback) | what the primary cannot serve, the secondary does |
+//! | [`Segregate<SMALL, LARGE>`](Segregate) | small blocks from one allocator, large ones from another |
+//! | [`Budget<A>`](Budget) | a hard limit on the bytes that are out |
+//! | [`Watermark<A, H>`](Watermark) | tells a handler when memory runs low |
+//! | [`Tagged<A>`](Tagged) | counts under a label whose memory it is |
 //! | [`Locked<A, L>`](Locked) | any thread may call; one at a time is inside |
 //! | [`Statistics<A>`](Statistics) | counts of blocks and bytes, and their peak |
 //! | [`Faulty<A, P>`](Faulty) | refuses the requests that a policy names |
@@ -27,17 +31,31 @@ extern crate std;
 #[macro_use]
 mod macros;
 
+#[cfg(target_has_atomic = "ptr")]
+mod budget;
 mod fallback;
 mod faults;
 mod faulty;
 mod locked;
+#[cfg(all(test, loom))]
+mod one_block;
 #[cfg(feature = "parking_lot")]
 mod parking_lot_lock;
+mod relocate;
+mod segregate;
+#[cfg(target_has_atomic = "32")]
+mod sizes;
 #[cfg(target_has_atomic = "32")]
 mod statistics;
 #[cfg(target_has_atomic = "32")]
 mod switch;
+#[cfg(target_has_atomic = "32")]
+mod tagged;
+#[cfg(target_has_atomic = "ptr")]
+mod watermark;
 
+#[cfg(target_has_atomic = "ptr")]
+pub use budget::Budget;
 #[cfg(target_has_atomic = "32")]
 pub use drystone_sync::SpinLock;
 pub use drystone_sync::{NoLock, RawLock};
@@ -49,7 +67,12 @@ pub use faulty::Faulty;
 pub use locked::Locked;
 #[cfg(feature = "parking_lot")]
 pub use parking_lot_lock::ParkingLotLock;
+pub use segregate::Segregate;
 #[cfg(target_has_atomic = "32")]
 pub use statistics::Statistics;
 #[cfg(target_has_atomic = "32")]
 pub use switch::{Off, On, Switch};
+#[cfg(target_has_atomic = "32")]
+pub use tagged::{Tag, TagRef, Tagged};
+#[cfg(target_has_atomic = "ptr")]
+pub use watermark::{Watermark, WatermarkHandler};

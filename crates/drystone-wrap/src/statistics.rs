@@ -64,6 +64,7 @@ use core::ptr::NonNull;
 
 use drystone_core::{AllocError, Allocator, Deallocator, NonZeroLayout, Reset, Stats};
 
+use crate::sizes::difference;
 use crate::{On, Switch};
 
 #[cfg(target_has_atomic = "64")]
@@ -380,12 +381,6 @@ unsafe impl<A: Allocator, S: Switch> Allocator for Statistics<A, S> {
 fn end_all(stats: &mut Stats) {
     stats.deallocations = stats.deallocations.max(stats.allocations);
     stats.deallocated_bytes = stats.deallocated_bytes.max(stats.allocated_bytes);
-}
-
-/// How much larger `large` is. Saturating, because a caller's breach must not make a panic here.
-#[inline]
-fn difference(large: NonZeroLayout, small: NonZeroLayout) -> usize {
-    large.size().get().saturating_sub(small.size().get())
 }
 
 forward_promises!([A, S: Switch] Statistics<A, S>, inner: Owns, StableAddress);

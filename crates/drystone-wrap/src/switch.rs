@@ -12,6 +12,50 @@ pub trait Switch: Copy + Default + Choose {}
 pub trait Choose {
     /// The state of `Statistics`.
     type Counters: Record;
+
+    /// The state of any other wrapper: `T`, or nothing.
+    type Keep<T>: Keep<T>;
+}
+
+/// State that a wrapper has when it is on.
+pub trait Keep<T> {
+    /// Keeps `state`, or drops it.
+    fn keep(state: T) -> Self;
+
+    /// What is kept. The answer is a constant of the type.
+    fn get(&self) -> Option<&T>;
+}
+
+/// The state of a wrapper that is on.
+#[derive(Debug)]
+pub struct Kept<T>(pub(crate) T);
+
+impl<T> Keep<T> for Kept<T> {
+    #[inline]
+    fn keep(state: T) -> Self {
+        Self(state)
+    }
+
+    #[inline]
+    fn get(&self) -> Option<&T> {
+        Some(&self.0)
+    }
+}
+
+/// The state of a wrapper that is off.
+#[derive(Debug)]
+pub struct Nothing;
+
+impl<T> Keep<T> for Nothing {
+    #[inline]
+    fn keep(_state: T) -> Self {
+        Self
+    }
+
+    #[inline]
+    fn get(&self) -> Option<&T> {
+        None
+    }
 }
 
 /// The wrapper does its work.
@@ -25,9 +69,11 @@ pub struct Off;
 impl Switch for On {}
 impl Choose for On {
     type Counters = Counters;
+    type Keep<T> = Kept<T>;
 }
 
 impl Switch for Off {}
 impl Choose for Off {
     type Counters = ();
+    type Keep<T> = Nothing;
 }

@@ -42,9 +42,7 @@ pub(crate) fn command(mut args: Args) -> Result<(), Failure> {
     }
 }
 
-/// Every crate under Stacked Borrows, but for the conformance suites over mapped pages and blocks of
-/// the system: under Miri both are blocks of the heap, whose suites are the same. The larger matrix
-/// has them.
+/// Every crate under Stacked Borrows, but for the tests that its manifest calls repeats of others.
 pub(crate) fn stacked(workspace: &Workspace) -> Result<(), Failure> {
     prepare(None)?;
     let jobs = jobs(&marked(workspace), &[FLAGS], None);
@@ -57,14 +55,16 @@ pub(crate) fn stacked_whole(workspace: &Workspace) -> Result<(), Failure> {
     whole(&marked(workspace), &[FLAGS], None, &[])
 }
 
-/// The crates that cut and hand out memory, under Tree Borrows, but for the conformance runs: they
-/// take half an hour, and the larger matrix has them ([`tree`]).
-pub(crate) fn tree_on_stones(workspace: &Workspace) -> Result<(), Failure> {
+/// The crates that ask for it, under Tree Borrows, but for the conformance runs and for repeats:
+/// the larger matrix has those ([`tree`]).
+pub(crate) fn tree_where_asked(workspace: &Workspace) -> Result<(), Failure> {
     prepare(None)?;
-    let stones = stones(workspace);
-    let jobs = jobs(&stones, &[FLAGS, TREE], None);
-    let short = |job: &Job| !job.is_conformance;
-    run_in_pairs(&commands(jobs.into_iter().filter(short)))
+    let mut packages = marked(workspace);
+    packages.retain(|package| package.keys.miri_tree);
+    let mut jobs = jobs(&packages, &[FLAGS, TREE], None);
+    jobs.retain(|job| !job.is_conformance);
+    let commands: Vec<_> = jobs.into_iter().map(Job::without_repeats).collect();
+    run_in_pairs(&commands)
 }
 
 /// Every crate under Tree Borrows.
@@ -137,8 +137,7 @@ fn whole(
     if filter.is_empty() {
         return run_in_pairs(&commands(jobs(packages, flags, target).into_iter()));
     }
-    let symbolic = [flags, &[SYMBOLIC]].concat();
-    let filtered = |package: &&Package| test(&[*package], &symbolic, target).args(filter);
+    let filtered = |package: &&Package| test(package, flags, target).args(filter);
     run_in_pairs(&packages.iter().map(filtered).collect::<Vec<_>>())
 }
 
@@ -146,17 +145,20 @@ fn whole(
 struct Job {
     command: Cmd,
     is_conformance: bool,
-    /// Some of its suites repeat others under Miri: those of layouts do, over ranges of every kind.
-    repeats: bool,
+    /// Parts of the names of tests that are under Miri what others of the program are.
+    repeats: Vec<String>,
 }
 
 impl Job {
     fn without_repeats(self) -> Cmd {
-        if !self.repeats {
+        if self.repeats.is_empty() {
             return self.command;
         }
-        self.command
-            .args(["--", "--skip", "mmap", "--skip", "system"])
+        let skips = self
+            .repeats
+            .into_iter()
+            .flat_map(|name| ["--skip".to_owned(), name]);
+        self.command.arg("--").args(skips)
     }
 }
 
@@ -164,26 +166,29 @@ impl Job {
 fn jobs(packages: &[&Package], flags: &[&str], target: Option<&str>) -> Vec<Job> {
     let mut jobs = Vec::new();
     for package in packages {
-        let symbolic = [flags, &[SYMBOLIC]].concat();
-        let job = |parts: &[&str]| {
-            let name = parts.last().copied().unwrap_or_default();
-            Job {
-                command: test(&[*package], &symbolic, target).args(parts.iter().copied()),
-                is_conformance: name.ends_with("conformance"),
-                repeats: name.ends_with("_conformance"),
-            }
-        };
-        let programs = package.test_programs.iter();
-        jobs.extend(programs.map(|program| job(&["--test", program])));
-        jobs.push(job(&["--lib"]));
-        jobs.push(Job {
-            command: test(&[*package], flags, target).arg("--doc"),
+        let tests = test(package, flags, target);
+        jobs.extend(package.test_programs.iter().map(|program| Job {
+            command: tests.clone().args(["--test", program]),
+            is_conformance: program.ends_with("conformance"),
+            repeats: repeats(package, program),
+        }));
+        let others = [tests.arg("--lib"), examples(package, flags, target)];
+        jobs.extend(others.map(|command| Job {
+            command,
             is_conformance: false,
-            repeats: false,
-        });
+            repeats: Vec::new(),
+        }));
     }
     jobs.sort_by_key(|job| !job.is_conformance);
     jobs
+}
+
+fn repeats(package: &Package, program: &str) -> Vec<String> {
+    let lists = package.keys.miri_repeats.iter();
+    lists
+        .filter(|(end, _)| program.ends_with(end))
+        .flat_map(|(_, names)| names.clone())
+        .collect()
 }
 
 fn commands(jobs: impl Iterator<Item = Job>) -> Vec<Cmd> {
@@ -197,8 +202,8 @@ fn seeds(packages: &[&Package], flags: &[&str], target: Option<&str>) -> Result<
     for package in packages {
         for program in &package.keys.many_seeds {
             for schedule in SCHEDULES {
-                let flags = [flags, &[SYMBOLIC, *schedule]].concat();
-                let command = test(&[*package], &flags, target).args(["--test", program]);
+                let flags = [flags, &[*schedule]].concat();
+                let command = test(package, &flags, target).args(["--test", program]);
                 passed += tests_passed(&command.run_and_read()?);
             }
         }
@@ -221,11 +226,20 @@ fn prepare(target: Option<&str>) -> Result<(), Failure> {
     .run()
 }
 
-fn test(packages: &[&Package], flags: &[&str], target: Option<&str>) -> Cmd {
+/// Tests of a package.
+fn test(package: &Package, flags: &[&str], target: Option<&str>) -> Cmd {
+    miri(package, &[flags, &[SYMBOLIC]].concat(), target)
+}
+
+/// The examples in the documentation of a package.
+fn examples(package: &Package, flags: &[&str], target: Option<&str>) -> Cmd {
+    miri(package, flags, target).arg("--doc")
+}
+
+fn miri(package: &Package, flags: &[&str], target: Option<&str>) -> Cmd {
     let command = Cmd::cargo_of(NIGHTLY, "miri")
         .env("MIRIFLAGS", flags.join(" "))
-        .args(["test", "--all-features"])
-        .packages(packages.iter().map(|package| package.name.as_str()));
+        .args(["test", "--all-features", "-p", &package.name]);
     match target {
         Some(target) => command.args(["--target", target]),
         None => command,

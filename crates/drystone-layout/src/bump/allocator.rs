@@ -30,7 +30,7 @@ impl<B: FixedRange> BumpArena<B> {
     /// Grows the topmost block to `new`, where it lies. `None` if it is not topmost, there is no
     /// room, or its place has not the alignment of `new`.
     #[inline]
-    fn grow_in_place(
+    pub(super) fn grow_in_place(
         &self,
         ptr: NonNull<u8>,
         old: NonZeroLayout,

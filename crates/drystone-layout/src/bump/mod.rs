@@ -57,6 +57,7 @@
 //! target.
 
 mod allocator;
+mod contents;
 mod frame;
 mod inspect;
 pub(crate) mod place;

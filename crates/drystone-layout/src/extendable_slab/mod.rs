@@ -70,6 +70,7 @@
 //! twice as many moves as there are segments is given back; [`trim`](ExtendableSlab::trim) gives
 //! back all that can be had.
 
+mod contents;
 mod descriptor;
 mod give_back;
 mod group;
@@ -442,9 +443,9 @@ impl<T, M: FreelistProtection, S: SegmentSource> ExtendableSlab<T, M, S> {
 
     /// The block at `ptr`, if blocks of `new` fit its slot.
     #[inline]
-    fn in_place(ptr: NonNull<u8>, new: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
+    fn in_place(&self, ptr: NonNull<u8>, new: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
         if Self::fits(new) {
-            Ok(Self::block(ptr))
+            Ok(Self::block(self.through_segment(ptr)))
         } else {
             Err(AllocError)
         }
@@ -512,7 +513,7 @@ unsafe impl<T, M: FreelistProtection, S: SegmentSource> Allocator for Extendable
         new: NonZeroLayout,
     ) -> Result<NonNull<[u8]>, AllocError> {
         debug_assert!(new.size() >= old.size());
-        Self::in_place(ptr, new)
+        self.in_place(ptr, new)
     }
 
     #[inline]
@@ -523,7 +524,7 @@ unsafe impl<T, M: FreelistProtection, S: SegmentSource> Allocator for Extendable
         new: NonZeroLayout,
     ) -> Result<NonNull<[u8]>, AllocError> {
         debug_assert!(new.size() <= old.size());
-        Self::in_place(ptr, new)
+        self.in_place(ptr, new)
     }
 
     #[inline]

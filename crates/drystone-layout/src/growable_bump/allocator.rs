@@ -34,14 +34,14 @@ impl<S: SegmentSource> GrowableBump<S> {
     }
 
     #[inline]
-    fn is_aligned(ptr: NonNull<u8>, layout: NonZeroLayout) -> bool {
+    pub(super) fn is_aligned(ptr: NonNull<u8>, layout: NonZeroLayout) -> bool {
         arith::is_aligned(ptr.addr().get(), layout.align().get())
     }
 
     /// Grows a block to `new` where it lies. `None` if it is not topmost, there is no room, or its
     /// place has not the alignment of `new`.
     #[inline]
-    fn grow_in_place(
+    pub(super) fn grow_in_place(
         &self,
         ptr: NonNull<u8>,
         old: NonZeroLayout,

@@ -58,6 +58,7 @@
 //! takes three words and the range's own value.
 
 mod allocator;
+mod contents;
 mod inspect;
 mod segment;
 

@@ -53,6 +53,7 @@
 mod batch;
 mod boxed;
 mod boxing;
+mod contents;
 mod intrusive;
 mod lane;
 mod lanes;

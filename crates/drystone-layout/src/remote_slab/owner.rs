@@ -362,6 +362,18 @@ impl<T, B: FixedRange, Q: RemoteQueue> SlabOwner<T, B, Q> {
         self.slots.start + index as usize * Self::STRIDE
     }
 
+    /// The slot at `ptr`, through the slab's own base.
+    #[inline]
+    pub(super) fn own_slot(&self, ptr: NonNull<u8>) -> NonNull<u8> {
+        self.block(self.offset_of(ptr)).cast()
+    }
+
+    /// Whether blocks of `layout` fit a slot.
+    #[inline]
+    pub(super) fn fits(layout: NonZeroLayout) -> bool {
+        Slots::<T>::fits(layout)
+    }
+
     /// The block at `ptr`, if blocks of `new` fit its slot.
     #[inline]
     fn in_place(&self, ptr: NonNull<u8>, new: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {

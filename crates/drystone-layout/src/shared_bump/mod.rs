@@ -46,6 +46,7 @@
 //! swapped; in one thread the swap is nearly all of it. Freeing, growing and shrinking the topmost
 //! block is one compare-and-swap each. 256 bytes beside the range where cache lines are 128.
 
+mod contents;
 mod inspect;
 #[cfg(all(test, loom))]
 mod models;

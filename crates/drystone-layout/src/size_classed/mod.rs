@@ -44,6 +44,7 @@
 //! Then a pop or a push as in [`slab`](crate::slab). Taking a run is out of line.
 
 mod class_table;
+mod contents;
 mod inspect;
 mod runs;
 

@@ -209,6 +209,12 @@ impl<T, M: FreelistProtection> SlotKernel<T, M> {
         self.end - self.start
     }
 
+    /// Where the slots that were ever handed out since the last reset begin, and how many bytes
+    /// they have.
+    pub(super) fn carved_bytes(&self) -> (usize, usize) {
+        (self.start, self.slots.carved() - self.start)
+    }
+
     /// Whether `offset`, counted from the base of the range, lies in a slot.
     #[inline]
     pub(crate) fn contains(&self, offset: usize) -> bool {

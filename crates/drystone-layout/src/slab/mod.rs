@@ -61,6 +61,7 @@
 //! memory is short; a record is written in the same steps. Mending a damaged list, and a reset
 //! with occupancy, take time in proportion to the slots carved.
 
+mod contents;
 pub(crate) mod digest;
 mod guarded;
 mod inspect;

@@ -44,6 +44,7 @@
 //! block is stepped over twice. Nothing but the range holds the record, so no depth is too much.
 //! The headers lie between blocks: who writes before his block destroys one.
 
+mod contents;
 mod frame;
 mod inspect;
 

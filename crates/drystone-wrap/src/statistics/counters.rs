@@ -137,7 +137,7 @@ fn add_alone(cell: &AtomicU64, n: u64) -> u64 {
 impl Counters {
     const_unless_loom! {
         #[inline]
-        pub(super) const fn new() -> Self {
+        pub(crate) const fn new() -> Self {
             Self {
                 owner: AtomicUsize::new(VACANT),
                 solo: Counts::new(),
@@ -188,7 +188,7 @@ impl Counters {
     }
 
     /// Writes the counts into `stats`.
-    pub(super) fn read(&self, stats: &mut Stats) {
+    pub(crate) fn read(&self, stats: &mut Stats) {
         stats.allocations = self.sum(|counts| &counts.allocations);
         stats.deallocations = self.sum(|counts| &counts.deallocations);
         stats.reallocations = self.sum(|counts| &counts.reallocations);

@@ -20,7 +20,7 @@ unsafe impl Sync for Counters {}
 
 impl Counters {
     #[inline]
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             lock: SpinLock::new(),
             counts: UnsafeCell::new(None),
@@ -40,7 +40,7 @@ impl Counters {
     }
 
     /// Writes the counts into `stats`.
-    pub(super) fn read(&self, stats: &mut Stats) {
+    pub(crate) fn read(&self, stats: &mut Stats) {
         self.update(|counts| *stats = *counts);
     }
 
