@@ -7,7 +7,8 @@ use core::ptr::{self, NonNull};
 use alloc::sync::Arc;
 
 use drystone_core::{
-    AllocError, Allocator, Checked, Deallocator, NonZeroLayout, SegmentSource, StableAddress,
+    AllocError, Allocator, Checked, Deallocator, NonZeroLayout, OsError, SegmentSource,
+    StableAddress,
 };
 
 use crate::cache::{BindError, ThreadCache};
@@ -20,6 +21,7 @@ use crate::heap::Heap;
 use crate::ops;
 use crate::profile::Profile;
 use crate::source::Source;
+use crate::stats::ArenaStats;
 
 /// A general-purpose allocator whose threads bring their own caches.
 ///
@@ -174,18 +176,25 @@ impl<P: Profile> Arena<P> {
         self.core.trim()
     }
 
-    /// What the arena holds.
-    #[must_use]
-    pub fn stats(&self) -> ArenaStats {
-        ArenaStats {
-            limit_bytes: self.core.limit(),
-            in_pages_bytes: self.core.charged_bytes(),
-            remaining_bytes: self.core.remaining(),
-            mapped_bytes: self.core.mapped_bytes(),
-        }
+    /// Asks the system to back the arena with huge pages: what it has already, and all that it
+    /// will take. Off by default: a huge page that is used in part is resident as a whole.
+    ///
+    /// # Errors
+    ///
+    /// [`OsError`]: the system refused for memory that the arena has. Later refusals are counted in
+    /// [`ArenaStats::huge_pages_refused`]. Nothing else changes: memory without huge pages serves.
+    pub fn advise_huge_pages(&self) -> Result<(), OsError> {
+        self.core.advise_huge_pages()
     }
 
-    /// The arena that has a live block at this address, and the bytes of that block.
+    /// What the arena holds. Looks at every segment, 64 words of each, while other threads that
+    /// need a new segment wait.
+    #[must_use]
+    pub fn stats(&self) -> ArenaStats {
+        ArenaStats::of(&self.core)
+    }
+
+    /// The bytes of the live block at this address.
     ///
     /// # Errors
     ///
@@ -202,20 +211,6 @@ impl<P> fmt::Debug for Arena<P> {
             .field("mapped_bytes", &self.core.mapped_bytes())
             .finish_non_exhaustive()
     }
-}
-
-/// What an [`Arena`] holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ArenaStats {
-    /// The most bytes of pages and large blocks; `usize::MAX` without a limit.
-    pub limit_bytes: usize,
-    /// The bytes of pages and large blocks.
-    pub in_pages_bytes: usize,
-    /// What the limit leaves.
-    pub remaining_bytes: usize,
-    /// The bytes taken from the source, headers included.
-    pub mapped_bytes: usize,
 }
 
 /// An [`Arena`] and a [`ThreadCache`] as one allocator.

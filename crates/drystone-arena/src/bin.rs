@@ -5,6 +5,7 @@ use core::ptr;
 
 use crate::geometry::block_bytes;
 use crate::page::Block;
+use crate::published::PublishedU32;
 
 /// What a bin may hold at first, in bytes.
 const START_BYTES: usize = 16 << 10;
@@ -36,7 +37,7 @@ fn limit(class: usize, bytes: usize, min: usize, max: usize) -> u32 {
 #[repr(C)]
 pub(crate) struct Bin {
     head: Cell<*mut Block>,
-    count: Cell<u32>,
+    count: PublishedU32,
     /// How many blocks it may hold; 0 in a heap that was never used.
     limit: Cell<u32>,
 }
@@ -45,7 +46,7 @@ impl Bin {
     pub(crate) const fn new() -> Self {
         Self {
             head: Cell::new(ptr::null_mut()),
-            count: Cell::new(0),
+            count: PublishedU32::new(0),
             limit: Cell::new(0),
         }
     }

@@ -47,13 +47,6 @@ impl BlockBits {
             && self.remote[word].load(Ordering::Relaxed) & bit == 0
     }
 
-    /// Whether a live block begins at the address, whoever has freed it.
-    #[inline(always)]
-    pub(crate) fn is_out(&self, address: usize) -> bool {
-        let (word, bit) = place(address);
-        self.live[word].load(Ordering::Relaxed) & bit != 0
-    }
-
     /// Owner only: the block at the address is handed out. Whether it was free.
     #[inline(always)]
     pub(crate) fn set_live(&self, address: usize) -> bool {

@@ -74,7 +74,7 @@ pub(crate) fn find<'a>(core: &Core, address: usize, checked: bool) -> Result<Pla
             kind,
         });
     }
-    if address % align_of::<usize>() != 0 || !segment.may_hold_blocks(address) {
+    if !address.is_multiple_of(align_of::<usize>()) || !segment.may_hold_blocks(address) {
         return Err(FreeError::Misaligned);
     }
     let first = segment.run_of(address);

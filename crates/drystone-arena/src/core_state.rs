@@ -19,17 +19,17 @@
 use core::cell::UnsafeCell;
 use core::ptr::{self, NonNull};
 
-use drystone_core::NonZeroLayout;
-use drystone_sync::atomic::{AtomicUsize, Ordering};
+use drystone_core::{AllocError, NonZeroLayout, OsError};
+use drystone_sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use drystone_sync::{RawGuard, RawLock as _, SpinLock};
 
-use crate::clock::millis;
 use crate::config::ArenaConfig;
 use crate::geometry::{LARGE_MAX, SEGMENT_BYTES, SLICE_BYTES, segment_address};
 use crate::heap::Heap;
 use crate::segment::Segment;
 use crate::segment_map;
 use crate::source::{Range, Source};
+use crate::stats::Sums;
 
 /// The most segments that are reserved at once.
 const RESERVE_MAX: usize = 32;
@@ -45,7 +45,7 @@ const HUGE_KEPT_MAX: usize = 16;
 const HUGE_KEPT_BYTES_MAX: usize = 64 << 20;
 
 /// The shared part of an arena.
-pub(crate) struct Core {
+pub struct Core {
     lock: SpinLock,
     state: UnsafeCell<State>,
     source: Source,
@@ -54,6 +54,8 @@ pub(crate) struct Core {
     config: ArenaConfig,
     charged: AtomicUsize,
     mapped: AtomicUsize,
+    huge_pages: AtomicBool,
+    advice_refused: AtomicUsize,
 }
 
 /// What the lock guards.
@@ -83,7 +85,6 @@ unsafe impl Send for Core {}
 unsafe impl Sync for Core {}
 
 impl Core {
-    #[cfg(not(loom))]
     pub(crate) const fn new(source: Source, header_slices: usize, config: ArenaConfig) -> Self {
         Self {
             lock: SpinLock::INIT,
@@ -104,6 +105,8 @@ impl Core {
             config,
             charged: AtomicUsize::new(0),
             mapped: AtomicUsize::new(0),
+            huge_pages: AtomicBool::new(false),
+            advice_refused: AtomicUsize::new(0),
         }
     }
 
@@ -117,6 +120,48 @@ impl Core {
         let _guard = RawGuard::lock(&self.lock);
         // SAFETY: the lock is held, and `f` cannot reach the state in another way.
         f(unsafe { &mut *self.state.get() })
+    }
+
+    /// Keeps other threads out, so that a child process finds the state whole.
+    pub(crate) fn lock_for_fork(&self) {
+        self.lock.lock();
+    }
+
+    /// # Safety
+    ///
+    /// After [`lock_for_fork`](Self::lock_for_fork), once in each process.
+    pub(crate) unsafe fn unlock_after_fork(&self) {
+        // SAFETY: the thread that forked took the lock, and is the one that calls this.
+        unsafe { self.lock.unlock() };
+    }
+
+    /// Asks for huge pages, for what is mapped already and for all that will be.
+    pub(crate) fn advise_huge_pages(&self) -> Result<(), OsError> {
+        self.huge_pages.store(true, Ordering::Relaxed);
+        self.locked(|state| {
+            let mut next = state.ranges;
+            // SAFETY: ranges in the list are live, and stay so under the lock.
+            while let Some(first) = unsafe { next.as_ref() } {
+                first.reservation.range().advise_huge_pages()?;
+                next = first.reservation.next.get();
+            }
+            Ok(())
+        })
+    }
+
+    /// A range from the source.
+    fn range(&self, layout: NonZeroLayout) -> Result<Range, AllocError> {
+        let range = self.source.range(layout)?;
+        // Relaxed: a late answer leaves a range without advice, as if it had been mapped before.
+        if self.huge_pages.load(Ordering::Relaxed) && range.advise_huge_pages().is_err() {
+            self.advice_refused.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(range)
+    }
+
+    /// How many ranges the system refused to advise.
+    pub(crate) fn advice_refused(&self) -> usize {
+        self.advice_refused.load(Ordering::Relaxed)
     }
 
     /// Reserves bytes under the limit.
@@ -143,10 +188,6 @@ impl Core {
 
     pub(crate) fn config(&self) -> &ArenaConfig {
         &self.config
-    }
-
-    pub(crate) fn purge_delay_millis(&self) -> u64 {
-        millis(self.config.purge_delay)
     }
 
     /// The most that may be charged.
@@ -247,7 +288,7 @@ impl Core {
         let range = loop {
             let layout =
                 NonZeroLayout::from_size_align(count * SEGMENT_BYTES, SEGMENT_BYTES).ok()?;
-            match self.source.range(layout) {
+            match self.range(layout) {
                 Ok(range) => break range,
                 Err(_) if count > 1 => count /= 2,
                 Err(_) => return None,
@@ -372,7 +413,7 @@ impl Core {
     fn map_huge(&self, bytes: usize, align: usize) -> Option<(NonNull<u8>, bool)> {
         let total = bytes.checked_add(align)?;
         let layout = NonZeroLayout::from_size_align(total, align.max(SEGMENT_BYTES)).ok()?;
-        let range = self.source.range(layout).ok()?;
+        let range = self.range(layout).ok()?;
         let zeroed = range.is_zeroed();
         // SAFETY: the range has `align` bytes before the block.
         let block = unsafe { range.base().add(align) };
@@ -503,6 +544,39 @@ impl Core {
         segment_map::remove(segment.base());
         // SAFETY: nobody has the block, it is in no list, and this happens once.
         drop(unsafe { record.take_range() });
+    }
+
+    /// What all segments, large blocks and heaps have.
+    pub(crate) fn sums(&self) -> Sums {
+        let mut sums = Sums::default();
+        self.locked(|state| {
+            let mut next = state.ranges;
+            // SAFETY: ranges in the list are live, and stay so under the lock.
+            while let Some(first) = unsafe { next.as_ref() } {
+                next = first.reservation.next.get();
+                self.add_range(first, &mut sums);
+            }
+            let mut next = state.heaps;
+            // SAFETY: heaps live as long as the arena.
+            while let Some(heap) = unsafe { next.as_ref() } {
+                next = heap.next_heap.get();
+                sums.add_cached(heap.cached().1 + heap.staged_bytes());
+            }
+        });
+        sums
+    }
+
+    fn add_range(&self, first: &Segment, sums: &mut Sums) {
+        let record = &first.reservation;
+        if record.huge_capacity.get() > 0 {
+            let bytes = record.huge_bytes.get();
+            return sums.add_huge(bytes, record.is_huge_live());
+        }
+        for index in 0..record.segments.get() {
+            // SAFETY: the segments of a range lie side by side, and live as long as it.
+            let segment = unsafe { Segment::of(first.address() + index * SEGMENT_BYTES) };
+            sums.add_segment(segment, self.header_slices);
+        }
     }
 
     /// The bytes mapped from the source.

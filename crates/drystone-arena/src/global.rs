@@ -5,8 +5,11 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::ptr::{self, NonNull};
 
-use drystone_core::{AllocError, Allocator, Deallocator, Fast, NonZeroLayout, StableAddress};
+use drystone_core::{
+    AllocError, Allocator, Deallocator, Fast, NonZeroLayout, OsError, StableAddress,
+};
 
+use crate::check::find;
 use crate::error::FreeError;
 use crate::geometry::{Kind, segment_address, usable_bytes};
 use crate::heap::Heap;
@@ -15,6 +18,7 @@ use crate::ops::{self, Fresh, note_handed_out};
 use crate::profile::Profile;
 use crate::segment::Segment;
 use crate::segment_map;
+use crate::stats::ArenaStats;
 
 /// The arena of the process, whose threads have their caches in thread-locals.
 ///
@@ -94,7 +98,7 @@ impl<P: Profile> GlobalArena<P> {
         let address = block.addr().get();
         let (false, Kind::Class(class)) = (P::CHECKED, Kind::of(layout)) else {
             // SAFETY: the caller's promise.
-            return unsafe { Self::free_slowly(address, layout) };
+            return unsafe { Self::free_slowly(block, layout) };
         };
         // SAFETY: the caller's block is live.
         let segment = unsafe { Segment::of(segment_address(address)) };
@@ -107,7 +111,7 @@ impl<P: Profile> GlobalArena<P> {
                 unsafe { heap.free(block.cast(), class) };
             } else {
                 // SAFETY: the caller's promise.
-                unsafe { Self::free_slowly(address, layout) };
+                unsafe { Self::free_slowly(block, layout) };
             }
         });
     }
@@ -116,10 +120,35 @@ impl<P: Profile> GlobalArena<P> {
     ///
     /// As [`GlobalAlloc::dealloc`].
     #[inline(never)]
-    unsafe fn free_slowly(address: usize, layout: NonZeroLayout) {
+    unsafe fn free_slowly(block: NonNull<u8>, layout: NonZeroLayout) {
+        // SAFETY: the caller's promise.
+        let answer = unsafe { Self::try_free(block, Some(layout)) };
+        if let Err(error) = answer {
+            Self::report(error, block.addr().get());
+        }
+    }
+
+    /// A block for `layout`.
+    pub(crate) fn try_allocate(layout: NonZeroLayout) -> Option<NonNull<u8>> {
+        Self::allocate_layout(layout).map(|fresh| fresh.block)
+    }
+
+    /// Takes back the block at the address, if it is one.
+    ///
+    /// # Errors
+    ///
+    /// [`FreeError`], as far as the profile finds out.
+    ///
+    /// # Safety
+    ///
+    /// As [`ops::free`].
+    pub(crate) unsafe fn try_free(
+        ptr: NonNull<u8>,
+        layout: Option<NonZeroLayout>,
+    ) -> Result<(), FreeError> {
+        let address = ptr.addr().get();
         // SAFETY: the thread has the heap for the call; the rest is the caller's promise.
-        let free =
-            |heap: &Heap| unsafe { ops::free::<P>(P::core(), Some(heap), address, Some(layout)) };
+        let free = |heap: &Heap| unsafe { ops::free::<P>(P::core(), Some(heap), address, layout) };
         let answer = P::with_thread(|thread| {
             let heap = thread.get();
             if heap.is_none() {
@@ -128,13 +157,43 @@ impl<P: Profile> GlobalArena<P> {
                 Some(free(heap))
             }
         });
-        let answer = answer.unwrap_or_else(|| {
+        answer.unwrap_or_else(|| {
             // SAFETY: as above, without a heap.
-            unsafe { ops::free::<P>(P::core(), None, address, Some(layout)) }
-        });
-        if let Err(error) = answer {
-            Self::report(error, address);
-        }
+            unsafe { ops::free::<P>(P::core(), None, address, layout) }
+        })
+    }
+
+    /// The bytes of the live block at this address.
+    ///
+    /// # Errors
+    ///
+    /// [`FreeError`]: why freeing the block would be wrong, as far as the profile finds out.
+    pub fn block_bytes(ptr: NonNull<u8>) -> Result<usize, FreeError> {
+        find(P::core(), ptr.addr().get(), P::CHECKED).map(|place| place.kind.bytes())
+    }
+
+    /// Asks the system to back the arena with huge pages: what it has already, and all that it
+    /// will take. Off by default: a huge page that is used in part is resident as a whole.
+    ///
+    /// # Errors
+    ///
+    /// [`OsError`]: the system refused for memory that the arena has. Later refusals are counted in
+    /// [`ArenaStats::huge_pages_refused`]. Nothing else changes: memory without huge pages serves.
+    pub fn advise_huge_pages(&self) -> Result<(), OsError> {
+        P::core().advise_huge_pages()
+    }
+
+    /// What the arena holds. Looks at every segment, 64 words of each, while other threads that
+    /// need a new segment wait.
+    #[must_use]
+    pub fn stats(&self) -> ArenaStats {
+        ArenaStats::of(P::core())
+    }
+
+    /// Gives back all memory that nothing uses and that no living thread keeps, and says how many
+    /// bytes were unmapped; more may have been given back without that.
+    pub fn trim(&self) -> usize {
+        P::core().trim()
     }
 
     #[cold]

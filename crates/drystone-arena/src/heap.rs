@@ -28,18 +28,22 @@
 //! See H1. Any thread puts inboxes on `pending`.
 
 use core::cell::Cell;
+use core::mem::MaybeUninit;
 use core::ptr;
+use core::time::Duration;
+
+use std::time::Instant;
 
 use drystone_core::{CachePadded, SizeClass};
-use drystone_sync::atomic::{AtomicPtr, Ordering};
 
 use crate::bin::Bin;
-use crate::clock::now_millis;
 use crate::config::ArenaConfig;
 use crate::core_state::Core;
-use crate::geometry::{SEGMENT_BYTES, SLICE_BYTES, block_bytes, page_slices};
+use crate::geometry::{SEGMENT_BYTES, SLICE_BYTES, block_bytes, page_slices, segment_address};
 use crate::in_cell::InCell;
-use crate::page::{Block, Inbox, Page, Use, pack, unpack};
+use crate::inbox::{Inbox, Pending};
+use crate::page::{Block, Page};
+use crate::page_use::Use;
 use crate::remote_cache::{Chain, RemoteCache};
 use crate::segment::Segment;
 
@@ -65,14 +69,14 @@ pub(crate) struct Heap {
     cache_bytes: Cell<usize>,
     /// Slow paths since the clock was read.
     ticks: Cell<u32>,
-    /// When the free slices were looked through last, in milliseconds of the clock.
-    purged_at: Cell<u64>,
+    /// When the free slices were looked through last; set when the heap begins.
+    purged_at: Cell<MaybeUninit<Instant>>,
     /// The next orphan. Under the lock of the core.
     pub(crate) next_orphan: Cell<*const Heap>,
     /// The next of all heaps of the arena. Under the lock of the core.
     pub(crate) next_heap: Cell<*const Heap>,
     /// What other threads write.
-    pending: CachePadded<AtomicPtr<Inbox>>,
+    pending: CachePadded<Pending>,
 }
 
 /// The heap of a thread that has none: every bin is empty, and no segment is its own.
@@ -103,16 +107,17 @@ impl Heap {
             carve_bytes: Cell::new(0),
             cache_bytes: Cell::new(0),
             ticks: Cell::new(0),
-            purged_at: Cell::new(0),
+            purged_at: Cell::new(MaybeUninit::uninit()),
             next_orphan: Cell::new(ptr::null()),
             next_heap: Cell::new(ptr::null()),
-            pending: CachePadded::new(AtomicPtr::new(ptr::null_mut())),
+            pending: CachePadded::new(Pending::new()),
         }
     }
 
     /// Makes a zeroed heap one of the arena's.
     pub(crate) fn begin(&self, core: &Core) {
         self.core.set(core);
+        self.purged_at.set(MaybeUninit::new(Instant::now()));
         self.configure(core.config());
     }
 
@@ -492,7 +497,7 @@ impl Heap {
     fn place_of(&self, block: *mut Block) -> (&Segment, usize) {
         let address = block.addr();
         // SAFETY: blocks that a heap has are of live segments.
-        let segment = unsafe { Segment::of(crate::geometry::segment_address(address)) };
+        let segment = unsafe { Segment::of(segment_address(address)) };
         (segment, segment.run_of(address))
     }
 
@@ -523,31 +528,16 @@ impl Heap {
     /// Takes in what other threads freed. The first chain of `wanted` goes into its bin, if that
     /// is empty.
     pub(crate) fn collect(&self, wanted: Option<usize>) {
-        // Relaxed: a late answer costs a later refill.
-        if self.pending.load(Ordering::Relaxed).is_null() {
-            return;
-        }
-        // Acquire: pairs with the Release in `send`, for the inboxes' `next`.
-        let mut at = self.pending.swap(ptr::null_mut(), Ordering::Acquire);
-        while !at.is_null() {
-            // SAFETY: inboxes on the list are of pages with blocks out (P4), so their segments live.
-            let inbox = unsafe { &*at };
-            // Before the chain is taken: afterwards the inbox may be put on the list again.
-            at = inbox.next.load(Ordering::Relaxed);
-            self.collect_inbox(inbox, wanted);
-        }
+        let collect = |inbox: &Inbox| self.collect_inbox(inbox, wanted);
+        // SAFETY: an inbox that is not empty is that of a page with blocks out (P1), so it lives.
+        unsafe { self.pending.take_all(collect) };
     }
 
     fn collect_inbox(&self, inbox: &Inbox, wanted: Option<usize>) {
-        let address = ptr::from_ref(inbox).addr();
-        // SAFETY: an inbox lies in the header of a live segment.
-        let segment = unsafe { Segment::of(crate::geometry::segment_address(address)) };
+        let segment = segment_of_header(ptr::from_ref(inbox).addr());
         let first = segment.first_of_inbox(inbox);
         let page = segment.page(first);
-        // Acquire: pairs with the Release in `send`, for the links of the chain. Release: the read of
-        // `next` comes before whoever finds the inbox empty writes it.
-        let (offset, count) = unpack(inbox.chain.swap(0, Ordering::AcqRel));
-        debug_assert!(count > 0, "P4");
+        let (offset, count) = inbox.take();
         let chain = segment.at(offset).cast::<Block>();
         if self.core().is_checked() {
             settle(segment, chain);
@@ -592,26 +582,21 @@ impl Heap {
     #[cold]
     #[inline(never)]
     fn purge_when_due(&self) {
-        let delay = self.core().purge_delay_millis();
-        let now = now_millis();
-        if delay == u64::MAX || now < self.purged_at.get().saturating_add(delay) {
+        let delay = self.core().config().purge_delay;
+        // SAFETY: set when the heap began.
+        let purged_at = unsafe { self.purged_at.get().assume_init() };
+        let now = Instant::now();
+        if delay == Duration::MAX || now.saturating_duration_since(purged_at) < delay {
             return;
         }
         // What was free at the last look, and since, has been free for the delay.
-        self.purged_at.set(now);
+        self.purged_at.set(MaybeUninit::new(now));
         self.each_with_free_slices(|segment| segment.release_aged());
     }
 
     /// Gives back the memory of every free slice.
     pub(crate) fn release_all(&self) {
         self.each_with_free_slices(|segment| segment.release_slices());
-    }
-
-    /// The bytes of free slices that have memory.
-    pub(crate) fn retained_bytes(&self) -> usize {
-        let mut bytes = 0;
-        self.each_with_free_slices(|segment| bytes += segment.dirty_bytes());
-        bytes
     }
 
     fn each_with_free_slices(&self, mut f: impl FnMut(&Segment)) {
@@ -688,8 +673,13 @@ impl Heap {
 }
 
 fn segment_of_page<'a>(page: &Page) -> &'a Segment {
-    // SAFETY: a page lies in the header of a live segment.
-    unsafe { Segment::of(crate::geometry::segment_address(ptr::from_ref(page).addr())) }
+    segment_of_header(ptr::from_ref(page).addr())
+}
+
+/// The segment in whose header something lies that is in use.
+fn segment_of_header<'a>(address: usize) -> &'a Segment {
+    // SAFETY: headers are those of live segments.
+    unsafe { Segment::of(segment_address(address)) }
 }
 
 /// Marks the blocks of a chain from other threads free.
@@ -718,52 +708,15 @@ pub(crate) unsafe fn send_one(inbox: &Inbox, block: *mut Block) {
 fn send(chain: Chain) {
     // SAFETY: blocks of the chain are out, so the segment of their page lives.
     let inbox = unsafe { &*chain.inbox };
-    let address = chain.inbox.addr();
-    // SAFETY: as above.
-    let segment = unsafe { Segment::of(crate::geometry::segment_address(address)) };
-    let offset = chain.head.addr() % SEGMENT_BYTES;
-    // Relaxed: what is behind the head is not read, only linked to.
-    let mut seen = inbox.chain.load(Ordering::Relaxed);
-    loop {
-        let (head, count) = unpack(seen);
-        let next = if count == 0 {
-            ptr::null_mut()
-        } else {
-            segment.at(head).cast()
-        };
-        // SAFETY: the chain is this thread's own until it is sent.
+    let segment = segment_of_header(chain.inbox.addr());
+    let link = |next: Option<usize>| {
+        let next = next.map_or(ptr::null_mut(), |offset| segment.at(offset).cast());
+        // SAFETY: the chain is this thread's own until it is put in.
         unsafe { (*chain.tail).next = next };
-        // Release: the links, and all that was done with the blocks, happen before the owner takes
-        // the chain. Acquire: pairs with the Release in `collect_inbox`.
-        match inbox.chain.compare_exchange_weak(
-            seen,
-            pack(offset, count + chain.count),
-            Ordering::AcqRel,
-            Ordering::Relaxed,
-        ) {
-            Ok(_) => break,
-            Err(now) => seen = now,
-        }
-    }
-    if unpack(seen).1 != 0 {
-        return;
-    }
-    // It was empty: this thread, and no other, puts the inbox on its owner's list (P4).
-    // SAFETY: the blocks that were just sent keep the page, hence the owner, until the inbox has
-    // been taken off the list.
-    let owner = unsafe { &*segment.owner() };
-    let mut head = owner.pending.load(Ordering::Relaxed);
-    loop {
-        inbox.next.store(head, Ordering::Relaxed);
-        // Release: pairs with the Acquire in `collect`.
-        match owner.pending.compare_exchange_weak(
-            head,
-            chain.inbox.cast_mut(),
-            Ordering::Release,
-            Ordering::Relaxed,
-        ) {
-            Ok(_) => return,
-            Err(now) => head = now,
-        }
+    };
+    if inbox.put(chain.head.addr() % SEGMENT_BYTES, chain.count, link) {
+        // SAFETY: the blocks that were just sent keep the page, hence the owner, until the inbox
+        // has been taken off the list.
+        unsafe { &*segment.owner() }.pending.push(inbox);
     }
 }

@@ -1,37 +1,62 @@
 //! A thread-cached general-purpose allocator.
+//!
+//! | type | what it is |
+//! |---|---|
+//! | [`GlobalArena`] | the arena of the process: `#[global_allocator]`, or an `Allocator` value |
+//! | [`Arena`], [`ThreadCache`] | an arena of one's own, whose threads bring their caches |
+//! | [`CachedArena`] | both as one `Allocator`, for wrappers and collections |
+//! | [`ArenaConfig`] | what an arena may take, and what it keeps |
+//!
+//! [`allocate`], [`deallocate`] and [`deallocate_with_size`] are the process-wide arena of the profile
+//! [`Checked`] as functions, for callers without layouts.
+//!
+//! `docs/design/arena.md` has the picture of it all, the invariants and the reasons.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 extern crate alloc;
 
-mod arena;
-mod bin;
-mod block_bits;
-mod cache;
-mod check;
-mod clock;
-mod config;
-mod core_state;
-mod error;
-mod geometry;
-mod global;
-mod heap;
-mod in_cell;
-mod misuse;
-mod ops;
-mod page;
-mod profile;
-mod reciprocal;
-mod remote_cache;
-mod reservation;
-mod segment;
-mod segment_map;
-mod source;
-mod thread;
+// Memory that begins as zero bytes has no place for the atomics of the model checker, so under it
+// there is only what threads do to each other.
+mod inbox;
+mod page_use;
 
-pub use arena::{Arena, ArenaStats, CachedArena};
-pub use cache::{ThreadCache, ThreadCacheStats};
-pub use config::ArenaConfig;
-pub use drystone_core::{Checked, Fast};
-pub use error::{ArenaError, FreeError};
-pub use global::GlobalArena;
-pub use profile::Profile;
+cfg_if::cfg_if! {
+    if #[cfg(not(loom))] {
+        mod arena;
+        mod bin;
+        mod block_bits;
+        mod cache;
+        mod check;
+        mod config;
+        mod core_state;
+        mod error;
+        mod geometry;
+        mod global;
+        mod heap;
+        mod in_cell;
+        mod misuse;
+        mod ops;
+        mod page;
+        mod process;
+        mod profile;
+        mod published;
+        mod reciprocal;
+        mod remote_cache;
+        mod reservation;
+        mod segment;
+        mod segment_map;
+        mod source;
+        mod stats;
+        mod thread;
+
+        pub use arena::{Arena, CachedArena};
+        pub use cache::{ThreadCache, ThreadCacheStats};
+        pub use config::ArenaConfig;
+        pub use drystone_core::{Checked, Fast};
+        pub use error::{ArenaError, FreeError};
+        pub use global::GlobalArena;
+        pub use process::{allocate, deallocate, deallocate_with_size, global_stats, trim};
+        pub use profile::Profile;
+        pub use stats::ArenaStats;
+    }
+}

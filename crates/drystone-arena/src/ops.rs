@@ -184,7 +184,7 @@ pub(crate) unsafe fn resize_in_place(
                 slices,
                 align_slices,
             },
-        ) if address % (align_slices * SLICE_BYTES) == 0 => {
+        ) if address.is_multiple_of(align_slices * SLICE_BYTES) => {
             if have == slices {
                 return Some(false);
             }

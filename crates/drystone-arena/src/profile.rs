@@ -2,7 +2,9 @@
 
 use core::cell::Cell;
 
+use drystone_backing::at_fork;
 use drystone_core::{Checked, Fast};
+use drystone_sync::atomic::{AtomicBool, Ordering};
 
 use crate::block_bits::BITS_SLICES;
 use crate::config::ArenaConfig;
@@ -31,7 +33,8 @@ pub(crate) mod parts {
         /// What the calling thread has of it.
         fn with_thread<R>(f: impl FnOnce(&ThreadHeap) -> R) -> R;
 
-        /// Makes sure that the thread's part is given up when the thread ends.
+        /// Makes sure that the thread's part is given up when the thread ends, and that the core
+        /// is whole in a child process.
         fn register();
     }
 }
@@ -63,7 +66,23 @@ macro_rules! process_arena {
             }
 
             pub(super) fn register() {
+                static AT_FORK: AtomicBool = AtomicBool::new(false);
+                if !AT_FORK.swap(true, Ordering::Relaxed) {
+                    // Without memory for it, a child of a process with threads may wait for ever
+                    // for a thread that it does not have; the next heap asks again.
+                    let refused = at_fork(before_fork, after_fork, after_fork).is_err();
+                    AT_FORK.store(!refused, Ordering::Relaxed);
+                }
                 let _ = END.try_with(|end| end.0.set(true));
+            }
+
+            extern "C" fn before_fork() {
+                CORE.lock_for_fork();
+            }
+
+            extern "C" fn after_fork() {
+                // SAFETY: the system calls the two in turn.
+                unsafe { CORE.unlock_after_fork() };
             }
         }
 

@@ -21,8 +21,7 @@ static RECIPROCALS: [u64; SizeClass::COUNT] = {
 /// Whether a block of the class begins at this offset of its page.
 #[inline(always)]
 pub(crate) fn is_multiple(offset: usize, class: usize) -> bool {
-    #[expect(clippy::cast_possible_truncation, reason = "below the offset")]
-    let index = (offset as u64 * RECIPROCALS[class] >> SHIFT) as usize;
+    let index = ((offset as u64 * RECIPROCALS[class]) >> SHIFT) as usize;
     index * block_bytes(class) == offset
 }
 

@@ -7,7 +7,9 @@
 use core::cell::Cell;
 use core::ptr;
 
-use crate::page::{Block, Inbox};
+use crate::inbox::Inbox;
+use crate::page::Block;
+use crate::published::PublishedUsize;
 
 /// Chains for each hash.
 const WAYS: usize = 2;
@@ -47,14 +49,14 @@ impl Chain {
 #[derive(Debug)]
 pub(crate) struct RemoteCache {
     sets: [[Cell<Chain>; WAYS]; SETS],
-    bytes: Cell<usize>,
+    bytes: PublishedUsize,
 }
 
 impl RemoteCache {
     pub(crate) const fn new() -> Self {
         Self {
             sets: [const { [const { Cell::new(Chain::NONE) }; WAYS] }; SETS],
-            bytes: Cell::new(0),
+            bytes: PublishedUsize::new(0),
         }
     }
 
@@ -111,9 +113,10 @@ impl RemoteCache {
 
     /// Takes out every chain.
     pub(crate) fn take_all(&self, mut send: impl FnMut(Chain)) {
-        if self.bytes.replace(0) == 0 {
+        if self.bytes.get() == 0 {
             return;
         }
+        self.bytes.set(0);
         for way in self.sets.as_flattened() {
             let chain = way.replace(Chain::NONE);
             if !chain.is_none() {

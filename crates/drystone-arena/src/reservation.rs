@@ -7,6 +7,7 @@ use core::ptr;
 use drystone_sync::atomic::{AtomicBool, Ordering};
 
 use crate::core_state::Core;
+use crate::published::PublishedUsize;
 use crate::segment::Segment;
 use crate::source::Range;
 
@@ -29,7 +30,7 @@ pub(crate) struct Reservation {
     /// A heap lives in this segment.
     home: Cell<bool>,
     /// The bytes of the one block that the range is for; 0 for segments.
-    pub(crate) huge_bytes: Cell<usize>,
+    pub(crate) huge_bytes: PublishedUsize,
     /// The bytes that the block can grow to.
     pub(crate) huge_capacity: Cell<usize>,
     /// The block's pages were moved to another block, so that keeping it would save nothing.
@@ -103,6 +104,10 @@ impl Reservation {
     pub(crate) fn set_huge_free(&self) -> bool {
         // Relaxed: of two threads that free the block, one gets a yes.
         self.huge_live.swap(false, Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_huge_live(&self) -> bool {
+        self.huge_live.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_home(&self) -> bool {

@@ -28,7 +28,10 @@ use crate::block_bits::BlockBits;
 use crate::geometry::{SEGMENT_BYTES, SLICE_BYTES, SLICES, run_mask, segment_number, slice_index};
 use crate::heap::Heap;
 use crate::in_cell::InCell;
-use crate::page::{Inbox, Page, Use};
+use crate::inbox::Inbox;
+use crate::page::Page;
+use crate::page_use::Use;
+use crate::published::PublishedU64;
 use crate::reservation::Reservation;
 use crate::segment_map;
 
@@ -54,9 +57,9 @@ pub(crate) struct Header {
     /// The first slice of the run that each slice is part of.
     first: InCell<[AtomicU8; SLICES]>,
     /// A bit for each slice that is in no run. Owner only.
-    free: Cell<u64>,
+    free: PublishedU64,
     /// A bit for each free slice that has only zero bytes. Owner only.
-    fresh: Cell<u64>,
+    fresh: PublishedU64,
     /// The slices that may be in runs, by the profile.
     usable: Cell<u64>,
     /// A bit for each slice that was free at the last look for old ones, and all the time since.
@@ -266,11 +269,6 @@ impl Header {
 
     fn dirty(&self) -> u64 {
         self.free.get() & !self.fresh.get()
-    }
-
-    /// The bytes of free slices that have memory.
-    pub(crate) fn dirty_bytes(&self) -> usize {
-        self.dirty().count_ones() as usize * SLICE_BYTES
     }
 
     /// Gives the memory of the free slices back, as far as the source can.

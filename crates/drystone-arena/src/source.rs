@@ -5,7 +5,7 @@ use core::ptr::NonNull;
 
 use drystone_backing::{MmapBacked, MmapFlags};
 use drystone_core::{
-    Advice, AllocError, FixedRange, NonZeroLayout, OsBacked, SegmentSource, StableAddress,
+    Advice, AllocError, FixedRange, NonZeroLayout, OsBacked, OsError, SegmentSource, StableAddress,
     abort_on_unwind,
 };
 
@@ -142,10 +142,13 @@ impl Range {
         }
     }
 
-    /// Asks for huge pages. A refusal changes nothing, so it is no error.
-    pub(crate) fn advise_huge_pages(&self) {
-        if let Self::Os(pages) = self {
-            let _refused = pages.advise(0, pages.size(), Advice::HugePages);
+    /// Asks for huge pages.
+    pub(crate) fn advise_huge_pages(&self) -> Result<(), OsError> {
+        match self {
+            Self::Os(pages) => pages.advise(0, pages.size(), Advice::HugePages),
+            Self::User(_) => Err(OsError::Unsupported {
+                what: "huge pages for memory of the caller's",
+            }),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::core_state::Core;
 use crate::heap::{Heap, NO_HEAP};
 
 /// What a thread has of a process-wide arena.
-pub(crate) struct ThreadHeap {
+pub struct ThreadHeap {
     heap: Cell<*const Heap>,
     over: Cell<bool>,
 }

@@ -308,7 +308,11 @@ fn a_bound_arena_is_an_allocator() {
             .expect("there is memory");
         // SAFETY: the block's bytes.
         let bytes = unsafe { block.as_ref() };
-        let step = if cfg!(miri) { bytes.len().div_ceil(4) } else { 1 };
+        let step = if cfg!(miri) {
+            bytes.len().div_ceil(4)
+        } else {
+            1
+        };
         assert!(bytes.iter().step_by(step).all(|byte| *byte == 0));
         // SAFETY: the block is live and was handed out for this layout.
         unsafe { bound.deallocate(block.cast(), layout(size, 8)) };

@@ -60,7 +60,7 @@ pub use mmap_flags::MmapFlags;
 #[cfg(feature = "mmap")]
 pub use mmap_source::{FlaggedMmapSource, MmapSource};
 #[cfg(feature = "mmap")]
-pub use os::{ProcessBarrier, page_size};
+pub use os::{ProcessBarrier, at_fork, page_size};
 pub use static_buffer::StaticBacked;
 #[cfg(feature = "std")]
 pub use system::System;

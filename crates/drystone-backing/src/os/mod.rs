@@ -9,6 +9,7 @@
 //! | `move_pages` | moves the content of pages to other pages |
 //! | `populate` | gives pages of a fresh mapping their memory |
 //! | `page_size` | asks for the page size |
+//! | `at_fork` | has functions called around a fork |
 //! | `OUT_OF_MEMORY` | the code with which the system says that it has no memory |
 //!
 //! The process-wide barrier has files of its own, `barrier_…`: fewer systems have it.
@@ -26,6 +27,7 @@ use call::injected_fault;
 
 mod barrier;
 mod call;
+mod fork;
 mod page_size;
 
 cfg_if::cfg_if! {
@@ -74,6 +76,7 @@ cfg_if::cfg_if! {
 pub use barrier::ProcessBarrier;
 #[cfg(feature = "testing")]
 pub use call::OsCall;
+pub use fork::at_fork;
 pub(crate) use imp::Mapping;
 pub use page_size::page_size;
 
