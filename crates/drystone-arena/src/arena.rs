@@ -2,7 +2,7 @@
 
 use core::fmt;
 use core::marker::PhantomData;
-use core::ptr::{self, NonNull};
+use core::ptr::NonNull;
 
 use alloc::sync::Arc;
 
@@ -17,8 +17,9 @@ use crate::config::ArenaConfig;
 use crate::core_state::Core;
 use crate::error::{ArenaError, FreeError};
 use crate::geometry::usable_bytes;
-use crate::heap::Heap;
-use crate::ops;
+use crate::heap::{Heap, NO_HEAP};
+use crate::misuse;
+use crate::ops::{self, Face, Fresh};
 use crate::profile::Profile;
 use crate::source::Source;
 use crate::stats::ArenaStats;
@@ -221,17 +222,68 @@ pub struct CachedArena<'a, P = Checked> {
     heap: Option<&'a Heap>,
 }
 
-// SAFETY: `free` uses the pointer for its address, never unwinds, and the block's next use comes after.
+impl<P: Profile> CachedArena<'_, P> {
+    #[inline]
+    fn serve(&self, layout: NonZeroLayout) -> Option<Fresh> {
+        // SAFETY: the bound cache has the heap.
+        unsafe { ops::allocate::<P>(&self.arena.core, self.heap?, layout) }
+    }
+
+    /// # Safety
+    ///
+    /// As [`Allocator::grow`] or [`Allocator::shrink`].
+    unsafe fn resize(
+        &self,
+        ptr: NonNull<u8>,
+        old: NonZeroLayout,
+        new: NonZeroLayout,
+    ) -> Result<NonNull<[u8]>, AllocError> {
+        let old = self.arena.raised(old).ok_or(AllocError)?;
+        let new = self.arena.raised(new).ok_or(AllocError)?;
+        // SAFETY: the bound cache has the heap; the rest is the caller's promise.
+        match unsafe { ops::resize(self, ptr, old, new) } {
+            Ok(block) => Ok(NonNull::slice_from_raw_parts(
+                block.ok_or(AllocError)?,
+                usable_bytes(new),
+            )),
+            Err(error) => misuse::abort(error, ptr.addr().get()),
+        }
+    }
+}
+
+impl<P: Profile> Face<P> for CachedArena<'_, P> {
+    fn core(&self) -> &Core {
+        &self.arena.core
+    }
+
+    fn heap(&self) -> &Heap {
+        self.heap.unwrap_or(NO_HEAP.get())
+    }
+
+    fn allocate(&self, layout: NonZeroLayout) -> Option<Fresh> {
+        self.serve(layout)
+    }
+
+    unsafe fn free(&self, block: NonNull<u8>, layout: NonZeroLayout) {
+        let address = block.addr().get();
+        // SAFETY: the bound cache has the heap; the rest is the caller's promise.
+        let answer = unsafe { ops::free::<P>(&self.arena.core, self.heap, address, Some(layout)) };
+        if let Err(error) = answer {
+            misuse::abort(error, address);
+        }
+    }
+}
+
+// SAFETY: `free` uses the pointer for its address, never unwinds, and the block's next use comes
+// after.
 unsafe impl<P: Profile> Deallocator for CachedArena<'_, P> {
     #[inline]
     unsafe fn deallocate(&self, ptr: NonNull<u8>, layout: NonZeroLayout) {
-        let raised = self.arena.raised(layout);
-        // SAFETY: the bound cache has the heap; the rest is the caller's promise.
-        let answer =
-            unsafe { ops::free::<P>(&self.arena.core, self.heap, ptr.addr().get(), raised) };
-        if let Err(error) = answer {
-            crate::misuse::abort(error, ptr.addr().get());
-        }
+        let Some(layout) = self.arena.raised(layout) else {
+            misuse::abort(FreeError::ForeignPointer, ptr.addr().get());
+        };
+        // SAFETY: the caller's promise.
+        unsafe { Face::<P>::free(self, ptr, layout) };
     }
 }
 
@@ -241,25 +293,34 @@ unsafe impl<P: Profile> Allocator for CachedArena<'_, P> {
     #[inline]
     fn allocate(&self, layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
         let raised = self.arena.raised(layout).ok_or(AllocError)?;
-        // SAFETY: the bound cache has the heap.
-        let fresh =
-            unsafe { ops::allocate::<P>(&self.arena.core, self.heap.ok_or(AllocError)?, raised) };
-        let block = fresh.ok_or(AllocError)?.block;
+        let block = self.serve(raised).ok_or(AllocError)?.block;
         Ok(NonNull::slice_from_raw_parts(block, usable_bytes(raised)))
     }
 
     fn allocate_zeroed(&self, layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
         let raised = self.arena.raised(layout).ok_or(AllocError)?;
-        // SAFETY: the bound cache has the heap.
-        let fresh =
-            unsafe { ops::allocate::<P>(&self.arena.core, self.heap.ok_or(AllocError)?, raised) };
-        let fresh = fresh.ok_or(AllocError)?;
-        let bytes = usable_bytes(raised);
-        if !fresh.zeroed {
-            // SAFETY: the block has so many bytes.
-            unsafe { ptr::write_bytes(fresh.block.as_ptr(), 0, bytes) };
-        }
-        Ok(NonNull::slice_from_raw_parts(fresh.block, bytes))
+        let fresh = self.serve(raised).ok_or(AllocError)?;
+        Ok(fresh.into_zeroed(usable_bytes(raised)))
+    }
+
+    unsafe fn grow(
+        &self,
+        ptr: NonNull<u8>,
+        old: NonZeroLayout,
+        new: NonZeroLayout,
+    ) -> Result<NonNull<[u8]>, AllocError> {
+        // SAFETY: the caller's promise.
+        unsafe { self.resize(ptr, old, new) }
+    }
+
+    unsafe fn shrink(
+        &self,
+        ptr: NonNull<u8>,
+        old: NonZeroLayout,
+        new: NonZeroLayout,
+    ) -> Result<NonNull<[u8]>, AllocError> {
+        // SAFETY: the caller's promise.
+        unsafe { self.resize(ptr, old, new) }
     }
 
     unsafe fn usable_size(&self, _: NonNull<u8>, layout: NonZeroLayout) -> Option<usize> {

@@ -9,25 +9,29 @@
 //! block of another heap sets the block's bit in `remote` by one atomic operation: whoever finds it set
 //! has freed the block a second time. The owner clears both when it takes the block in.
 
+use core::marker::PhantomData;
+
 use drystone_sync::atomic::{AtomicUsize, Ordering};
 
 use crate::geometry::{SEGMENT_BYTES, SLICE_BYTES};
-use crate::in_cell::InCell;
 
 const WORD_BITS: usize = usize::BITS as usize;
 const GRANULE_BYTES: usize = 8;
 const WORDS: usize = SEGMENT_BYTES / GRANULE_BYTES / WORD_BITS;
 
-/// The slices that the bits take.
-pub(crate) const BITS_SLICES: usize = size_of::<BlockBits>() / SLICE_BYTES;
+/// The bits of one kind: a word for each so many blocks.
+type Bits = [AtomicUsize; WORDS];
 
-const _: () = assert!(size_of::<BlockBits>() == BITS_SLICES * SLICE_BYTES);
+/// The slices that the bits take: those of live blocks, then those of blocks freed elsewhere.
+pub(crate) const BITS_SLICES: usize = 2 * size_of::<Bits>() / SLICE_BYTES;
 
-/// The state bits of a segment. Zero bytes say that no block is live.
-#[repr(C)]
-pub(crate) struct BlockBits {
-    live: InCell<[AtomicUsize; WORDS]>,
-    remote: InCell<[AtomicUsize; WORDS]>,
+const _: () = assert!(2 * size_of::<Bits>() == BITS_SLICES * SLICE_BYTES);
+
+/// The state bits of a segment, by the words at their place. Zero bytes say that no block is live.
+#[derive(Clone, Copy)]
+pub(crate) struct BlockBits<'a> {
+    words: *const AtomicUsize,
+    segment: PhantomData<&'a AtomicUsize>,
 }
 
 /// Where the bit of a block is.
@@ -37,45 +41,74 @@ const fn place(address: usize) -> (usize, usize) {
     (granule / WORD_BITS, 1 << (granule % WORD_BITS))
 }
 
-impl BlockBits {
+impl BlockBits<'_> {
+    /// # Safety
+    ///
+    /// [`BITS_SLICES`] slices of atomics begin there, and live as long as the answer.
+    #[inline(always)]
+    pub(crate) unsafe fn at(words: *const u8) -> Self {
+        Self {
+            words: words.cast(),
+            segment: PhantomData,
+        }
+    }
+
+    #[inline(always)]
+    fn live(&self, word: usize) -> &AtomicUsize {
+        debug_assert!(word < WORDS);
+        // SAFETY: the words of live blocks come first.
+        let word = unsafe { self.words.add(word) };
+        // SAFETY: an atomic, by the promise that was made to `at`.
+        unsafe { &*word }
+    }
+
+    #[inline(always)]
+    fn remote(&self, word: usize) -> &AtomicUsize {
+        debug_assert!(word < WORDS);
+        // SAFETY: the words of blocks freed elsewhere come next.
+        let word = unsafe { self.words.add(WORDS + word) };
+        // SAFETY: as in `live`.
+        unsafe { &*word }
+    }
+
     /// Whether a live block begins at the address, one that no other thread has freed.
     #[inline(always)]
-    pub(crate) fn is_live(&self, address: usize) -> bool {
+    pub(crate) fn is_live(self, address: usize) -> bool {
         let (word, bit) = place(address);
         // Relaxed: who asks about a block it has asks after the bit was set.
-        self.live[word].load(Ordering::Relaxed) & bit != 0
-            && self.remote[word].load(Ordering::Relaxed) & bit == 0
+        self.live(word).load(Ordering::Relaxed) & bit != 0
+            && self.remote(word).load(Ordering::Relaxed) & bit == 0
     }
 
     /// Owner only: the block at the address is handed out. Whether it was free.
     #[inline(always)]
-    pub(crate) fn set_live(&self, address: usize) -> bool {
+    pub(crate) fn set_live(self, address: usize) -> bool {
         let (word, bit) = place(address);
-        let bits = self.live[word].load(Ordering::Relaxed);
+        let bits = self.live(word).load(Ordering::Relaxed);
         // A plain store: nobody else writes the word.
-        self.live[word].store(bits | bit, Ordering::Relaxed);
+        self.live(word).store(bits | bit, Ordering::Relaxed);
         bits & bit == 0
     }
 
     /// Owner only: the block at the address is free.
     #[inline(always)]
-    pub(crate) fn set_free(&self, address: usize) {
+    pub(crate) fn set_free(self, address: usize) {
         let (word, bit) = place(address);
-        let bits = self.live[word].load(Ordering::Relaxed);
-        self.live[word].store(bits & !bit, Ordering::Relaxed);
+        let bits = self.live(word).load(Ordering::Relaxed);
+        self.live(word).store(bits & !bit, Ordering::Relaxed);
     }
 
     /// Another thread frees the block. Whether it is the first to do so.
-    pub(crate) fn set_remote(&self, address: usize) -> bool {
+    pub(crate) fn set_remote(self, address: usize) -> bool {
         let (word, bit) = place(address);
         // Relaxed: only one of two threads gets a yes, and the chain carries the block over.
-        self.remote[word].fetch_or(bit, Ordering::Relaxed) & bit == 0
+        self.remote(word).fetch_or(bit, Ordering::Relaxed) & bit == 0
     }
 
     /// Owner only: takes in a block that another thread freed.
-    pub(crate) fn take_remote(&self, address: usize) {
+    pub(crate) fn take_remote(self, address: usize) {
         let (word, bit) = place(address);
         self.set_free(address);
-        self.remote[word].fetch_and(!bit, Ordering::Relaxed);
+        self.remote(word).fetch_and(!bit, Ordering::Relaxed);
     }
 }

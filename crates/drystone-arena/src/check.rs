@@ -59,12 +59,12 @@ pub(crate) fn find<'a>(core: &Core, address: usize, checked: bool) -> Result<Pla
     // SAFETY: an entry of the map is a live segment. One that is unmapped meanwhile had no live
     // block, so the pointer would not have been the caller's to free.
     let segment = unsafe { Segment::of(base.addr().get()) };
-    if !ptr::eq(segment.reservation.core(), core) {
+    if !ptr::eq(segment.reservation().core(), core) {
         return Err(FreeError::WrongArena);
     }
-    let huge_bytes = segment.reservation.huge_bytes.get();
+    let huge_bytes = segment.reservation().huge_bytes.get();
     if huge_bytes > 0 {
-        if segment.reservation.huge_start.get().addr() != address {
+        if segment.reservation().huge_start.get().addr() != address {
             return Err(FreeError::Misaligned);
         }
         let kind = PlaceKind::Huge { bytes: huge_bytes };

@@ -142,8 +142,8 @@ impl Core {
             let mut next = state.ranges;
             // SAFETY: ranges in the list are live, and stay so under the lock.
             while let Some(first) = unsafe { next.as_ref() } {
-                first.reservation.range().advise_huge_pages()?;
-                next = first.reservation.next.get();
+                first.reservation().range().advise_huge_pages()?;
+                next = first.reservation().next.get();
             }
             Ok(())
         })
@@ -247,7 +247,7 @@ impl Core {
                 state.take_whole_range(segment, 0)
             });
             if let Some(first) = gone {
-                left = left.saturating_sub(first.reservation.segments.get() - 1);
+                left = left.saturating_sub(first.reservation().segments.get() - 1);
                 self.unmap(first);
             }
         }
@@ -260,7 +260,7 @@ impl Core {
             // SAFETY: segments in the list are live (C1).
             let mut segment = unsafe { state.idle.as_ref() }?;
             // SAFETY: as above.
-            while let Some(next) = unsafe { segment.next.get().as_ref() } {
+            while let Some(next) = unsafe { segment.next().get().as_ref() } {
                 segment = next;
             }
             state.unlink_idle(segment);
@@ -323,12 +323,12 @@ impl Core {
             unsafe { Segment::of(base.addr().get() + index * SEGMENT_BYTES) }
         };
         let first = segment_of(0);
-        first.reservation.begin(self, first, range, count);
+        first.reservation().begin(self, first, range, count);
         for index in 0..count {
             let segment = segment_of(index);
             segment.begin(self.header_slices, zeroed);
             if index > 0 {
-                segment.reservation.join(first);
+                segment.reservation().join(first);
             }
         }
         self.locked(|state| {
@@ -358,16 +358,17 @@ impl Core {
 
     /// Gives a range back that is in no list.
     fn unmap(&self, first: &Segment) {
-        let count = first.reservation.segments.get();
+        let count = first.reservation().segments.get();
         let base = first.base();
+        // SAFETY: nothing in the range is in use or in a list, and this happens once.
+        let range = unsafe { first.reservation().take_range() };
         for index in 0..count {
             // SAFETY: the range has `count` segments.
             segment_map::remove(unsafe { base.add(index * SEGMENT_BYTES) });
         }
         self.mapped
             .fetch_sub(count * SEGMENT_BYTES, Ordering::Relaxed);
-        // SAFETY: nothing in the range is in use or in a list, and this happens once.
-        drop(unsafe { first.reservation.take_range() });
+        drop(range);
     }
 
     /// A heap for the calling thread: an orphan with all it has, or a new one.
@@ -377,14 +378,14 @@ impl Core {
 
     fn new_heap(&self) -> Option<&Heap> {
         let segment = self.segment()?;
-        segment.reservation.make_home();
-        let heap = &segment.home;
+        segment.reservation().make_home();
+        let heap = segment.home();
         heap.begin(self);
         segment.set_owner(heap.as_mut_ptr());
         heap.open(segment);
         self.locked(|state| {
             heap.next_heap.set(state.heaps);
-            state.heaps = &raw const **heap;
+            state.heaps = heap;
         });
         Some(heap)
     }
@@ -428,11 +429,11 @@ impl Core {
         unsafe { segment_map::enter(header) }.ok()?;
         // SAFETY: the segment was entered, and its header is zero, which is valid.
         let segment = unsafe { Segment::of(header.addr().get()) };
-        segment.reservation.begin(self, segment, range, 0);
-        segment.reservation.huge_bytes.set(bytes);
-        segment.reservation.huge_capacity.set(bytes);
-        segment.reservation.huge_start.set(block.as_ptr());
-        segment.reservation.set_huge_live();
+        segment.reservation().begin(self, segment, range, 0);
+        segment.reservation().huge_bytes.set(bytes);
+        segment.reservation().huge_capacity.set(bytes);
+        segment.reservation().huge_start.set(block.as_ptr());
+        segment.reservation().set_huge_live();
         self.mapped.fetch_add(total, Ordering::Relaxed);
         self.locked(|state| state.link_range(segment));
         Some((block, zeroed))
@@ -449,8 +450,8 @@ impl Core {
         // SAFETY: the header of a live huge block.
         let header = unsafe { Segment::of(segment_address(to.addr().get())) };
         let offset_in = |range: &Range, address: usize| address - range.base().addr().get();
-        let (new, old) = (header.reservation.range(), from.reservation.range());
-        let start = from.reservation.huge_start.get().addr();
+        let (new, old) = (header.reservation().range(), from.reservation().range());
+        let start = from.reservation().huge_start.get().addr();
         // SAFETY: huge blocks are whole slices, hence whole pages; the rest is the caller's promise.
         let moved = unsafe {
             new.move_from(
@@ -461,14 +462,14 @@ impl Core {
             )
         };
         if moved {
-            from.reservation.huge_hollow.set(true);
+            from.reservation().huge_hollow.set(true);
         }
         moved
     }
 
     /// Makes a huge block larger or smaller where it is. Whether it could.
     pub(crate) fn resize_huge(&self, segment: &Segment, size: usize) -> bool {
-        let record = &segment.reservation;
+        let record = segment.reservation();
         let have = record.huge_bytes.get();
         let Some(bytes) = size.checked_next_multiple_of(SLICE_BYTES) else {
             return false;
@@ -494,7 +495,7 @@ impl Core {
             let place = state.kept.iter().position(|kept| {
                 // SAFETY: kept blocks are live mappings of the arena.
                 unsafe { kept.as_ref() }.is_some_and(|kept| {
-                    let record = &kept.reservation;
+                    let record = kept.reservation();
                     let capacity = record.huge_capacity.get();
                     bytes <= capacity
                         && capacity / 4 <= bytes
@@ -503,7 +504,7 @@ impl Core {
             })?;
             let kept = state.take_kept(place);
             // SAFETY: as above.
-            let record = &unsafe { &*kept }.reservation;
+            let record = unsafe { &*kept }.reservation();
             record.huge_bytes.set(bytes);
             record.set_huge_live();
             NonNull::new(record.huge_start.get())
@@ -517,10 +518,10 @@ impl Core {
     /// The segment is the header of a huge block, and nobody uses the block.
     #[must_use]
     pub(crate) unsafe fn free_huge(&self, segment: &Segment) -> bool {
-        if !segment.reservation.set_huge_free() {
+        if !segment.reservation().set_huge_free() {
             return false;
         }
-        let bytes = segment.reservation.huge_bytes.get();
+        let bytes = segment.reservation().huge_bytes.get();
         debug_assert!(bytes > 0);
         self.uncharge(bytes);
         let gone = self.locked(|state| {
@@ -537,13 +538,14 @@ impl Core {
     }
 
     fn unmap_huge(&self, segment: &Segment) {
-        let record = &segment.reservation;
+        let record = segment.reservation();
         let start = record.range().base().addr().get();
         let total = record.huge_start.get().addr() - start + record.huge_capacity.get();
         self.mapped.fetch_sub(total, Ordering::Relaxed);
-        segment_map::remove(segment.base());
         // SAFETY: nobody has the block, it is in no list, and this happens once.
-        drop(unsafe { record.take_range() });
+        let range = unsafe { record.take_range() };
+        segment_map::remove(segment.base());
+        drop(range);
     }
 
     /// What all segments, large blocks and heaps have.
@@ -553,7 +555,7 @@ impl Core {
             let mut next = state.ranges;
             // SAFETY: ranges in the list are live, and stay so under the lock.
             while let Some(first) = unsafe { next.as_ref() } {
-                next = first.reservation.next.get();
+                next = first.reservation().next.get();
                 self.add_range(first, &mut sums);
             }
             let mut next = state.heaps;
@@ -567,7 +569,7 @@ impl Core {
     }
 
     fn add_range(&self, first: &Segment, sums: &mut Sums) {
-        let record = &first.reservation;
+        let record = first.reservation();
         if record.huge_capacity.get() > 0 {
             let bytes = record.huge_bytes.get();
             return sums.add_huge(bytes, record.is_huge_live());
@@ -596,8 +598,8 @@ impl Drop for Core {
         let mut next = self.state.get_mut().ranges;
         // SAFETY: ranges in the list are live.
         while let Some(first) = unsafe { next.as_ref() } {
-            next = first.reservation.next.get();
-            if first.reservation.huge_bytes.get() > 0 {
+            next = first.reservation().next.get();
+            if first.reservation().huge_bytes.get() > 0 {
                 self.unmap_huge(first);
             } else {
                 self.unmap(first);
@@ -650,65 +652,65 @@ impl State {
 
     fn link_range(&mut self, first: &Segment) {
         let next = self.ranges;
-        first.reservation.next.set(next);
-        first.reservation.previous.set(ptr::null());
+        first.reservation().next.set(next);
+        first.reservation().previous.set(ptr::null());
         // SAFETY: ranges in the list are live.
         if let Some(next) = unsafe { next.as_ref() } {
-            next.reservation.previous.set(first);
+            next.reservation().previous.set(first);
         }
         self.ranges = first;
     }
 
     fn unlink_range(&mut self, first: &Segment) {
-        let record = &first.reservation;
+        let record = first.reservation();
         let (previous, next) = (record.previous.get(), record.next.get());
         // SAFETY: ranges in the list are live.
         match unsafe { previous.as_ref() } {
-            Some(previous) => previous.reservation.next.set(next),
+            Some(previous) => previous.reservation().next.set(next),
             None => self.ranges = next,
         }
         // SAFETY: as above.
         if let Some(next) = unsafe { next.as_ref() } {
-            next.reservation.previous.set(previous);
+            next.reservation().previous.set(previous);
         }
     }
 
     fn link_idle(&mut self, segment: &Segment) {
         let next = self.idle;
-        segment.next.set(next);
-        segment.previous.set(ptr::null());
+        segment.next().set(next);
+        segment.previous().set(ptr::null());
         // SAFETY: segments in the list are live (C1).
         if let Some(next) = unsafe { next.as_ref() } {
-            next.previous.set(segment);
+            next.previous().set(segment);
         }
         self.idle = segment;
         self.idle_count += 1;
-        let idle = &segment.reservation.first().reservation.idle;
+        let idle = &segment.reservation().first().reservation().idle;
         idle.set(idle.get() + 1);
     }
 
     fn unlink_idle(&mut self, segment: &Segment) {
-        let (previous, next) = (segment.previous.get(), segment.next.get());
+        let (previous, next) = (segment.previous().get(), segment.next().get());
         // SAFETY: segments in the list are live (C1).
         match unsafe { previous.as_ref() } {
-            Some(previous) => previous.next.set(next),
+            Some(previous) => previous.next().set(next),
             None => self.idle = next,
         }
         // SAFETY: as above.
         if let Some(next) = unsafe { next.as_ref() } {
-            next.previous.set(previous);
+            next.previous().set(previous);
         }
         self.idle_count -= 1;
-        let idle = &segment.reservation.first().reservation.idle;
+        let idle = &segment.reservation().first().reservation().idle;
         idle.set(idle.get() - 1);
     }
 
     /// Takes all segments of this one's range out of the list, if all are idle and enough others
     /// are. The first of them.
     fn take_whole_range<'a>(&mut self, segment: &'a Segment, keep: usize) -> Option<&'a Segment> {
-        let first = segment.reservation.first();
-        let count = first.reservation.segments.get();
-        if first.reservation.idle.get() < count || self.idle_count < count + keep {
+        let first = segment.reservation().first();
+        let count = first.reservation().segments.get();
+        if first.reservation().idle.get() < count || self.idle_count < count + keep {
             return None;
         }
         for index in 0..count {
@@ -722,8 +724,8 @@ impl State {
 
     /// Keeps a huge block for the next request of its size; gives those that must go to make room.
     fn keep<'a>(&mut self, segment: &'a Segment) -> [Option<&'a Segment>; 2] {
-        let bytes = segment.reservation.huge_capacity.get();
-        if bytes > HUGE_KEPT_BYTES_MAX || segment.reservation.huge_hollow.get() {
+        let bytes = segment.reservation().huge_capacity.get();
+        if bytes > HUGE_KEPT_BYTES_MAX || segment.reservation().huge_hollow.get() {
             return [Some(segment), None];
         }
         // The oldest one makes room, if the new one does not fit beside it.
@@ -749,7 +751,7 @@ impl State {
         self.kept.copy_within(place + 1.., place);
         self.kept[HUGE_KEPT_MAX - 1] = ptr::null();
         // SAFETY: kept blocks are live mappings of the arena.
-        self.kept_bytes -= unsafe { &*kept }.reservation.huge_capacity.get();
+        self.kept_bytes -= unsafe { &*kept }.reservation().huge_capacity.get();
         kept
     }
 }

@@ -10,11 +10,12 @@ use drystone_core::{
 };
 
 use crate::check::find;
+use crate::core_state::Core;
 use crate::error::FreeError;
 use crate::geometry::{Kind, segment_address, usable_bytes};
 use crate::heap::Heap;
 use crate::misuse;
-use crate::ops::{self, Fresh, note_handed_out};
+use crate::ops::{self, Face, Fresh, note_handed_out};
 use crate::profile::Profile;
 use crate::segment::Segment;
 use crate::segment_map;
@@ -124,7 +125,7 @@ impl<P: Profile> GlobalArena<P> {
         // SAFETY: the caller's promise.
         let answer = unsafe { Self::try_free(block, Some(layout)) };
         if let Err(error) = answer {
-            Self::report(error, block.addr().get());
+            misuse::abort(error, block.addr().get());
         }
     }
 
@@ -196,35 +197,51 @@ impl<P: Profile> GlobalArena<P> {
         P::core().trim()
     }
 
-    #[cold]
-    #[inline(never)]
-    fn report(error: FreeError, address: usize) {
-        misuse::abort(error, address);
-    }
-
     /// # Safety
     ///
     /// As [`GlobalAlloc::realloc`], where the alignment may change too.
     unsafe fn resize(
+        &self,
         block: NonNull<u8>,
         old: NonZeroLayout,
         new: NonZeroLayout,
     ) -> Option<NonNull<u8>> {
-        let address = block.addr().get();
-        let in_place = P::with_thread(|thread| {
+        P::with_thread(|thread| {
+            let face = OnThread::<P> {
+                heap: thread.get(),
+                profile: PhantomData,
+            };
             // SAFETY: the thread has the heap; the rest is the caller's promise.
-            unsafe { ops::resize_in_place(P::core(), thread.get(), address, old, new) }
-        });
-        if in_place.is_some() {
-            return Some(block);
-        }
-        let moved = Self::allocate_layout(new)?;
-        let bytes = old.size().min(new.size()).get();
-        // SAFETY: both blocks have the bytes; they are different blocks, and of these layouts.
-        unsafe { ops::move_bytes(P::core(), block, old, &moved, new, bytes) };
-        // SAFETY: the caller gave the block up.
-        unsafe { Self::free_layout(block, old) };
-        Some(moved.block)
+            match unsafe { ops::resize(&face, block, old, new) } {
+                Ok(block) => block,
+                Err(error) => misuse::abort(error, block.addr().get()),
+            }
+        })
+    }
+}
+
+/// The arena of the process, on a thread that has this heap.
+struct OnThread<'a, P> {
+    heap: &'a Heap,
+    profile: PhantomData<fn() -> P>,
+}
+
+impl<P: Profile> Face<P> for OnThread<'_, P> {
+    fn core(&self) -> &Core {
+        P::core()
+    }
+
+    fn heap(&self) -> &Heap {
+        self.heap
+    }
+
+    fn allocate(&self, layout: NonZeroLayout) -> Option<Fresh> {
+        GlobalArena::<P>::allocate_layout(layout)
+    }
+
+    unsafe fn free(&self, block: NonNull<u8>, layout: NonZeroLayout) {
+        // SAFETY: the caller's promise.
+        unsafe { GlobalArena::<P>::free_layout(block, layout) };
     }
 }
 
@@ -281,7 +298,7 @@ unsafe impl<P: Profile> GlobalAlloc for GlobalArena<P> {
             return ptr::null_mut();
         };
         // SAFETY: the caller's promise.
-        unsafe { Self::resize(block, served(layout), served(new)) }
+        unsafe { self.resize(block, served(layout), served(new)) }
             .map_or(ptr::null_mut(), NonNull::as_ptr)
     }
 }
@@ -309,12 +326,7 @@ unsafe impl<P: Profile> Allocator for GlobalArena<P> {
 
     fn allocate_zeroed(&self, layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
         let fresh = Self::allocate_layout(layout).ok_or(AllocError)?;
-        let bytes = usable_bytes(layout);
-        if !fresh.zeroed {
-            // SAFETY: the block has so many bytes.
-            unsafe { fresh.block.write_bytes(0, bytes) };
-        }
-        Ok(NonNull::slice_from_raw_parts(fresh.block, bytes))
+        Ok(fresh.into_zeroed(usable_bytes(layout)))
     }
 
     unsafe fn grow(
@@ -324,7 +336,7 @@ unsafe impl<P: Profile> Allocator for GlobalArena<P> {
         new: NonZeroLayout,
     ) -> Result<NonNull<[u8]>, AllocError> {
         // SAFETY: the caller's promise.
-        let block = unsafe { Self::resize(ptr, old, new) }.ok_or(AllocError)?;
+        let block = unsafe { self.resize(ptr, old, new) }.ok_or(AllocError)?;
         Ok(NonNull::slice_from_raw_parts(block, usable_bytes(new)))
     }
 
@@ -335,7 +347,7 @@ unsafe impl<P: Profile> Allocator for GlobalArena<P> {
         new: NonZeroLayout,
     ) -> Result<NonNull<[u8]>, AllocError> {
         // SAFETY: the caller's promise.
-        let block = unsafe { Self::resize(ptr, old, new) }.ok_or(AllocError)?;
+        let block = unsafe { self.resize(ptr, old, new) }.ok_or(AllocError)?;
         Ok(NonNull::slice_from_raw_parts(block, usable_bytes(new)))
     }
 

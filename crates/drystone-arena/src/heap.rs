@@ -40,10 +40,10 @@ use crate::bin::Bin;
 use crate::config::ArenaConfig;
 use crate::core_state::Core;
 use crate::geometry::{SEGMENT_BYTES, SLICE_BYTES, block_bytes, page_slices, segment_address};
-use crate::in_cell::InCell;
 use crate::inbox::{Inbox, Pending};
 use crate::page::{Block, Page};
 use crate::page_use::Use;
+use crate::per_class::PerClass;
 use crate::remote_cache::{Chain, RemoteCache};
 use crate::segment::Segment;
 
@@ -54,14 +54,14 @@ const TICKS: u32 = 64;
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Heap {
-    bins: InCell<[Bin; SizeClass::COUNT]>,
-    queues: InCell<[Cell<*const Page>; SizeClass::COUNT]>,
+    bins: PerClass<Bin>,
+    queues: PerClass<Cell<*const Page>>,
     /// A bin was too full since its last refill.
-    flushed: InCell<[Cell<bool>; SizeClass::COUNT]>,
+    flushed: PerClass<Cell<bool>>,
     open: Cell<*const Segment>,
     /// A segment of this heap of which nothing is in use.
     spare: Cell<*const Segment>,
-    remote: InCell<RemoteCache>,
+    remote: RemoteCache,
     core: Cell<*const Core>,
     /// What a refill cuts from a page at once, in bytes; at least one block.
     carve_bytes: Cell<usize>,
@@ -89,20 +89,20 @@ unsafe impl Sync for NoHeap {}
 pub(crate) static NO_HEAP: NoHeap = NoHeap(Heap::new());
 
 impl NoHeap {
-    pub(crate) const fn get(&self) -> *const Heap {
-        &raw const self.0
+    pub(crate) const fn get(&self) -> &Heap {
+        &self.0
     }
 }
 
 impl Heap {
     pub(crate) const fn new() -> Self {
         Self {
-            bins: InCell::new([const { Bin::new() }; SizeClass::COUNT]),
-            queues: InCell::new([const { Cell::new(ptr::null()) }; SizeClass::COUNT]),
-            flushed: InCell::new([const { Cell::new(false) }; SizeClass::COUNT]),
+            bins: PerClass::new([const { Bin::new() }; SizeClass::COUNT]),
+            queues: PerClass::new([const { Cell::new(ptr::null()) }; SizeClass::COUNT]),
+            flushed: PerClass::new([const { Cell::new(false) }; SizeClass::COUNT]),
             open: Cell::new(ptr::null()),
             spare: Cell::new(ptr::null()),
-            remote: InCell::new(RemoteCache::new()),
+            remote: RemoteCache::new(),
             core: Cell::new(ptr::null()),
             carve_bytes: Cell::new(0),
             cache_bytes: Cell::new(0),
@@ -134,9 +134,7 @@ impl Heap {
 
     #[inline(always)]
     fn bin(&self, class: usize) -> &Bin {
-        debug_assert!(class < SizeClass::COUNT);
-        // SAFETY: classes are below the count.
-        unsafe { self.bins.get_unchecked(class) }
+        self.bins.of(class)
     }
 
     /// The newest block of the bin; null if it is empty.
@@ -216,38 +214,35 @@ impl Heap {
         self.give_back_run(segment, first, segment.run_slices(first));
     }
 
-    /// Makes a run of this heap longer or shorter where it is. The answer says whether what was
-    /// added has only zero bytes.
-    pub(crate) fn resize_run(
-        &self,
-        segment: &Segment,
-        first: usize,
-        slices: usize,
-    ) -> Option<bool> {
+    /// Makes a run of this heap longer or shorter where it is. Whether it could.
+    pub(crate) fn resize_run(&self, segment: &Segment, first: usize, slices: usize) -> bool {
         let have = segment.run_slices(first);
-        let fresh = if slices > have {
-            let more = slices - have;
-            self.core().charge(more * SLICE_BYTES)?;
-            let Some(fresh) = segment.extend_run(first, have, more) else {
-                self.core().uncharge(more * SLICE_BYTES);
-                return None;
-            };
-            if !segment.has_free_slices() {
-                self.close(segment);
+        if slices > have && !self.lengthen_run(segment, first, have, slices - have) {
+            return false;
+        }
+        if slices < have {
+            segment.shorten_run(first, have, slices);
+            self.core().uncharge((have - slices) * SLICE_BYTES);
+            if !segment.listed().get() {
+                self.open(segment);
             }
-            fresh
-        } else {
-            if slices < have {
-                segment.shorten_run(first, have, slices);
-                self.core().uncharge((have - slices) * SLICE_BYTES);
-                if !segment.listed.get() {
-                    self.open(segment);
-                }
-            }
-            true
-        };
+        }
         segment.inbox(first).set_content(Use::BLOCK, slices);
-        Some(fresh)
+        true
+    }
+
+    fn lengthen_run(&self, segment: &Segment, first: usize, have: usize, more: usize) -> bool {
+        if self.core().charge(more * SLICE_BYTES).is_none() {
+            return false;
+        }
+        if !segment.extend_run(first, have, more) {
+            self.core().uncharge(more * SLICE_BYTES);
+            return false;
+        }
+        if !segment.has_free_slices() {
+            self.close(segment);
+        }
+        true
     }
 
     /// Whether no thread has it yet.
@@ -274,7 +269,7 @@ impl Heap {
         if !bin.has_begun() {
             bin.begin(class, self.cache_bytes.get());
         }
-        if self.flushed[class].replace(false) {
+        if self.flushed.of(class).replace(false) {
             bin.widen(class, self.cache_bytes.get());
         }
         if bin.is_empty() && !self.refill_from_pages(class) {
@@ -284,7 +279,7 @@ impl Heap {
     }
 
     fn refill_from_pages(&self, class: usize) -> bool {
-        let mut page = self.queues[class].get();
+        let mut page = self.queues.of(class).get();
         if page.is_null() {
             let Some(new) = self.new_page(class) else {
                 return false;
@@ -365,7 +360,7 @@ impl Heap {
                 }
                 return Some((segment, first, fresh));
             }
-            at = segment.next.get();
+            at = segment.next().get();
         }
         let spare = self.spare.replace(ptr::null());
         let segment = if spare.is_null() {
@@ -386,10 +381,10 @@ impl Heap {
     pub(crate) fn give_back_run(&self, segment: &Segment, first: usize, slices: usize) {
         segment.give_back_run(first, slices);
         self.core().uncharge(slices * SLICE_BYTES);
-        if !segment.listed.get() {
+        if !segment.listed().get() {
             self.open(segment);
         }
-        if segment.is_idle() && !segment.reservation.is_home() {
+        if segment.is_idle() && !segment.reservation().is_home() {
             self.close(segment);
             if self.spare.get().is_null() {
                 self.spare.set(segment);
@@ -406,30 +401,30 @@ impl Heap {
 
     /// Puts a segment at the front of the list of those with free slices.
     pub(crate) fn open(&self, segment: &Segment) {
-        debug_assert!(!segment.listed.replace(true));
-        segment.listed.set(true);
+        debug_assert!(!segment.listed().replace(true));
+        segment.listed().set(true);
         let next = self.open.replace(segment);
-        segment.next.set(next);
-        segment.previous.set(ptr::null());
+        segment.next().set(next);
+        segment.previous().set(ptr::null());
         if !next.is_null() {
             // SAFETY: segments in the list are this heap's, and live.
-            unsafe { &*next }.previous.set(segment);
+            unsafe { &*next }.previous().set(segment);
         }
     }
 
     fn close(&self, segment: &Segment) {
-        debug_assert!(segment.listed.get());
-        segment.listed.set(false);
-        let (previous, next) = (segment.previous.get(), segment.next.get());
+        debug_assert!(segment.listed().get());
+        segment.listed().set(false);
+        let (previous, next) = (segment.previous().get(), segment.next().get());
         if previous.is_null() {
             self.open.set(next);
         } else {
             // SAFETY: segments in the list are this heap's, and live.
-            unsafe { &*previous }.next.set(next);
+            unsafe { &*previous }.next().set(next);
         }
         if !next.is_null() {
             // SAFETY: as above.
-            unsafe { &*next }.previous.set(previous);
+            unsafe { &*next }.previous().set(previous);
         }
     }
 
@@ -437,7 +432,7 @@ impl Heap {
     fn enter_queue(&self, page: &Page) {
         debug_assert!(!page.queued.get(), "P3");
         page.queued.set(true);
-        let next = self.queues[page.class()].replace(page);
+        let next = self.queues.of(page.class()).replace(page);
         page.next.set(next);
         page.previous.set(ptr::null());
         if !next.is_null() {
@@ -451,7 +446,7 @@ impl Heap {
         page.queued.set(false);
         let (previous, next) = (page.previous.get(), page.next.get());
         if previous.is_null() {
-            self.queues[page.class()].set(next);
+            self.queues.of(page.class()).set(next);
         } else {
             // SAFETY: pages in a queue are this heap's.
             unsafe { &*previous }.next.set(next);
@@ -473,7 +468,7 @@ impl Heap {
         }
         self.tick();
         self.send_all();
-        self.flushed[class].set(true);
+        self.flushed.of(class).set(true);
         self.give_home(bin.split(bin.keep()), class);
     }
 
@@ -604,7 +599,7 @@ impl Heap {
         while !at.is_null() {
             // SAFETY: segments in the list are this heap's, and live.
             let segment = unsafe { &*at };
-            at = segment.next.get();
+            at = segment.next().get();
             f(segment);
         }
         // SAFETY: as above.
@@ -632,7 +627,7 @@ impl Heap {
 
     /// Gives back the one empty page that a class keeps.
     fn retire_last(&self, class: usize) {
-        let page = self.queues[class].get();
+        let page = self.queues.of(class).get();
         if page.is_null() {
             return;
         }

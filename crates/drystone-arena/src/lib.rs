@@ -33,10 +33,10 @@ cfg_if::cfg_if! {
         mod geometry;
         mod global;
         mod heap;
-        mod in_cell;
         mod misuse;
         mod ops;
         mod page;
+        mod per_class;
         mod process;
         mod profile;
         mod published;

@@ -20,6 +20,17 @@ pub(crate) struct Fresh {
     pub(crate) zeroed: bool,
 }
 
+impl Fresh {
+    /// The block with so many bytes, which it has, all zero.
+    pub(crate) fn into_zeroed(self, bytes: usize) -> NonNull<[u8]> {
+        if !self.zeroed {
+            // SAFETY: the block has so many bytes, and nobody else has it.
+            unsafe { self.block.write_bytes(0, bytes) };
+        }
+        NonNull::slice_from_raw_parts(self.block, bytes)
+    }
+}
+
 /// A block for `layout`.
 ///
 /// # Safety
@@ -81,8 +92,9 @@ pub(crate) fn note_handed_out<P: Profile>(block: NonNull<u8>) {
 ///
 /// # Safety
 ///
-/// The calling thread has the heap, if any, which is of the arena `core` and of the profile `P`. What the profile does not find out is the caller's duty: the block is live, of
-/// this arena, and was handed out for this layout; in any case nobody uses it any more.
+/// The calling thread has the heap, if any, which is of the arena `core` and of the profile `P`.
+/// What the profile does not find out is the caller's duty: the block is live, of this arena, and was
+/// handed out for this layout; in any case nobody uses it any more.
 #[inline]
 pub(crate) unsafe fn free<P: Profile>(
     core: &Core,
@@ -92,12 +104,7 @@ pub(crate) unsafe fn free<P: Profile>(
 ) -> Result<(), FreeError> {
     let place = find(core, address, P::CHECKED)?;
     if let Some(layout) = layout {
-        if !place.kind.serves(layout) {
-            return Err(FreeError::SizeMismatch {
-                provided: layout.size().get(),
-                recorded: place.kind.bytes(),
-            });
-        }
+        expect(place.kind, layout)?;
     }
     // SAFETY: the block was found; the rest is the caller's promise.
     unsafe { free_at::<P>(core, heap, address, place) }
@@ -163,21 +170,83 @@ unsafe fn free_away(
     }
 }
 
+/// What a block is resized with: the parts in which the faces of an arena differ.
+pub(crate) trait Face<P: Profile> {
+    fn core(&self) -> &Core;
+
+    /// The heap of the calling thread, or the one that stands for none.
+    fn heap(&self) -> &Heap;
+
+    fn allocate(&self, layout: NonZeroLayout) -> Option<Fresh>;
+
+    /// # Safety
+    ///
+    /// As [`free`].
+    unsafe fn free(&self, block: NonNull<u8>, layout: NonZeroLayout);
+}
+
+/// Makes the block serve the new layout: where it is, or else somewhere else.
+///
+/// # Errors
+///
+/// [`FreeError`] if the profile finds that the block is none that was handed out for `old`. `None`
+/// if there is no memory. Nothing has changed in either case.
+///
+/// # Safety
+///
+/// As [`free`] with the layout `old`. After an answer of a block the old one is that block or is free.
+pub(crate) unsafe fn resize<P: Profile>(
+    face: &impl Face<P>,
+    block: NonNull<u8>,
+    old: NonZeroLayout,
+    new: NonZeroLayout,
+) -> Result<Option<NonNull<u8>>, FreeError> {
+    let address = block.addr().get();
+    if P::CHECKED {
+        expect(find(face.core(), address, true)?.kind, old)?;
+    }
+    // SAFETY: the caller's promise.
+    let in_place = unsafe { resize_in_place(face.core(), face.heap(), address, old, new) };
+    if in_place {
+        return Ok(Some(block));
+    }
+    let Some(moved) = face.allocate(new) else {
+        return Ok(None);
+    };
+    let bytes = old.size().min(new.size()).get();
+    // SAFETY: both blocks have the bytes; they are different blocks, and of these layouts.
+    unsafe { move_bytes(face.core(), block, old, &moved, new, bytes) };
+    // SAFETY: the caller gave the block up.
+    unsafe { face.free(block, old) };
+    Ok(Some(moved.block))
+}
+
+/// Whether a block of this kind is one that was handed out for the layout.
+fn expect(kind: PlaceKind, layout: NonZeroLayout) -> Result<(), FreeError> {
+    if kind.serves(layout) {
+        return Ok(());
+    }
+    Err(FreeError::SizeMismatch {
+        provided: layout.size().get(),
+        recorded: kind.bytes(),
+    })
+}
+
 /// Whether the block at the address can serve the new layout where it is; makes it so if a run has
-/// to grow or shrink for that. The answer says whether what was added has only zero bytes.
+/// to grow or shrink for that.
 ///
 /// # Safety
 ///
 /// As [`free`], and the block is live and was handed out for `old`.
-pub(crate) unsafe fn resize_in_place(
+unsafe fn resize_in_place(
     core: &Core,
     heap: &Heap,
     address: usize,
     old: NonZeroLayout,
     new: NonZeroLayout,
-) -> Option<bool> {
+) -> bool {
     match (Kind::of(old), Kind::of(new)) {
-        (Kind::Class(old), Kind::Class(new)) if old == new => Some(false),
+        (Kind::Class(have), Kind::Class(class)) => have == class,
         (
             Kind::Run { slices: have, .. },
             Kind::Run {
@@ -186,21 +255,19 @@ pub(crate) unsafe fn resize_in_place(
             },
         ) if address.is_multiple_of(align_slices * SLICE_BYTES) => {
             if have == slices {
-                return Some(false);
+                return true;
             }
             // SAFETY: the block is live.
             let segment = unsafe { Segment::of(segment_address(address)) };
-            if !ptr::eq(segment.owner(), heap) {
-                return None;
-            }
-            heap.resize_run(segment, segment.run_of(address), slices)
+            ptr::eq(segment.owner(), heap)
+                && heap.resize_run(segment, segment.run_of(address), slices)
         }
-        (Kind::Huge, Kind::Huge) if address % new.align() == 0 => {
+        (Kind::Huge, Kind::Huge) if address.is_multiple_of(new.align().get()) => {
             // SAFETY: the block is live.
             let segment = unsafe { Segment::of(segment_address(address)) };
-            core.resize_huge(segment, new.size().get()).then_some(false)
+            core.resize_huge(segment, new.size().get())
         }
-        _ => None,
+        _ => false,
     }
 }
 
@@ -210,7 +277,7 @@ pub(crate) unsafe fn resize_in_place(
 ///
 /// Both blocks are live, were handed out for these layouts, have so many bytes, and are nobody
 /// else's; the old one's bytes are not read again.
-pub(crate) unsafe fn move_bytes(
+unsafe fn move_bytes(
     core: &Core,
     from: NonNull<u8>,
     old: NonZeroLayout,

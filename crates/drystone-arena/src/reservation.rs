@@ -54,7 +54,7 @@ impl Reservation {
 
     /// Makes this the record of a further segment of a range.
     pub(crate) fn join(&self, first: &Segment) {
-        self.core.set(first.reservation.core());
+        self.core.set(first.reservation().core());
         self.first.set(first);
     }
 
@@ -73,7 +73,7 @@ impl Reservation {
 
     /// The range.
     pub(crate) fn range(&self) -> &Range {
-        let range = self.first().reservation.range.get();
+        let range = self.first().reservation().range.get();
         // SAFETY: R1; the range is only read until it is taken out.
         let range = unsafe { &*range };
         // SAFETY: R1.
@@ -87,7 +87,7 @@ impl Reservation {
     /// This is the first segment of its range; none of the segments is used again, and the range
     /// was not taken out before.
     pub(crate) unsafe fn take_range(&self) -> Range {
-        debug_assert!(ptr::eq(&self.first().reservation, self), "R1");
+        debug_assert!(ptr::eq(self.first().reservation(), self), "R1");
         let range = self.range.get();
         // SAFETY: the caller has the segments to itself.
         let range = unsafe { &*range };

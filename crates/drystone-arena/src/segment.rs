@@ -19,7 +19,9 @@
 //! The owner's threads change everything but the inboxes; others read `owner`, `first`, the class
 //! in the inbox and the block bits, which are atomic for that.
 
-use core::cell::Cell;
+use core::cell::{Cell, UnsafeCell};
+use core::mem::offset_of;
+use core::ops::Range;
 use core::ptr::{self, NonNull};
 
 use drystone_sync::atomic::{AtomicPtr, AtomicU8, Ordering};
@@ -27,7 +29,6 @@ use drystone_sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 use crate::block_bits::BlockBits;
 use crate::geometry::{SEGMENT_BYTES, SLICE_BYTES, SLICES, run_mask, segment_number, slice_index};
 use crate::heap::Heap;
-use crate::in_cell::InCell;
 use crate::inbox::Inbox;
 use crate::page::Page;
 use crate::page_use::Use;
@@ -44,38 +45,63 @@ struct OwnerLine {
     owner: AtomicPtr<Heap>,
 }
 
-/// A segment, by its header.
-pub(crate) type Segment = InCell<Header>;
-
 /// What a segment begins with.
 #[derive(Debug)]
 #[repr(C)]
-pub(crate) struct Header {
-    owners: InCell<[OwnerLine; OWNER_LINES]>,
-    inboxes: InCell<[Inbox; SLICES]>,
-    pages: InCell<[Page; SLICES]>,
+struct Header {
+    owners: [OwnerLine; OWNER_LINES],
+    inboxes: [Inbox; SLICES],
+    pages: [Page; SLICES],
     /// The first slice of the run that each slice is part of.
-    first: InCell<[AtomicU8; SLICES]>,
-    /// A bit for each slice that is in no run. Owner only.
-    free: PublishedU64,
-    /// A bit for each free slice that has only zero bytes. Owner only.
-    fresh: PublishedU64,
-    /// The slices that may be in runs, by the profile.
-    usable: Cell<u64>,
-    /// A bit for each slice that was free at the last look for old ones, and all the time since.
-    /// Owner only.
-    aged: Cell<u64>,
+    first: [AtomicU8; SLICES],
+    slices: SliceSets,
     /// Neighbours in the owner's list of segments with free slices, or in the list of idle ones.
-    pub(crate) next: Cell<*const Segment>,
-    pub(crate) previous: Cell<*const Segment>,
-    pub(crate) listed: Cell<bool>,
+    next: Cell<*const Segment>,
+    previous: Cell<*const Segment>,
+    listed: Cell<bool>,
     /// Where the mapping came from. Under the lock of the core.
-    pub(crate) reservation: Reservation,
+    reservation: Reservation,
     /// The heap that lives in this segment, if it is a heap's home.
-    pub(crate) home: InCell<Heap>,
+    home: Heap,
 }
 
-const _: () = assert!(size_of::<Segment>() <= SLICE_BYTES);
+/// Sets of the segment's slices, a bit for each.
+#[derive(Debug)]
+struct SliceSets {
+    /// Those in no run. Owner only.
+    free: PublishedU64,
+    /// Those that are free and have only zero bytes. Owner only.
+    fresh: PublishedU64,
+    /// Those that may be in runs, by the profile.
+    usable: Cell<u64>,
+    /// Those that were free at the last look for old ones, and all the time since. Owner only.
+    aged: Cell<u64>,
+}
+
+const _: () = assert!(size_of::<Header>() <= SLICE_BYTES);
+
+/// A segment, by its address.
+///
+/// A reference to it promises nothing about any byte: the memory may be unmapped in a call that was
+/// given the reference, and whoever checks references has nothing to look at. What is reached
+/// through it are references to single fields, whose every change is in cells and atomics.
+#[derive(Debug)]
+#[repr(transparent)]
+pub(crate) struct Segment {
+    /// In a cell: what is computed from the reference's address is written to, and a compiler that
+    /// folds the way through the address must not take it for memory that nobody writes.
+    _address: UnsafeCell<[u8; 0]>,
+}
+
+/// A reference to a part of the header.
+macro_rules! part {
+    ($segment:expr, $($part:tt)+) => {{
+        let header: *const Header = $segment.at(0).cast();
+        // SAFETY: the segment begins with its header, which lives as long as the segment; what
+        // changes in it is in cells and atomics.
+        unsafe { &(*header).$($part)+ }
+    }};
+}
 
 impl Segment {
     /// The segment at an address.
@@ -87,13 +113,10 @@ impl Segment {
     pub(crate) unsafe fn of<'a>(segment_address: usize) -> &'a Self {
         // SAFETY: the caller's promise.
         let base = unsafe { segment_map::pointer(segment_address) };
-        // SAFETY: a segment begins with its header, which lives as long as the segment; what
-        // changes in it is in cells and atomics.
+        // SAFETY: there are no bytes behind the reference.
         unsafe { &*base.cast::<Self>() }
     }
-}
 
-impl Header {
     /// The address of the segment.
     #[inline(always)]
     pub(crate) fn address(&self) -> usize {
@@ -104,13 +127,16 @@ impl Header {
     #[inline(always)]
     pub(crate) fn at(&self, offset: usize) -> *mut u8 {
         debug_assert!(offset < SEGMENT_BYTES);
-        // SAFETY: the header lies in a segment that was entered, and the offset is inside.
+        // SAFETY: the segment was entered, and the offset is inside.
         unsafe { segment_map::pointer(self.address() + offset) }
     }
 
     #[inline(always)]
     fn owner_line(&self) -> &AtomicPtr<Heap> {
-        &self.owners[segment_number(self.address()) % OWNER_LINES].owner
+        part!(
+            self,
+            owners[segment_number(self.address()) % OWNER_LINES].owner
+        )
     }
 
     /// The heap whose blocks these are; null for a huge block or an idle segment.
@@ -130,77 +156,110 @@ impl Header {
     #[inline(always)]
     pub(crate) fn run_of(&self, address: usize) -> usize {
         // Relaxed: as `owner`.
-        usize::from(self.first[slice_index(address)].load(Ordering::Relaxed)) % SLICES
+        usize::from(part!(self, first[slice_index(address)]).load(Ordering::Relaxed)) % SLICES
     }
 
     #[inline(always)]
     pub(crate) fn page(&self, first: usize) -> &Page {
-        &self.pages[first]
+        part!(self, pages[first])
     }
 
     #[inline(always)]
     pub(crate) fn inbox(&self, first: usize) -> &Inbox {
-        &self.inboxes[first]
+        part!(self, inboxes[first])
+    }
+
+    #[inline]
+    pub(crate) fn next(&self) -> &Cell<*const Self> {
+        part!(self, next)
+    }
+
+    #[inline]
+    pub(crate) fn previous(&self) -> &Cell<*const Self> {
+        part!(self, previous)
+    }
+
+    /// Whether it is in its owner's list of segments with free slices.
+    #[inline]
+    pub(crate) fn listed(&self) -> &Cell<bool> {
+        part!(self, listed)
+    }
+
+    #[inline]
+    pub(crate) fn reservation(&self) -> &Reservation {
+        part!(self, reservation)
+    }
+
+    #[inline]
+    pub(crate) fn home(&self) -> &Heap {
+        part!(self, home)
+    }
+
+    #[inline]
+    fn slices(&self) -> &SliceSets {
+        part!(self, slices)
     }
 
     /// The first slice of a page of this segment.
     #[inline]
     pub(crate) fn first_of_page(&self, page: &Page) -> usize {
-        (ptr::from_ref(page).addr() - self.pages.as_ptr().addr()) / size_of::<Page>()
+        let pages = self.address() + offset_of!(Header, pages);
+        (ptr::from_ref(page).addr() - pages) / size_of::<Page>()
     }
 
     /// The first slice of the run that an inbox of this segment belongs to.
     #[inline]
     pub(crate) fn first_of_inbox(&self, inbox: &Inbox) -> usize {
-        (ptr::from_ref(inbox).addr() - self.inboxes.as_ptr().addr()) / size_of::<Inbox>()
+        let inboxes = self.address() + offset_of!(Header, inboxes);
+        (ptr::from_ref(inbox).addr() - inboxes) / size_of::<Inbox>()
     }
 
     /// The block bits, which exist under a checked profile only.
     #[inline(always)]
-    pub(crate) fn bits(&self) -> &BlockBits {
+    pub(crate) fn bits(&self) -> BlockBits<'_> {
         // SAFETY: these slices are in no run under a checked profile, and zero bytes are bits.
-        unsafe { &*self.at(SLICE_BYTES).cast::<BlockBits>() }
+        unsafe { BlockBits::at(self.at(SLICE_BYTES)) }
     }
 
     /// Prepares the header of a mapping that has only zero bytes but for the reservation.
     pub(crate) fn begin(&self, header_slices: usize, zeroed: bool) {
         let usable = !run_mask(header_slices);
-        self.usable.set(usable);
-        self.free.set(usable);
-        self.fresh.set(if zeroed { usable } else { 0 });
+        self.slices().usable.set(usable);
+        self.slices().free.set(usable);
+        self.slices().fresh.set(if zeroed { usable } else { 0 });
     }
 
     /// Whether no slice is in a run.
     pub(crate) fn is_idle(&self) -> bool {
-        self.free.get() == self.usable.get()
+        self.slices().free.get() == self.slices().usable.get()
     }
 
     /// Whether blocks may lie at the address: not in the header.
     #[inline]
     pub(crate) fn may_hold_blocks(&self, address: usize) -> bool {
-        self.usable.get() >> slice_index(address) & 1 != 0
+        self.slices().usable.get() >> slice_index(address) & 1 != 0
     }
 
     /// The slices of a run.
     #[inline]
     pub(crate) fn run_slices(&self, first: usize) -> usize {
-        self.inboxes[first].slices()
+        self.inbox(first).slices()
     }
 
     pub(crate) fn has_free_slices(&self) -> bool {
-        self.free.get() != 0
+        self.slices().free.get() != 0
     }
 
     /// The slices that are free, and those of them that are fresh.
     pub(crate) fn free_slices(&self) -> (u64, u64) {
-        (self.free.get(), self.fresh.get())
+        (self.slices().free.get(), self.slices().fresh.get())
     }
 
     /// Takes a run of so many slices, the first at a multiple of `align_slices`: a single slice from
     /// the low end, a longer run from the high end, so that they keep out of each other's way.
     /// The answer says whether the run is fresh.
     pub(crate) fn take_run(&self, slices: usize, align_slices: usize) -> Option<(usize, bool)> {
-        let starts = run_starts(self.free.get(), slices) & aligned_starts(align_slices);
+        let starts = run_starts(self.slices().free.get(), slices) & aligned_starts(align_slices);
         if starts == 0 {
             return None;
         }
@@ -210,65 +269,65 @@ impl Header {
             starts.ilog2()
         } as usize;
         let mask = run_mask(slices) << first;
-        let fresh = self.fresh.get() & mask == mask;
+        let fresh = self.slices().fresh.get() & mask == mask;
         self.take(mask);
-        for slice in first..first + slices {
-            #[expect(clippy::cast_possible_truncation, reason = "below 64")]
-            self.first[slice].store(first as u8, Ordering::Relaxed);
-        }
+        self.begin_run(first, first..first + slices);
         Some((first, fresh))
     }
 
-    /// Takes the slices that follow a run into it, if they are free. Whether it did, and whether
-    /// they are fresh.
-    pub(crate) fn extend_run(&self, first: usize, slices: usize, more: usize) -> Option<bool> {
+    /// Takes the slices that follow a run into it, if they are free. Whether it did.
+    pub(crate) fn extend_run(&self, first: usize, slices: usize, more: usize) -> bool {
         let end = first + slices;
         if end + more > SLICES {
-            return None;
+            return false;
         }
         let mask = run_mask(more) << end;
-        if self.free.get() & mask != mask {
-            return None;
+        if self.slices().free.get() & mask != mask {
+            return false;
         }
-        let fresh = self.fresh.get() & mask == mask;
         self.take(mask);
-        for slice in end..end + more {
+        self.begin_run(first, end..end + more);
+        true
+    }
+
+    /// Says of the slices of a run with which one it begins.
+    fn begin_run(&self, first: usize, slices: Range<usize>) {
+        for slice in slices {
             #[expect(clippy::cast_possible_truncation, reason = "below 64")]
-            self.first[slice].store(first as u8, Ordering::Relaxed);
+            part!(self, first[slice]).store(first as u8, Ordering::Relaxed);
         }
-        Some(fresh)
     }
 
     fn take(&self, mask: u64) {
-        self.free.set(self.free.get() & !mask);
-        self.fresh.set(self.fresh.get() & !mask);
-        self.aged.set(self.aged.get() & !mask);
+        self.slices().free.set(self.slices().free.get() & !mask);
+        self.slices().fresh.set(self.slices().fresh.get() & !mask);
+        self.slices().aged.set(self.slices().aged.get() & !mask);
     }
 
     /// Gives back the end of a run.
     pub(crate) fn shorten_run(&self, first: usize, have: usize, keep: usize) {
         debug_assert!(0 < keep && keep < have);
         let mask = run_mask(have - keep) << (first + keep);
-        debug_assert_eq!(self.free.get() & mask, 0, "S2");
-        self.free.set(self.free.get() | mask);
+        debug_assert_eq!(self.slices().free.get() & mask, 0, "S2");
+        self.slices().free.set(self.slices().free.get() | mask);
     }
 
     /// Gives back the slices of a run.
     pub(crate) fn give_back_run(&self, first: usize, slices: usize) {
         let mask = run_mask(slices) << first;
-        debug_assert_eq!(self.free.get() & mask, 0, "S2");
-        self.inboxes[first].set_content(Use::NONE, 0);
-        self.free.set(self.free.get() | mask);
+        debug_assert_eq!(self.slices().free.get() & mask, 0, "S2");
+        self.inbox(first).set_content(Use::NONE, 0);
+        self.slices().free.set(self.slices().free.get() | mask);
     }
 
     /// The slices have only zero bytes again.
     pub(crate) fn set_fresh(&self, mask: u64) {
-        debug_assert_eq!(self.free.get() & mask, mask, "S3");
-        self.fresh.set(self.fresh.get() | mask);
+        debug_assert_eq!(self.slices().free.get() & mask, mask, "S3");
+        self.slices().fresh.set(self.slices().fresh.get() | mask);
     }
 
     fn dirty(&self) -> u64 {
-        self.free.get() & !self.fresh.get()
+        self.slices().free.get() & !self.slices().fresh.get()
     }
 
     /// Gives the memory of the free slices back, as far as the source can.
@@ -278,8 +337,8 @@ impl Header {
 
     /// Gives the memory back of the slices that have been free since the last call.
     pub(crate) fn release_aged(&self) {
-        self.release(self.aged.get() & self.dirty());
-        self.aged.set(self.dirty());
+        self.release(self.slices().aged.get() & self.dirty());
+        self.slices().aged.set(self.dirty());
     }
 
     /// One call of the system for each run.
@@ -287,7 +346,7 @@ impl Header {
         if dirty == 0 {
             return;
         }
-        let range = self.reservation.range();
+        let range = self.reservation().range();
         let start = self.address() - range.base().addr().get();
         while dirty != 0 {
             let first = dirty.trailing_zeros() as usize;

@@ -42,7 +42,6 @@ use drystone_core::{AllocError, FixedRange};
 use drystone_sync::atomic::{AtomicPtr, Ordering};
 
 use crate::geometry::{SEGMENT_BYTES, segment_number};
-use crate::in_cell::InCell;
 
 /// The address bits that the map covers: what user space has on the supported systems.
 const ADDRESS_BITS: u32 = if usize::BITS == 64 { 48 } else { 32 };
@@ -51,7 +50,7 @@ const LEAF_LEN: usize = 1 << LEAF_LOG2;
 const ROOT_LEN: usize = 1 << (ADDRESS_BITS - SEGMENT_BYTES.ilog2()).saturating_sub(LEAF_LOG2);
 
 /// The bases of so many segments with numbers in a row.
-type Leaf = InCell<[AtomicPtr<u8>; LEAF_LEN]>;
+type Leaf = [AtomicPtr<u8>; LEAF_LEN];
 
 static ROOT: [AtomicPtr<Leaf>; ROOT_LEN] = [const { AtomicPtr::new(ptr::null_mut()) }; ROOT_LEN];
 
@@ -59,15 +58,35 @@ static ROOT: [AtomicPtr<Leaf>; ROOT_LEN] = [const { AtomicPtr::new(ptr::null_mut
 #[inline]
 pub(crate) fn segment_at(address: usize) -> Option<NonNull<u8>> {
     let number = segment_number(address);
+    let entry = root_entry(number >> LEAF_LOG2)?;
     // Acquire: pairs with the Release in `leaf_of`, for the zeros of the leaf.
-    let leaf = ROOT.get(number >> LEAF_LOG2)?.load(Ordering::Acquire);
-    if leaf.is_null() {
+    let leaf = NonNull::new(entry.load(Ordering::Acquire))?;
+    // Acquire: pairs with the Release in `enter`, for the header of the segment.
+    NonNull::new(leaf_entry(leaf, number).load(Ordering::Acquire))
+}
+
+/// The entry of a leaf. References are to single entries: whoever checks references would look at
+/// all the others too.
+#[inline]
+fn root_entry(index: usize) -> Option<&'static AtomicPtr<Leaf>> {
+    if index >= ROOT_LEN {
         return None;
     }
-    // SAFETY: by M1 the leaf is live, and its entries are only shared.
-    let leaf = unsafe { &*leaf };
-    // Acquire: pairs with the Release in `enter`, for the header of the segment.
-    NonNull::new(leaf[number % LEAF_LEN].load(Ordering::Acquire))
+    let first = (&raw const ROOT).cast::<AtomicPtr<Leaf>>();
+    // SAFETY: inside the table.
+    let entry = unsafe { first.add(index) };
+    // SAFETY: an entry of a static.
+    Some(unsafe { &*entry })
+}
+
+/// The entry of a segment.
+#[inline]
+fn leaf_entry(leaf: NonNull<Leaf>, segment_number: usize) -> &'static AtomicPtr<u8> {
+    let first = leaf.as_ptr().cast::<AtomicPtr<u8>>();
+    // SAFETY: inside the leaf.
+    let entry = unsafe { first.add(segment_number % LEAF_LEN) };
+    // SAFETY: by M1 the leaf stays, and its entries are only shared.
+    unsafe { &*entry }
 }
 
 /// The pointer of the segment's own to an address inside it.
@@ -105,46 +124,47 @@ pub(crate) unsafe fn enter(base: NonNull<u8>) -> Result<(), AllocError> {
     let number = segment_number(base.as_ptr().expose_provenance());
     let leaf = leaf_of(number >> LEAF_LOG2)?;
     // Release: pairs with the Acquire in `segment_at`.
-    leaf[number % LEAF_LEN].store(base.as_ptr(), Ordering::Release);
+    leaf_entry(leaf, number).store(base.as_ptr(), Ordering::Release);
     Ok(())
 }
 
 /// Removes a segment that was entered, before its mapping goes.
 pub(crate) fn remove(base: NonNull<u8>) {
     let number = segment_number(base.addr().get());
-    let Some(entry) = ROOT.get(number >> LEAF_LOG2) else {
+    let Some(entry) = root_entry(number >> LEAF_LOG2) else {
         return;
     };
-    let leaf = entry.load(Ordering::Acquire);
-    debug_assert!(!leaf.is_null(), "the segment was entered");
-    if !leaf.is_null() {
-        // SAFETY: M1.
-        let leaf = unsafe { &*leaf };
-        leaf[number % LEAF_LEN].store(ptr::null_mut(), Ordering::Release);
+    let leaf = NonNull::new(entry.load(Ordering::Acquire));
+    debug_assert!(leaf.is_some(), "the segment was entered");
+    if let Some(leaf) = leaf {
+        leaf_entry(leaf, number).store(ptr::null_mut(), Ordering::Release);
     }
 }
 
-fn leaf_of(index: usize) -> Result<&'static Leaf, AllocError> {
-    let entry = ROOT.get(index).ok_or(AllocError)?;
-    let mut leaf = entry.load(Ordering::Acquire);
-    if leaf.is_null() {
-        let made = MmapBacked::new(size_of::<Leaf>())?;
-        let new = made.base().cast::<Leaf>().as_ptr();
-        // Release: pairs with the Acquire in `segment_at`. Zero bytes are null pointers, so the
-        // leaf needs no other initialisation.
-        match entry.compare_exchange(ptr::null_mut(), new, Ordering::Release, Ordering::Acquire) {
-            Ok(_) => {
-                let _stays = ManuallyDrop::new(made);
-                leaf = new;
-            }
-            Err(other) => leaf = other,
+fn leaf_of(index: usize) -> Result<NonNull<Leaf>, AllocError> {
+    let entry = root_entry(index).ok_or(AllocError)?;
+    if let Some(leaf) = NonNull::new(entry.load(Ordering::Acquire)) {
+        return Ok(leaf);
+    }
+    let made = MmapBacked::new(size_of::<Leaf>())?;
+    let leaf = made.base().cast::<Leaf>();
+    // Release: pairs with the Acquire in `segment_at`. Zero bytes are null pointers, so the leaf
+    // needs no other initialisation.
+    match entry.compare_exchange(
+        ptr::null_mut(),
+        leaf.as_ptr(),
+        Ordering::Release,
+        Ordering::Acquire,
+    ) {
+        Ok(_) => {
+            let _stays = ManuallyDrop::new(made);
+            Ok(leaf)
         }
+        Err(other) => NonNull::new(other).ok_or(AllocError),
     }
-    // SAFETY: M1; the mapping has the size of a leaf and starts at a page border.
-    Ok(unsafe { &*leaf })
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -11,6 +11,7 @@
 //! | [`program`] | random programs: one interpreter for property tests, Miri and fuzzers |
 //! | `targets` | the fuzz targets, with the feature of that name |
 //! | [`FirstFit`] | a textbook allocator, right by inspection, to compare with |
+//! | [`kept`] | a value that lives as long as the program |
 //!
 //! # Features
 //!
@@ -24,9 +25,11 @@ pub mod conformance;
 pub mod death;
 pub mod faulting;
 mod first_fit;
+mod kept;
 pub mod oracle;
 pub mod program;
 #[cfg(feature = "targets")]
 pub mod targets;
 
 pub use first_fit::FirstFit;
+pub use kept::kept;

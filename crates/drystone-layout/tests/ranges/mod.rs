@@ -15,6 +15,8 @@ use drystone_core::{
     AllocError, FixedRange, HeapSegment, NonZeroLayout, SegmentSource, StableAddress, arith,
 };
 
+pub use drystone_testkit::kept;
+
 pub fn layout(size: usize, align: usize) -> NonZeroLayout {
     NonZeroLayout::from_size_align(size, align).expect("a valid layout")
 }
@@ -158,24 +160,6 @@ unsafe impl FixedRange for Lazy {
 
 // SAFETY: the inner range is stable.
 unsafe impl StableAddress for Lazy {}
-
-/// What [`kept`] keeps: where the values are, so that they do not count as leaked.
-static KEPT: Mutex<Vec<Kept>> = Mutex::new(Vec::new());
-
-struct Kept(#[expect(dead_code, reason = "holds the value")] *mut ());
-
-// SAFETY: the pointer is never used.
-unsafe impl Send for Kept {}
-
-/// A value that lives as long as the test program.
-pub fn kept<T>(value: T) -> &'static mut T {
-    let value = Box::into_raw(Box::new(value));
-    KEPT.lock()
-        .expect("no test panics here")
-        .push(Kept(value.cast()));
-    // SAFETY: the box was just given up, and nothing uses the pointer that is kept.
-    unsafe { &mut *value }
-}
 
 /// A buffer of `N` bytes at a multiple of 4096, for a range that borrows it for good.
 pub fn buffer<const N: usize>() -> &'static mut [MaybeUninit<u8>] {
