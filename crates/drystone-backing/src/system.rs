@@ -156,7 +156,7 @@ unsafe impl Contents for System {
     /// that one could be derived from. Miri, which checks provenance strictly and knows no exposed
     /// one, gets the caller's pointer.
     #[inline]
-    unsafe fn own_pointer(&self, block: NonNull<u8>) -> NonNull<u8> {
+    unsafe fn own_pointer(&self, block: NonNull<u8>, _layout: NonZeroLayout) -> NonNull<u8> {
         if cfg!(miri) {
             return block;
         }

@@ -64,6 +64,38 @@ macro_rules! forward_queries {
     };
 }
 
+/// The methods of `Contents` that only ask, passed on to the inner allocator as they are.
+macro_rules! forward_contents {
+    ($inner:ident) => {
+        #[inline]
+        unsafe fn own_pointer(
+            &self,
+            block: core::ptr::NonNull<u8>,
+            layout: drystone_core::NonZeroLayout,
+        ) -> core::ptr::NonNull<u8> {
+            // SAFETY: the block is a block of the inner allocator; same requirements.
+            unsafe { self.$inner.own_pointer(block, layout) }
+        }
+
+        #[inline]
+        unsafe fn shrinks_in_place(
+            &self,
+            ptr: core::ptr::NonNull<u8>,
+            old: drystone_core::NonZeroLayout,
+            new: drystone_core::NonZeroLayout,
+        ) -> bool {
+            // SAFETY: the block is a block of the inner allocator; same requirements.
+            unsafe { self.$inner.shrinks_in_place(ptr, old, new) }
+        }
+
+        #[inline]
+        unsafe fn ending(&mut self, visit: &mut dyn FnMut(&mut [core::mem::MaybeUninit<u8>])) {
+            // SAFETY: the inner allocator is reset or dropped with the wrapper.
+            unsafe { self.$inner.ending(visit) }
+        }
+    };
+}
+
 /// A constructor that is `const`, except under loom, whose atomics cannot be made in a `const`.
 macro_rules! const_unless_loom {
     ($(#[$meta:meta])* $vis:vis const fn $($rest:tt)*) => {
