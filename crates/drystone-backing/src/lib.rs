@@ -38,6 +38,7 @@ mod mmap;
 mod mmap_flags;
 #[cfg(feature = "mmap")]
 mod mmap_source;
+mod no_heap;
 #[cfg(feature = "mmap")]
 mod os;
 #[cfg(feature = "mmap")]

@@ -37,6 +37,7 @@ mod fallback;
 mod faults;
 mod faulty;
 mod locked;
+mod no_heap;
 #[cfg(all(test, loom))]
 mod one_block;
 #[cfg(feature = "parking_lot")]

@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use common::composing::table;
 use drystone_core::{
-    Advice, AllocError, Allocator, Deallocator, FixedRange, NonZeroLayout, OsBacked, OsError, Owns,
-    Protection, Reset, StableAddress,
+    Advice, AllocError, Allocator, Deallocator, FixedRange, GlobalSafe, NoHeap, NonZeroLayout,
+    OsBacked, OsError, Owns, Protection, Reset, StableAddress,
 };
 use drystone_wrap::{Faulty, Locked, NeverFail, Off, Statistics, WithFallback};
 
@@ -103,6 +103,11 @@ impl Reset for Full {
 
 // SAFETY: there is no block.
 unsafe impl StableAddress for Full {}
+
+// SAFETY: no method does anything.
+unsafe impl NoHeap for Full {}
+// SAFETY: no method does anything.
+unsafe impl GlobalSafe for Full {}
 
 // SAFETY: an empty range keeps every law.
 unsafe impl FixedRange for Full {
@@ -210,6 +215,7 @@ macro_rules! row {
             of_one(over!(Full: OsBacked), over!(Bare: OsBacked)),
             threads!(Send),
             threads!(Sync),
+            of_one(over!(Full: GlobalSafe), over!(Bare: GlobalSafe)),
         ];
         ($name, cells)
     }};
@@ -236,6 +242,7 @@ fn fallback_row() -> (&'static str, Vec<&'static str>) {
         cell!(OsBacked, Full, Bare),
         cell!(Send, Shared, OneThread),
         cell!(Sync, Shared, OneThread),
+        cell!(GlobalSafe, Full, Bare),
     ];
     ("`WithFallback<P, S>`", cells)
 }
@@ -254,8 +261,8 @@ fn rows() -> Vec<(&'static str, Vec<&'static str>)> {
     ]
 }
 
-const HEADER: &str =
-    "| | Allocator | Owns | Reset | StableAddress | FixedRange | OsBacked | Send | Sync |";
+const HEADER: &str = "| | Allocator | Owns | Reset | StableAddress | FixedRange | OsBacked | Send \
+                      | Sync | GlobalSafe |";
 
 #[test]
 fn the_table_of_promises_is_what_the_types_say() {
@@ -276,5 +283,8 @@ fn facts_that_anyone_can_check() {
         assert!(has!(Full: OsBacked));
         assert!(!has!(WithFallback<Full, Bare>: StableAddress));
         assert!(!has!(WithFallback<Forgetful, Full>: Allocator));
+        assert!(has!(Faulty<Full, NeverFail>: GlobalSafe));
+        assert!(!has!(Locked<Bare>: GlobalSafe));
+        assert!(!has!(Box<Full>: GlobalSafe));
     }
 }
