@@ -9,6 +9,7 @@
 //! | contracts | what allocators promise each other | [`Allocator`], [`Deallocator`], [`FixedRange`], [`Owns`], [`Reset`], [`StableAddress`], [`NonZeroLayout`] … |
 //! | backing | where the bytes come from | [`InlineBacked`], [`StaticBacked`], `HeapBacked`, `MmapBacked`, `System` |
 //! | layout | how a range is cut into blocks | [`BumpArena`], [`Slab`], [`SizeClassed`] |
+//! | adapter | to what others call an allocator | [`Global`], [`StdCompat`], `Foreign02`, `Foreign04`, `ForeignStd` |
 //! | wrapper | one behaviour over any allocator | [`WithFallback`], [`Locked`], [`Statistics`], [`Faulty`] |
 //!
 //! A backing is one exclusive range of bytes; a layout takes it by value and hands out blocks of
@@ -55,7 +56,10 @@
 //! | `trace` | the `trace` module: reads allocation traces |
 //! | `serde` | [`Stats`], the figures of pools and of traces can be serialised |
 //! | `testing` | the `testing` module: checks for your own allocators |
-//! | `full` | all of these |
+//! | `allocator-api2-02` | [`StdCompat`] and `StdCompat02` lend allocators to collections of allocator-api2 0.2, hashbrown's among them; `Foreign02` takes theirs |
+//! | `allocator-api2-04` | the same for allocator-api2 0.4; `Foreign04` |
+//! | `nightly` | the same for the standard library's `Allocator`, where the compiler has it; `ForeignStd` |
+//! | `full` | all of these but `nightly` |
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -71,6 +75,20 @@ pub use drystone_core::{
 };
 #[cfg(feature = "alloc")]
 pub use drystone_core::{HeapSegment, HeapSource};
+
+// Adapters.
+#[cfg(feature = "allocator-api2-04")]
+pub use drystone_core::Foreign04;
+#[cfg(feature = "nightly")]
+#[allow(
+    unused_imports,
+    unreachable_pub,
+    reason = "empty where the compiler has no such trait"
+)]
+pub use drystone_core::standard::*;
+pub use drystone_core::{AllocatorClone, Global, GlobalSafe, NoHeap, StaticAllocator, StdCompat};
+#[cfg(feature = "allocator-api2-02")]
+pub use drystone_core::{Foreign02, StdCompat02};
 
 // Backings.
 #[cfg(feature = "std")]
@@ -132,6 +150,14 @@ pub use drystone_testkit as testing;
 /// Reads allocation traces.
 #[cfg(feature = "trace")]
 pub use drystone_trace as trace;
+
+#[cfg(all(
+    doctest,
+    feature = "mmap",
+    feature = "parking_lot",
+    feature = "allocator-api2-02"
+))]
+mod pins;
 
 /// The contracts that code over any allocator names.
 pub mod prelude {

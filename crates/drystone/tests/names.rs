@@ -27,6 +27,11 @@ names! {
         CACHE_LINE, Inspect, Misuse, MisusePolicy, Checked, OnMisuse, AbortOnMisuse,
     }
     link_codes if "siphash": drystone_core { SipHashMac }
+    adapters: drystone_core {
+        Global, GlobalSafe, NoHeap, StdCompat, AllocatorClone, StaticAllocator,
+    }
+    adapters_02 if "allocator-api2-02": drystone_core { StdCompat02, Foreign02 }
+    adapters_04 if "allocator-api2-04": drystone_core { Foreign04 }
     heap_contracts if "alloc": drystone_core { HeapSource, HeapSegment }
     backings: drystone_backing { InlineBacked, StaticBacked }
     heap_backings if "alloc": drystone_backing { HeapBacked, HeapSource }
