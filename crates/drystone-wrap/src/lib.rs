@@ -21,7 +21,7 @@
 //! # Features
 //!
 //! None by default: no_std, no `alloc`. `std` gives [`Statistics`] its path without atomic
-//! operations; `parking_lot` adds a lock whose waiters sleep.
+//! operations; `parking_lot` adds a lock whose waiters sleep; `zeroize` adds `ZeroizeOnFree`.
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -42,18 +42,22 @@ mod no_heap;
 mod one_block;
 #[cfg(feature = "parking_lot")]
 mod parking_lot_lock;
+mod poison;
 mod relocate;
+mod resize;
+mod scrub;
 mod segregate;
 #[cfg(target_has_atomic = "32")]
 mod sizes;
 #[cfg(target_has_atomic = "32")]
 mod statistics;
-#[cfg(target_has_atomic = "32")]
 mod switch;
 #[cfg(target_has_atomic = "32")]
 mod tagged;
 #[cfg(target_has_atomic = "ptr")]
 mod watermark;
+#[cfg(feature = "zeroize")]
+mod zeroize;
 
 #[cfg(target_has_atomic = "ptr")]
 pub use budget::Budget;
@@ -68,12 +72,15 @@ pub use faulty::Faulty;
 pub use locked::Locked;
 #[cfg(feature = "parking_lot")]
 pub use parking_lot_lock::ParkingLotLock;
+pub use poison::{Poison, PoisonOnFree};
+pub use scrub::{Scrub, ScrubOnFree};
 pub use segregate::Segregate;
 #[cfg(target_has_atomic = "32")]
 pub use statistics::Statistics;
-#[cfg(target_has_atomic = "32")]
 pub use switch::{Off, On, Switch};
 #[cfg(target_has_atomic = "32")]
 pub use tagged::{Tag, TagRef, Tagged};
 #[cfg(target_has_atomic = "ptr")]
 pub use watermark::{Watermark, WatermarkHandler};
+#[cfg(feature = "zeroize")]
+pub use zeroize::{ZeroizeOnFree, Zeros};

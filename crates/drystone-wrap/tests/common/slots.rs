@@ -1,11 +1,12 @@
 //! `Slots`: a small allocator that keeps every promise a layout can keep, for testing wrappers.
 
 use core::cell::Cell;
+use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
 use drystone_core::{
-    AllocError, Allocator, Deallocator, FixedRange, HeapSegment, NonZeroLayout, Owns, Reset,
-    StableAddress,
+    AllocError, Allocator, Contents, Deallocator, FixedRange, HeapSegment, NonZeroLayout, Owns,
+    Reset, StableAddress,
 };
 
 /// The size and alignment in bytes of a slot.
@@ -123,6 +124,39 @@ unsafe impl Allocator for Slots {
 
     fn corruption_events(&self) -> u64 {
         self.corruption.get()
+    }
+}
+
+// SAFETY: the range's base reaches every slot; slots do not move; what was handed out since the last
+// reset lies in the range.
+unsafe impl Contents for Slots {
+    unsafe fn own_pointer(&self, block: NonNull<u8>, _layout: NonZeroLayout) -> NonNull<u8> {
+        self.slot(self.index(block)).cast()
+    }
+
+    unsafe fn grow_in_place(
+        &self,
+        ptr: NonNull<u8>,
+        _old: NonZeroLayout,
+        new: NonZeroLayout,
+    ) -> Result<NonNull<[u8]>, AllocError> {
+        self.resize(ptr, new)
+    }
+
+    unsafe fn shrinks_in_place(
+        &self,
+        _ptr: NonNull<u8>,
+        _old: NonZeroLayout,
+        new: NonZeroLayout,
+    ) -> bool {
+        Self::fits(new)
+    }
+
+    unsafe fn ending(&mut self, visit: &mut dyn FnMut(&mut [MaybeUninit<u8>])) {
+        let start = self.range.base().cast::<MaybeUninit<u8>>();
+        let mut slots = NonNull::slice_from_raw_parts(start, self.count as usize * SLOT);
+        // SAFETY: every block ends, and the range is this allocator's alone.
+        visit(unsafe { slots.as_mut() });
     }
 }
 
