@@ -11,6 +11,10 @@
 //! | [`Budget<A>`](Budget) | a hard limit on the bytes that are out |
 //! | [`Watermark<A, H>`](Watermark) | tells a handler when memory runs low |
 //! | [`Tagged<A>`](Tagged) | counts under a label whose memory it is |
+//! | [`GuardPages<A>`](GuardPages) | an access beside a block faults |
+//! | [`CacheJitter<A>`](CacheJitter) | large blocks start in different sets of a cache |
+//! | [`NumaLocal<A>`](NumaLocal) | memory of one node |
+//! | [`HugePageAdvised<A>`](HugePageAdvised) | memory that should be huge pages |
 //! | [`Locked<A, L>`](Locked) | any thread may call; one at a time is inside |
 //! | [`Statistics<A>`](Statistics) | counts of blocks and bytes, and their peak |
 //! | [`Faulty<A, P>`](Faulty) | refuses the requests that a policy names |
@@ -33,11 +37,17 @@ mod macros;
 
 #[cfg(target_has_atomic = "ptr")]
 mod budget;
+#[cfg(target_has_atomic = "ptr")]
+mod cache_jitter;
 mod fallback;
 mod faults;
 mod faulty;
+#[cfg(target_has_atomic = "ptr")]
+mod guard_pages;
+mod huge_page_advised;
 mod locked;
 mod no_heap;
+mod numa_local;
 #[cfg(all(test, loom))]
 mod one_block;
 #[cfg(feature = "parking_lot")]
@@ -61,6 +71,8 @@ mod zeroize;
 
 #[cfg(target_has_atomic = "ptr")]
 pub use budget::Budget;
+#[cfg(target_has_atomic = "ptr")]
+pub use cache_jitter::CacheJitter;
 #[cfg(target_has_atomic = "32")]
 pub use drystone_sync::SpinLock;
 pub use drystone_sync::{NoLock, RawLock};
@@ -69,7 +81,11 @@ pub use faults::{AlwaysFail, FailOnSize, NeverFail};
 #[cfg(target_has_atomic = "ptr")]
 pub use faults::{FailAfter, FailEveryNth};
 pub use faulty::Faulty;
+#[cfg(target_has_atomic = "ptr")]
+pub use guard_pages::{GuardPages, Placement};
+pub use huge_page_advised::HugePageAdvised;
 pub use locked::Locked;
+pub use numa_local::NumaLocal;
 #[cfg(feature = "parking_lot")]
 pub use parking_lot_lock::ParkingLotLock;
 pub use poison::{Poison, PoisonOnFree};

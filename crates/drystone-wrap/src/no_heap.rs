@@ -4,9 +4,12 @@
 
 use drystone_core::{Allocator, GlobalSafe, NoHeap};
 
-use crate::{AlwaysFail, FailOnSize, Faulty, Locked, NeverFail, Segregate, WithFallback};
+use crate::{
+    AlwaysFail, FailOnSize, Faulty, HugePageAdvised, Locked, NeverFail, NumaLocal, Segregate,
+    WithFallback,
+};
 #[cfg(target_has_atomic = "ptr")]
-use crate::{Budget, FailAfter, FailEveryNth, Watermark};
+use crate::{Budget, CacheJitter, FailAfter, FailEveryNth, GuardPages, Watermark};
 #[cfg(target_has_atomic = "32")]
 use crate::{Statistics, Switch, TagRef, Tagged};
 
@@ -36,6 +39,8 @@ by_parts! {
     [P, S] WithFallback<P, S>: P, S;
     [SMALL, LARGE] Segregate<SMALL, LARGE>: SMALL, LARGE;
     [A, P] Faulty<A, P>: A; P
+    [A] NumaLocal<A>: A;
+    [A] HugePageAdvised<A>: A;
 }
 
 #[cfg(target_has_atomic = "32")]
@@ -47,6 +52,8 @@ by_parts! {
 #[cfg(target_has_atomic = "ptr")]
 by_parts! {
     [A, S: Switch] Budget<A, S>: A;
+    [A, S: Switch] CacheJitter<A, S>: A;
+    [A] GuardPages<A>: A;
     [A, H, S: Switch] Watermark<A, H, S>: A; H
 }
 

@@ -70,8 +70,8 @@ pub use drystone_core::{
     AbortOnMisuse, Advice, AllocError, AllocFaultPolicy, AllocatedRegion, Allocator, BlockInfo,
     CACHE_LINE, CachePadded, Checked, Corruption, Deallocator, FixedRange, FreeLink,
     FreelistProtection, Inspect, LayoutError, Misuse, MisusePolicy, NoProtection, NonZeroLayout,
-    OnMisuse, OsBacked, OsError, Owns, Protection, Region, Report, Reset, SegmentSource, SizeClass,
-    SourceFrom, StableAddress, Stats, arith,
+    OnMisuse, OsBacked, OsError, OverPages, Owns, Protection, Region, Report, Reset, SegmentSource,
+    SizeClass, SourceFrom, StableAddress, Stats, arith,
 };
 #[cfg(feature = "alloc")]
 pub use drystone_core::{HeapSegment, HeapSource};
@@ -124,12 +124,16 @@ pub use drystone_layout::{SharedBumpArena, shared_bump};
 // Wrappers.
 #[cfg(feature = "parking_lot")]
 pub use drystone_wrap::ParkingLotLock;
-pub use drystone_wrap::WithFallback;
 pub use drystone_wrap::{AlwaysFail, FailOnSize, Faulty, Locked, NeverFail, NoLock, RawLock};
 #[cfg(target_has_atomic = "ptr")]
+pub use drystone_wrap::{Budget, CacheJitter, GuardPages, Placement, Watermark, WatermarkHandler};
+#[cfg(target_has_atomic = "ptr")]
 pub use drystone_wrap::{FailAfter, FailEveryNth};
+pub use drystone_wrap::{HugePageAdvised, NumaLocal, Segregate, WithFallback};
 #[cfg(target_has_atomic = "32")]
 pub use drystone_wrap::{Off, On, SpinLock, Statistics, Switch};
+#[cfg(target_has_atomic = "32")]
+pub use drystone_wrap::{Tag, TagRef, Tagged};
 
 // Buffer pools.
 #[cfg(feature = "prometheus")]

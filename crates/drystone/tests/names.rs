@@ -49,6 +49,10 @@ names! {
         SlabOwner, SlabRemote, RemoteBox, RemoteBatch, RemoteQueue, Ring, Intrusive, BatchPolicy,
         ADAPTIVE_LEVELS, ADAPTIVE_COOLDOWN_TICKS,
     }
+    policies: drystone_wrap {
+        Segregate, Budget, Watermark, WatermarkHandler, Tagged, Tag, GuardPages, Placement, CacheJitter,
+        NumaLocal, HugePageAdvised,
+    }
     wrappers: drystone_wrap {
         WithFallback, Locked, Statistics, Faulty, NeverFail, AlwaysFail, FailAfter, FailEveryNth,
         FailOnSize, NoLock, SpinLock, RawLock, Off,
