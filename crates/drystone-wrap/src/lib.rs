@@ -39,6 +39,8 @@ mod macros;
 mod budget;
 #[cfg(target_has_atomic = "ptr")]
 mod cache_jitter;
+#[cfg(target_has_atomic = "ptr")]
+mod canary;
 mod fallback;
 mod faults;
 mod faulty;
@@ -53,6 +55,7 @@ mod one_block;
 #[cfg(feature = "parking_lot")]
 mod parking_lot_lock;
 mod poison;
+mod quarantine;
 mod relocate;
 mod resize;
 mod scrub;
@@ -73,6 +76,8 @@ mod zeroize;
 pub use budget::Budget;
 #[cfg(target_has_atomic = "ptr")]
 pub use cache_jitter::CacheJitter;
+#[cfg(target_has_atomic = "ptr")]
+pub use canary::Canary;
 #[cfg(target_has_atomic = "32")]
 pub use drystone_sync::SpinLock;
 pub use drystone_sync::{NoLock, RawLock};
@@ -89,6 +94,7 @@ pub use numa_local::NumaLocal;
 #[cfg(feature = "parking_lot")]
 pub use parking_lot_lock::ParkingLotLock;
 pub use poison::{Poison, PoisonOnFree};
+pub use quarantine::Quarantine;
 pub use scrub::{Scrub, ScrubOnFree};
 pub use segregate::Segregate;
 #[cfg(target_has_atomic = "32")]

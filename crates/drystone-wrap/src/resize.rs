@@ -48,11 +48,8 @@ pub(crate) unsafe fn grow_zeroed<O: Allocator, A: Contents>(
 ) -> Result<NonNull<[u8]>, AllocError> {
     // SAFETY: the caller's requirements are the same.
     if let Ok(block) = unsafe { inner.grow_in_place(ptr, old, new) } {
-        let kept = old.size().get();
         // SAFETY: the block is at least as long as `new`, which is no smaller than `old`.
-        let tail = unsafe { block.cast::<u8>().add(kept) };
-        // SAFETY: the block is the caller's from here on, and writable up to its length.
-        unsafe { ptr::write_bytes(tail.as_ptr(), 0, block.len() - kept) };
+        unsafe { zero_from(block, old.size().get()) };
         return Ok(block);
     }
     let block = outer.allocate_zeroed(new)?;
@@ -86,6 +83,19 @@ pub(crate) unsafe fn shrink<O: Allocator, A: Contents>(
     // SAFETY: the old block is live and unchanged; the new one is as long as `new`.
     unsafe { relocate(outer, ptr, old, block, new) };
     Ok(block)
+}
+
+/// Sets the bytes of a block from the offset `kept` on to zero.
+///
+/// # Safety
+///
+/// The block is writable for its whole length, which is at least `kept`.
+#[inline]
+pub(crate) unsafe fn zero_from(block: NonNull<[u8]>, kept: usize) {
+    // SAFETY: the caller's promise.
+    let tail = unsafe { block.cast::<u8>().add(kept) };
+    // SAFETY: as above.
+    unsafe { ptr::write_bytes(tail.as_ptr(), 0, block.len() - kept) };
 }
 
 /// How many bytes the block at `ptr` has in all.
