@@ -6,6 +6,7 @@ mod common;
 
 use core::cell::Cell;
 use core::marker::PhantomData;
+use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -13,10 +14,13 @@ use std::sync::Arc;
 
 use common::composing::table;
 use drystone_core::{
-    Advice, AllocError, Allocator, Deallocator, FixedRange, GlobalSafe, NoHeap, NonZeroLayout,
-    OsBacked, OsError, Owns, Protection, Reset, StableAddress,
+    Advice, AllocError, Allocator, Contents, Deallocator, FixedRange, GlobalSafe, NoHeap,
+    NonZeroLayout, OsBacked, OsError, OverPages, Owns, Protection, Reset, StableAddress,
 };
-use drystone_wrap::{Faulty, Locked, NeverFail, Off, Statistics, WithFallback};
+use drystone_wrap::{
+    Budget, CacheJitter, Faulty, GuardPages, HugePageAdvised, Locked, NeverFail, NumaLocal, Off,
+    Segregate, Statistics, Tag, Tagged, Watermark, WatermarkHandler, WithFallback,
+};
 
 /// Whether a type has a trait, as a constant: the inherent constant exists only where the bound
 /// holds, and is preferred to the trait's where it exists.
@@ -94,6 +98,24 @@ unsafe impl Allocator for Forgetful {
 unsafe impl Owns for NoAllocator {
     fn owns(&self, _ptr: NonNull<u8>) -> bool {
         false
+    }
+}
+
+// SAFETY: there is no block.
+unsafe impl Contents for Full {
+    unsafe fn own_pointer(&self, block: NonNull<u8>, _layout: NonZeroLayout) -> NonNull<u8> {
+        block
+    }
+
+    unsafe fn ending(&mut self, _visit: &mut dyn FnMut(&mut [MaybeUninit<u8>])) {}
+}
+
+// SAFETY: there is no block.
+unsafe impl OverPages for Full {
+    type Pages = Self;
+
+    fn pages(&self) -> &Self {
+        self
     }
 }
 
@@ -216,36 +238,50 @@ macro_rules! row {
             threads!(Send),
             threads!(Sync),
             of_one(over!(Full: GlobalSafe), over!(Bare: GlobalSafe)),
+            of_one(over!(Full: Contents), over!(Bare: Contents)),
+            of_one(over!(Full: OverPages), over!(Bare: OverPages)),
         ];
         ($name, cells)
     }};
 }
 
-/// The row of `WithFallback`.
-fn fallback_row() -> (&'static str, Vec<&'static str>) {
-    macro_rules! cell {
-        ($promise:path, $with:ty, $without:ty) => {
-            of_two([
-                has!(WithFallback<$with, $with>: $promise),
-                has!(WithFallback<$with, $without>: $promise),
-                has!(WithFallback<$without, $with>: $promise),
-                has!(WithFallback<$without, $without>: $promise),
-            ])
-        };
-    }
-    let cells = vec![
-        cell!(Allocator, Full, NoAllocator),
-        cell!(Owns, Full, Forgetful),
-        cell!(Reset, Full, Bare),
-        cell!(StableAddress, Full, Bare),
-        cell!(FixedRange, Full, Bare),
-        cell!(OsBacked, Full, Bare),
-        cell!(Send, Shared, OneThread),
-        cell!(Sync, Shared, OneThread),
-        cell!(GlobalSafe, Full, Bare),
-    ];
-    ("`WithFallback<P, S>`", cells)
+/// The row of a wrapper of two allocators.
+macro_rules! row_of_two {
+    ($name:literal, $wrapper:ident) => {{
+        macro_rules! cell {
+                    ($promise:path, $with:ty, $without:ty) => {
+                        of_two([
+                            has!($wrapper<$with, $with>: $promise),
+                            has!($wrapper<$with, $without>: $promise),
+                            has!($wrapper<$without, $with>: $promise),
+                            has!($wrapper<$without, $without>: $promise),
+                        ])
+                    };
+                }
+        let cells = vec![
+            cell!(Allocator, Full, NoAllocator),
+            cell!(Owns, Full, Forgetful),
+            cell!(Reset, Full, Bare),
+            cell!(StableAddress, Full, Bare),
+            cell!(FixedRange, Full, Bare),
+            cell!(OsBacked, Full, Bare),
+            cell!(Send, Shared, OneThread),
+            cell!(Sync, Shared, OneThread),
+            cell!(GlobalSafe, Full, Bare),
+            cell!(Contents, Full, Bare),
+            cell!(OverPages, Full, Bare),
+        ];
+        ($name, cells)
+    }};
 }
+
+/// Hears nothing.
+struct Deaf;
+
+impl WatermarkHandler for Deaf {}
+
+// SAFETY: it does nothing.
+unsafe impl NoHeap for Deaf {}
 
 fn rows() -> Vec<(&'static str, Vec<&'static str>)> {
     vec![
@@ -253,16 +289,29 @@ fn rows() -> Vec<(&'static str, Vec<&'static str>)> {
         row!("`Box<A>`", A => Box<A>),
         row!("`Rc<A>`", A => Rc<A>),
         row!("`Arc<A>`", A => Arc<A>),
-        fallback_row(),
+        row_of_two!("`WithFallback<P, S>`", WithFallback),
+        row_of_two!("`Segregate<S, L>`", Segregate),
         row!("`Locked<A>`", A => Locked<A>),
         row!("`Statistics<A>`", A => Statistics<A>),
         row!("`Statistics<A, Off>`", A => Statistics<A, Off>),
         row!("`Faulty<A, NeverFail>`", A => Faulty<A, NeverFail>),
+        row!("`Budget<A>`", A => Budget<A>),
+        row!("`Budget<A, Off>`", A => Budget<A, Off>),
+        row!("`Watermark<A, H>`", A => Watermark<A, Deaf>),
+        row!("`Watermark<A, H, Off>`", A => Watermark<A, Deaf, Off>),
+        row!("`Tagged<A>`", A => Tagged<A>),
+        row!("`Tagged<A, &Tag>`", A => Tagged<A, &'static Tag>),
+        row!("`Tagged<A, Off>`", A => Tagged<A, Off>),
+        row!("`GuardPages<A>`", A => GuardPages<A>),
+        row!("`CacheJitter<A>`", A => CacheJitter<A>),
+        row!("`CacheJitter<A, Off>`", A => CacheJitter<A, Off>),
+        row!("`NumaLocal<A>`", A => NumaLocal<A>),
+        row!("`HugePageAdvised<A>`", A => HugePageAdvised<A>),
     ]
 }
 
 const HEADER: &str = "| | Allocator | Owns | Reset | StableAddress | FixedRange | OsBacked | Send \
-                      | Sync | GlobalSafe |";
+                      | Sync | GlobalSafe | Contents | OverPages |";
 
 #[test]
 fn the_table_of_promises_is_what_the_types_say() {
@@ -286,5 +335,9 @@ fn facts_that_anyone_can_check() {
         assert!(has!(Faulty<Full, NeverFail>: GlobalSafe));
         assert!(!has!(Locked<Bare>: GlobalSafe));
         assert!(!has!(Box<Full>: GlobalSafe));
+        assert!(has!(NumaLocal<GuardPages<Full>>: OverPages));
+        assert!(!has!(Statistics<Full>: OverPages));
+        assert!(!has!(GuardPages<&'static Full>: Allocator));
+        assert!(!has!(Tagged<Full, &'static Tag>: Reset));
     }
 }

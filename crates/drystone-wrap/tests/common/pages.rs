@@ -66,7 +66,7 @@ impl Pages {
     /// Judges a request about whole pages.
     fn judge(&self, call: &'static str, offset: usize, len: usize) -> Result<(), OsError> {
         let size = self.segment.size();
-        let whole = offset % PAGE == 0 && len % PAGE == 0;
+        let whole = offset.is_multiple_of(PAGE) && len.is_multiple_of(PAGE);
         if !whole || offset > size || len > size - offset {
             return Err(OsError::OutOfRange {
                 offset,
