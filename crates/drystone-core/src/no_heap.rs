@@ -2,7 +2,9 @@
 
 #[cfg(feature = "siphash")]
 use crate::SipHashMac;
-use crate::{AllocatedRegion, Allocator, Checked, NoProtection, SourceFrom, StableAddress};
+use crate::{
+    AbortOnMisuse, AllocatedRegion, Allocator, Checked, NoProtection, SourceFrom, StableAddress,
+};
 
 /// Never touches the global heap.
 ///
@@ -28,6 +30,8 @@ unsafe impl<A: NoHeap + ?Sized> NoHeap for &A {}
 unsafe impl NoHeap for NoProtection {}
 // SAFETY: it only compares.
 unsafe impl NoHeap for Checked {}
+// SAFETY: it puts a line together in a fixed buffer, writes it, and ends the process.
+unsafe impl NoHeap for AbortOnMisuse {}
 // SAFETY: the hash is computed in registers.
 #[cfg(feature = "siphash")]
 unsafe impl NoHeap for SipHashMac {}

@@ -2,16 +2,16 @@
 //!
 //! A part that is an allocator has to be [`GlobalSafe`] for the whole to be, except behind a lock.
 
-use drystone_core::{Allocator, GlobalSafe, NoHeap};
+use drystone_core::{Allocator, Contents, GlobalSafe, MisusePolicy, NoHeap, StableAddress};
 
 use crate::{
-    AlwaysFail, FailOnSize, Faulty, HugePageAdvised, Locked, NeverFail, NumaLocal, Segregate,
-    WithFallback,
+    AlwaysFail, FailOnSize, Faulty, HugePageAdvised, Locked, NeverFail, NumaLocal, Quarantine,
+    Scrub, ScrubOnFree, Segregate, Switch, WithFallback,
 };
 #[cfg(target_has_atomic = "ptr")]
-use crate::{Budget, CacheJitter, FailAfter, FailEveryNth, GuardPages, Watermark};
+use crate::{Budget, CacheJitter, Canary, FailAfter, FailEveryNth, GuardPages, Watermark};
 #[cfg(target_has_atomic = "32")]
-use crate::{Statistics, Switch, TagRef, Tagged};
+use crate::{Statistics, TagRef, Tagged};
 
 /// `[generics] Type: its allocators; its other parts that run code of their own`
 macro_rules! by_parts {
@@ -39,6 +39,9 @@ by_parts! {
     [P, S] WithFallback<P, S>: P, S;
     [SMALL, LARGE] Segregate<SMALL, LARGE>: SMALL, LARGE;
     [A, P] Faulty<A, P>: A; P
+    [A: Contents, W: Scrub, S: Switch] ScrubOnFree<A, W, S>: A;
+    [A: Contents + StableAddress, const N: usize, S: Switch, P: MisusePolicy]
+        Quarantine<A, N, S, P>: A; P
     [A] NumaLocal<A>: A;
     [A] HugePageAdvised<A>: A;
 }
@@ -53,6 +56,7 @@ by_parts! {
 by_parts! {
     [A, S: Switch] Budget<A, S>: A;
     [A, S: Switch] CacheJitter<A, S>: A;
+    [A, S: Switch, P: MisusePolicy] Canary<A, S, P>: A; P
     [A] GuardPages<A>: A;
     [A, H, S: Switch] Watermark<A, H, S>: A; H
 }

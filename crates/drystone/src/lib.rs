@@ -68,7 +68,7 @@
 pub use drystone_core::SipHashMac;
 pub use drystone_core::{
     AbortOnMisuse, Advice, AllocError, AllocFaultPolicy, AllocatedRegion, Allocator, BlockInfo,
-    CACHE_LINE, CachePadded, Checked, Corruption, Deallocator, FixedRange, FreeLink,
+    CACHE_LINE, CachePadded, Checked, Contents, Corruption, Deallocator, FixedRange, FreeLink,
     FreelistProtection, Inspect, LayoutError, Misuse, MisusePolicy, NoProtection, NonZeroLayout,
     OnMisuse, OsBacked, OsError, OverPages, Owns, Protection, Region, Report, Reset, SegmentSource,
     SizeClass, SourceFrom, StableAddress, Stats, arith,
@@ -122,6 +122,8 @@ pub use drystone_layout::{GrowableBump, StackAlloc, growable_bump, stack_alloc};
 pub use drystone_layout::{SharedBumpArena, shared_bump};
 
 // Wrappers.
+#[cfg(target_has_atomic = "ptr")]
+pub use drystone_wrap::Canary;
 #[cfg(feature = "parking_lot")]
 pub use drystone_wrap::ParkingLotLock;
 pub use drystone_wrap::{AlwaysFail, FailOnSize, Faulty, Locked, NeverFail, NoLock, RawLock};
@@ -130,10 +132,13 @@ pub use drystone_wrap::{Budget, CacheJitter, GuardPages, Placement, Watermark, W
 #[cfg(target_has_atomic = "ptr")]
 pub use drystone_wrap::{FailAfter, FailEveryNth};
 pub use drystone_wrap::{HugePageAdvised, NumaLocal, Segregate, WithFallback};
+pub use drystone_wrap::{Off, On, Poison, PoisonOnFree, Quarantine, Scrub, ScrubOnFree, Switch};
 #[cfg(target_has_atomic = "32")]
-pub use drystone_wrap::{Off, On, SpinLock, Statistics, Switch};
+pub use drystone_wrap::{SpinLock, Statistics};
 #[cfg(target_has_atomic = "32")]
 pub use drystone_wrap::{Tag, TagRef, Tagged};
+#[cfg(feature = "zeroize")]
+pub use drystone_wrap::{ZeroizeOnFree, Zeros};
 
 // Buffer pools.
 #[cfg(feature = "prometheus")]

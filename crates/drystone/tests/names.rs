@@ -57,6 +57,9 @@ names! {
         WithFallback, Locked, Statistics, Faulty, NeverFail, AlwaysFail, FailAfter, FailEveryNth,
         FailOnSize, NoLock, SpinLock, RawLock, Off,
     }
+    contents: drystone_wrap { PoisonOnFree, Poison, ScrubOnFree, Quarantine, Canary, On, Switch }
+    contents_promise: drystone_core { Contents }
+    wiping if "zeroize": drystone_wrap { ZeroizeOnFree, Zeros }
     buffer_pools if "pool": drystone_pool {
         BufferPool, BufferPoolConfig, BufferPoolThreadCache, PoolError, ConfigError, PoolStats,
         RegisteredRegion, DioAlign,
