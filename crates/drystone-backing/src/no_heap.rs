@@ -7,7 +7,9 @@ use drystone_core::NoHeap;
 #[cfg(feature = "std")]
 use crate::System;
 #[cfg(feature = "mmap")]
-use crate::{FlaggedMmapSource, MmapBacked, MmapSource};
+use crate::{
+    FlaggedMmapSource, GuardedMmapBacked, HugePageBacked, LockedMmapBacked, MmapBacked, MmapSource,
+};
 use crate::{InlineBacked, StaticBacked};
 
 // SAFETY: its methods compute addresses.
@@ -17,6 +19,15 @@ unsafe impl NoHeap for StaticBacked<'_> {}
 // SAFETY: pages are mapped, advised and unmapped by calls to the operating system.
 #[cfg(feature = "mmap")]
 unsafe impl NoHeap for MmapBacked {}
+// SAFETY: as for `MmapBacked`, of which it is made.
+#[cfg(feature = "mmap")]
+unsafe impl NoHeap for HugePageBacked {}
+// SAFETY: as for `MmapBacked`, of which it is made.
+#[cfg(feature = "mmap")]
+unsafe impl NoHeap for LockedMmapBacked {}
+// SAFETY: as for `MmapBacked`, of which it is made.
+#[cfg(feature = "mmap")]
+unsafe impl NoHeap for GuardedMmapBacked {}
 // SAFETY: a segment is an `MmapBacked`, made by a call to the operating system.
 #[cfg(feature = "mmap")]
 unsafe impl NoHeap for MmapSource {}

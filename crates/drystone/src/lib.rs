@@ -96,7 +96,10 @@ pub use drystone_backing::System;
 #[cfg(feature = "alloc")]
 pub use drystone_backing::{BackingError, HeapBacked};
 #[cfg(feature = "mmap")]
-pub use drystone_backing::{FlaggedMmapSource, MmapBacked, MmapFlags, MmapSource, page_size};
+pub use drystone_backing::{
+    FlaggedMmapSource, GuardedMmapBacked, HugePageBacked, LockedMmapBacked, MmapBacked, MmapFlags,
+    MmapSource, page_size,
+};
 pub use drystone_backing::{InlineBacked, StaticBacked};
 
 // Layouts.

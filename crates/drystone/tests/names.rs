@@ -36,7 +36,9 @@ names! {
     backings: drystone_backing { InlineBacked, StaticBacked }
     heap_backings if "alloc": drystone_backing { HeapBacked, HeapSource }
     system if "std": drystone_backing { System }
-    mapped if "mmap": drystone_backing { MmapBacked, MmapFlags, MmapSource }
+    mapped if "mmap": drystone_backing {
+        MmapBacked, HugePageBacked, LockedMmapBacked, GuardedMmapBacked, MmapFlags, MmapSource,
+    }
     layouts: drystone_layout { BumpArena, Scope, Slab, SizeClassed, AllocValueError }
     bump_family: drystone_layout { GrowableBump, SharedBumpArena, StackAlloc }
     handles: drystone_layout { GenerationalSlab, Handle }
