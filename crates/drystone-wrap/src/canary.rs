@@ -27,7 +27,8 @@
 //!   for its address, layout and slack; nobody but the wrapper writes them.
 //! - I2: a block is exactly as long as was asked for.
 //!
-//! The words of a freed block are set to zero: what is allocated there next shows none of them.
+//! The words of a freed block are set to zero and its extent to a constant: what is allocated there
+//! next shows none of them.
 //!
 //! # Threads
 //!
@@ -298,8 +299,8 @@ impl Block {
         let (front, extent) = unsafe { self.read_header() };
         let seal = key.seal(self.user().addr().get(), extent);
         if front != seal.front {
-            // No live block has this extent, and the front word may have become a link.
-            return Err(if extent.0 == 0 {
+            // The front word may have become a link.
+            return Err(if extent == Extent::FREED {
                 Misuse::DoubleFree
             } else {
                 Misuse::Underrun
@@ -316,7 +317,7 @@ impl Block {
         }
     }
 
-    /// Sets the words around the block to zero.
+    /// Sets the words around the block to zero, and the extent to what says so.
     ///
     /// # Safety
     ///
@@ -324,7 +325,7 @@ impl Block {
     #[inline]
     unsafe fn disarm(self, tail_bytes: usize) {
         // SAFETY: the header lies in the block, aligned for it by the frame.
-        unsafe { self.header().write([0; 2]) };
+        unsafe { self.header().write([0, Extent::FREED.0]) };
         // SAFETY: the tail lies in the block.
         unsafe { tail::write(self.tail(), tail_bytes, 0) };
     }

@@ -76,6 +76,9 @@ impl Extent {
     /// As many bytes of slack are watched.
     pub(super) const SLACK_MAX: usize = (1 << (Self::ALIGN_SHIFT - Self::SLACK_SHIFT)) - 1;
 
+    /// In front of a block that was freed. No live block has such an alignment.
+    pub(super) const FREED: Self = Self(u64::from_le_bytes(*b"\0freed!\xff"));
+
     /// A block of `layout`, whose size a [`Frame`] accepted, with at most [`SLACK_MAX`] of slack.
     ///
     /// [`SLACK_MAX`]: Self::SLACK_MAX
@@ -130,6 +133,12 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_freed_block_is_none() {
+        assert_eq!(Extent::FREED.layout(), None);
+        assert_eq!(Extent::FREED.0 >> Extent::ALIGN_SHIFT, 63);
     }
 
     #[test]

@@ -82,11 +82,8 @@ mod tests {
             // SAFETY: inside the array.
             let behind = unsafe { start.add(len) };
             // SAFETY: inside the array, and initialised.
-            assert_eq!(
-                unsafe { behind.read() },
-                0xee,
-                "nothing behind the tail is written"
-            );
+            let next = unsafe { behind.read() };
+            assert_eq!(next, 0xee, "nothing behind the tail is written");
         }
     }
 }

@@ -6,6 +6,7 @@ use core::ptr::NonNull;
 use drystone_core::{AllocError, Allocator, NonZeroLayout};
 
 pub(crate) mod composing;
+pub(crate) mod content;
 pub(crate) mod heap;
 pub(crate) mod slots;
 
