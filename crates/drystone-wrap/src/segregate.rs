@@ -59,7 +59,7 @@ use crate::relocate::relocate;
 /// # two_parts(slots::Slots::new(4), slots::Slots::new(4));
 /// ```
 ///
-/// A part that is exhausted refuses: the other does not stand in, because a block could not be told
+/// A part that is exhausted, or cannot serve an alignment, refuses: the other does not stand in, because a block could not be told
 /// apart by its size then. For that, put a [`WithFallback`](crate::WithFallback) in the place of the
 /// part. So shrinking a large block to a small size is refused, and the block stays as it was, if
 /// the small part is full.
