@@ -19,6 +19,8 @@
 //! | [`Statistics<A>`](Statistics) | counts of blocks and bytes, and their peak |
 //! | [`Faulty<A, P>`](Faulty) | refuses the requests that a policy names |
 //!
+//! [`AllocatorExt`] has a method for each: `arena.poison_on_free().quarantine::<64>().statistics()`.
+//!
 //! Which promises of the inner allocator a wrapper keeps is part of its contract: the table in
 //! `docs/COMPOSING.md` says so, and a test compares the table with the types.
 //!
@@ -41,6 +43,7 @@ mod budget;
 mod cache_jitter;
 #[cfg(target_has_atomic = "ptr")]
 mod canary;
+mod ext;
 mod fallback;
 mod faults;
 mod faulty;
@@ -81,6 +84,7 @@ pub use canary::Canary;
 #[cfg(target_has_atomic = "32")]
 pub use drystone_sync::SpinLock;
 pub use drystone_sync::{NoLock, RawLock};
+pub use ext::AllocatorExt;
 pub use fallback::WithFallback;
 pub use faults::{AlwaysFail, FailOnSize, NeverFail};
 #[cfg(target_has_atomic = "ptr")]

@@ -134,6 +134,7 @@ pub use drystone_wrap::{AlwaysFail, FailOnSize, Faulty, Locked, NeverFail, NoLoc
 pub use drystone_wrap::{Budget, CacheJitter, GuardPages, Placement, Watermark, WatermarkHandler};
 #[cfg(target_has_atomic = "ptr")]
 pub use drystone_wrap::{FailAfter, FailEveryNth};
+pub use drystone_wrap::AllocatorExt;
 pub use drystone_wrap::{HugePageAdvised, NumaLocal, Segregate, WithFallback};
 pub use drystone_wrap::{Off, On, Poison, PoisonOnFree, Quarantine, Scrub, ScrubOnFree, Switch};
 #[cfg(target_has_atomic = "32")]
@@ -176,6 +177,7 @@ pub mod prelude {
     pub use drystone_core::{
         AllocError, Allocator, Deallocator, FixedRange, NonZeroLayout, Owns, Reset, StableAddress,
     };
+    pub use drystone_wrap::AllocatorExt;
 }
 
 // The compositions of the repository's front page, as documentation tests.

@@ -52,8 +52,8 @@ names! {
         ADAPTIVE_LEVELS, ADAPTIVE_COOLDOWN_TICKS,
     }
     policies: drystone_wrap {
-        Segregate, Budget, Watermark, WatermarkHandler, Tagged, Tag, GuardPages, Placement, CacheJitter,
-        NumaLocal, HugePageAdvised,
+        AllocatorExt, Segregate, Budget, Watermark, WatermarkHandler, Tagged, Tag, GuardPages,
+        Placement, CacheJitter, NumaLocal, HugePageAdvised,
     }
     wrappers: drystone_wrap {
         WithFallback, Locked, Statistics, Faulty, NeverFail, AlwaysFail, FailAfter, FailEveryNth,
