@@ -13,15 +13,29 @@
 use core::ptr::NonNull;
 use std::process::ExitCode;
 
-use drystone_backing::System;
+use drystone_backing::{MmapBacked, System};
 use drystone_core::{Allocator, HeapSegment, NonZeroLayout};
 use drystone_layout::Slab;
-use drystone_wrap::{Faulty, Locked, NeverFail, NoLock, Off, Statistics, WithFallback};
+use drystone_wrap::{
+    Budget, CacheJitter, Faulty, HugePageAdvised, Locked, NeverFail, NoLock, NumaLocal, Off,
+    Segregate, Statistics, Tagged, Watermark, WatermarkHandler, WithFallback,
+};
 
 type Block = [u64; 8];
 
 const LAYOUT: NonZeroLayout = NonZeroLayout::for_type::<Block>().expect("not zero-sized");
 const SLOTS: usize = 64;
+
+/// Hears nothing.
+struct Deaf;
+
+impl WatermarkHandler for Deaf {}
+
+/// The slab over pages.
+fn paged() -> Slab<Block, MmapBacked> {
+    let pages = MmapBacked::new(SLOTS * size_of::<Block>()).expect("a page");
+    Slab::new(SLOTS, pages).expect("the range fits the slots")
+}
 
 fn slab() -> Slab<Block, HeapSegment> {
     let range = NonZeroLayout::array::<Block>(SLOTS).expect("small");
@@ -72,6 +86,18 @@ fn main() -> ExitCode {
         "slab" => call(&slab(), n),
         "reference" => call(&&slab(), n),
         "fallback" => call(&WithFallback::new(slab(), System), n),
+        "segregate" => call(&Segregate::new(slab(), System, 64), n),
+        "budget" => call(&Budget::new(slab(), 1 << 20), n),
+        "budget-off" => call(&Budget::with_switch(slab(), 0, Off), n),
+        "watermark" => call(&Watermark::new(slab(), Deaf), n),
+        "watermark-off" => call(&Watermark::with_switch(slab(), Deaf, Off), n),
+        "tagged" => call(&Tagged::new(slab(), "counted"), n),
+        "tagged-off" => call(&Tagged::with_tag(slab(), Off), n),
+        "jitter-small" => call(&CacheJitter::new(slab()), n),
+        "jitter-off" => call(&CacheJitter::with_switch(slab(), Off), n),
+        "slab-paged" => call(&paged(), n),
+        "numa-local" => call(&NumaLocal::new(paged(), 0), n),
+        "huge-page-advised" => call(&HugePageAdvised::new(paged()), n),
         "faulty" => call(&Faulty::new(slab(), NeverFail), n),
         "statistics-off" => call(&Statistics::with_switch(slab(), Off), n),
         "statistics" => call(&Statistics::new(slab()), n),
