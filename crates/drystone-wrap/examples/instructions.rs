@@ -17,8 +17,9 @@ use drystone_backing::{MmapBacked, System};
 use drystone_core::{Allocator, HeapSegment, NonZeroLayout};
 use drystone_layout::Slab;
 use drystone_wrap::{
-    Budget, CacheJitter, Faulty, HugePageAdvised, Locked, NeverFail, NoLock, NumaLocal, Off,
-    Segregate, Statistics, Tagged, Watermark, WatermarkHandler, WithFallback,
+    Budget, CacheJitter, Canary, Faulty, HugePageAdvised, Locked, NeverFail, NoLock, NumaLocal,
+    Off, PoisonOnFree, Quarantine, Segregate, Statistics, Tagged, Watermark, WatermarkHandler,
+    WithFallback,
 };
 
 type Block = [u64; 8];
@@ -39,6 +40,13 @@ fn paged() -> Slab<Block, MmapBacked> {
 
 fn slab() -> Slab<Block, HeapSegment> {
     let range = NonZeroLayout::array::<Block>(SLOTS).expect("small");
+    let range = HeapSegment::new(range).expect("a few kilobytes");
+    Slab::new(SLOTS, range).expect("the range fits the slots")
+}
+
+/// The slab with room for the words of a canary.
+fn wide() -> Slab<[u64; 11], HeapSegment> {
+    let range = NonZeroLayout::array::<[u64; 11]>(SLOTS).expect("small");
     let range = HeapSegment::new(range).expect("a few kilobytes");
     Slab::new(SLOTS, range).expect("the range fits the slots")
 }
@@ -98,6 +106,15 @@ fn main() -> ExitCode {
         "slab-paged" => call(&paged(), n),
         "numa-local" => call(&NumaLocal::new(paged(), 0), n),
         "huge-page-advised" => call(&HugePageAdvised::new(paged()), n),
+        "slab-wide" => call(&wide(), n),
+        "canary" => call(&Canary::new(wide()), n),
+        "canary-off" => call(&Canary::with_switch(slab(), Off), n),
+        "poison" => call(&PoisonOnFree::new(slab()), n),
+        "poison-off" => call(&PoisonOnFree::with_switch(slab(), Off), n),
+        #[cfg(feature = "zeroize")]
+        "zeroize" => call(&drystone_wrap::ZeroizeOnFree::new(slab()), n),
+        "quarantine" => call(&Quarantine::<_, 16>::new(slab()), n),
+        "quarantine-off" => call(&Quarantine::<_, 16, Off>::with_switch(slab(), Off), n),
         "faulty" => call(&Faulty::new(slab(), NeverFail), n),
         "statistics-off" => call(&Statistics::with_switch(slab(), Off), n),
         "statistics" => call(&Statistics::new(slab()), n),

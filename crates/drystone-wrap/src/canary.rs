@@ -55,11 +55,13 @@ use crate::resize::zero_from;
 use crate::switch::{Keep, Kept};
 use crate::{On, Switch};
 
+mod block;
 mod frame;
 mod key;
 mod tail;
 
-use frame::{Extent, Frame, HEADER_BYTES};
+use block::{Block, before};
+use frame::{Extent, Frame};
 use key::Key;
 
 /// `A`, with words around each block that show a write beside it.
@@ -226,120 +228,6 @@ impl<A, S: Switch, P: MisusePolicy> Canary<A, S, P> {
     }
 }
 
-/// A live block, seen through the inner allocator's own pointer.
-#[derive(Clone, Copy)]
-struct Block {
-    frame: Frame,
-    /// The start of the inner allocator's block.
-    start: NonNull<u8>,
-    layout: NonZeroLayout,
-}
-
-impl Block {
-    /// The caller's block.
-    #[inline]
-    fn user(self) -> NonNull<u8> {
-        // SAFETY: the prefix lies inside the inner allocator's block.
-        unsafe { self.start.add(self.frame.prefix) }
-    }
-
-    /// The header: front word and extent.
-    #[inline]
-    fn header(self) -> NonNull<[u64; 2]> {
-        // SAFETY: the prefix has room for the header, which lies at its end.
-        unsafe { self.start.add(self.frame.prefix - HEADER_BYTES) }.cast()
-    }
-
-    /// Where the back words begin.
-    #[inline]
-    fn tail(self) -> NonNull<u8> {
-        // SAFETY: the requested bytes are followed by a word at least.
-        unsafe { self.user().add(self.layout.size().get()) }
-    }
-
-    /// Writes the words around the block: restores I1.
-    ///
-    /// # Safety
-    ///
-    /// The inner allocator's block is this one's, and as long as the frame and the slack say.
-    #[inline]
-    unsafe fn arm(self, key: &Key, slack: usize) {
-        let extent = Extent::new(self.layout, slack);
-        let seal = key.seal(self.user().addr().get(), extent);
-        // SAFETY: the header lies in the block, aligned for it by the frame.
-        unsafe { self.header().write([seal.front, extent.0]) };
-        // SAFETY: the tail lies in the block, which is longer than the frame by the slack.
-        unsafe { tail::write(self.tail(), extent.tail_bytes(), seal.back) };
-    }
-
-    /// What stands in the header.
-    ///
-    /// # Safety
-    ///
-    /// The block is live, or was and is not used since.
-    #[inline]
-    unsafe fn read_header(self) -> (u64, Extent) {
-        // SAFETY: the header was written when the block was armed.
-        let [front, extent] = unsafe { self.header().read() };
-        (front, Extent(extent))
-    }
-
-    /// Compares the words around the block, and returns what the header says.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong: `DoubleFree`, `Underrun`, `LayoutMismatch` or `Overrun`.
-    ///
-    /// # Safety
-    ///
-    /// The block is live.
-    #[inline]
-    unsafe fn verify(self, key: &Key) -> Result<Extent, Misuse> {
-        // SAFETY: the caller's promise.
-        let (front, extent) = unsafe { self.read_header() };
-        let seal = key.seal(self.user().addr().get(), extent);
-        if front != seal.front {
-            // The front word may have become a link.
-            return Err(if extent == Extent::FREED {
-                Misuse::DoubleFree
-            } else {
-                Misuse::Underrun
-            });
-        }
-        if extent != Extent::new(self.layout, extent.slack()) {
-            return Err(Misuse::LayoutMismatch);
-        }
-        // SAFETY: the header is the one that was written, so the tail is as long as it says.
-        if unsafe { tail::is_intact(self.tail(), extent.tail_bytes(), seal.back) } {
-            Ok(extent)
-        } else {
-            Err(Misuse::Overrun)
-        }
-    }
-
-    /// Sets the words around the block to zero, and the extent to what says so.
-    ///
-    /// # Safety
-    ///
-    /// The block is live, and `tail_bytes` is what its extent says, or a word.
-    #[inline]
-    unsafe fn disarm(self, tail_bytes: usize) {
-        // SAFETY: the header lies in the block, aligned for it by the frame.
-        unsafe { self.header().write([0, Extent::FREED.0]) };
-        // SAFETY: the tail lies in the block.
-        unsafe { tail::write(self.tail(), tail_bytes, 0) };
-    }
-}
-
-/// The pointer `bytes` before `ptr`, for its address only.
-#[inline]
-fn before(ptr: NonNull<u8>, bytes: usize) -> NonNull<u8> {
-    let address = ptr.as_ptr().wrapping_sub(bytes);
-    debug_assert!(!address.is_null(), "no block lies so low");
-    // For a live block the address is that of the inner allocator's block.
-    NonNull::new(address).unwrap_or(ptr)
-}
-
 impl<A: Contents, S: Switch, P: MisusePolicy> Canary<A, S, P> {
     /// Compares the words around a live block.
     ///
@@ -377,7 +265,8 @@ impl<A: Contents, S: Switch, P: MisusePolicy> Canary<A, S, P> {
         layout: NonZeroLayout,
     ) -> Result<Block, AllocError> {
         let frame = Frame::around(layout)?;
-        let start = before(ptr, frame.prefix);
+        // SAFETY: the prefix lies in front of the caller's block.
+        let start = unsafe { before(ptr, frame.prefix) };
         Ok(Block {
             frame,
             // SAFETY: the caller's block lies so far inside one of the inner allocator, which was
@@ -444,29 +333,49 @@ impl<A: Contents, S: Switch, P: MisusePolicy> Canary<A, S, P> {
     /// As [`Deallocator::deallocate`], as far as the misuse leaves it true.
     #[cold]
     #[inline(never)]
-    unsafe fn release_damaged(&self, guard: &Guard, block: Block, misuse: Misuse) {
-        self.report(guard, misuse, block.user());
-        let block = match misuse {
-            Misuse::DoubleFree => return,
-            Misuse::LayoutMismatch => {
-                // SAFETY: the header was found to be the one that was written.
-                let (_, extent) = unsafe { block.read_header() };
-                let Some(layout) = extent.layout() else {
-                    return;
-                };
-                // SAFETY: this is the layout that the block was asked for with.
-                let Ok(block) = (unsafe { self.block_at(block.user(), layout) }) else {
-                    return;
-                };
-                block
-            }
-            _ => block,
+    unsafe fn release_damaged(
+        &self,
+        guard: &Guard,
+        ptr: NonNull<u8>,
+        layout: NonZeroLayout,
+        misuse: Misuse,
+    ) {
+        self.report(guard, misuse, ptr);
+        let asked_for = match misuse {
+            Misuse::DoubleFree => None,
+            // SAFETY: the header was found to be the one that was written.
+            Misuse::LayoutMismatch => unsafe { self.layout_in_header(ptr, layout) },
+            _ => Some(layout),
+        };
+        let Some(layout) = asked_for else {
+            return;
+        };
+        // SAFETY: this is the layout that the block was asked for with.
+        let Ok(block) = (unsafe { self.block_at(ptr, layout) }) else {
+            return;
         };
         // SAFETY: the block is the one that the caller gave up, and has a word behind it. What else
         // was behind it is not known for sure, so it stays as it is.
         unsafe { block.disarm(frame::WORD_BYTES) };
         // SAFETY: the whole is the inner allocator's, asked for with this layout.
         unsafe { self.inner.deallocate(block.start, block.frame.layout) };
+    }
+
+    /// What the header says that the block at `ptr` was asked for with.
+    ///
+    /// # Safety
+    ///
+    /// The header is one that was written; `layout` has led to it.
+    unsafe fn layout_in_header(
+        &self,
+        ptr: NonNull<u8>,
+        layout: NonZeroLayout,
+    ) -> Option<NonZeroLayout> {
+        // SAFETY: the caller's promise.
+        let block = unsafe { self.block_at(ptr, layout) }.ok()?;
+        // SAFETY: as above.
+        let (_, extent) = unsafe { block.read_header() };
+        extent.layout()
     }
 
     /// The live block at `ptr`, compared, and what its header says.
@@ -559,7 +468,7 @@ unsafe impl<A: Contents, S: Switch, P: MisusePolicy> Deallocator for Canary<A, S
             // SAFETY: the caller gives the block up, and the header was just read.
             Ok(extent) => unsafe { self.release(block, extent) },
             // SAFETY: as above, but for the misuse.
-            Err(misuse) => unsafe { self.release_damaged(guard, block, misuse) },
+            Err(misuse) => unsafe { self.release_damaged(guard, ptr, layout, misuse) },
         }
     }
 }

@@ -52,18 +52,33 @@ impl Key {
         }
     }
 
-    /// The words around the block at `address`.
-    ///
-    /// Both come of one folded multiplication, as in wyhash (Wang Yi, 2019): every bit of address,
-    /// extent and key reaches them. It is quick and no cipher.
+    /// The words around a new block at `address`. Chooses the key if there is none yet.
+    #[inline]
+    pub(super) fn seal_new(&self, address: usize, extent: Extent) -> Seal {
+        let seed = match self.seed() {
+            0 => self.choose(address),
+            chosen => chosen,
+        };
+        self.seal_with(seed, address, extent)
+    }
+
+    /// The words around the live block at `address`.
     #[inline]
     pub(super) fn seal(&self, address: usize, extent: Extent) -> Seal {
-        const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+        self.seal_with(self.seed(), address, extent)
+    }
+
+    #[inline]
+    fn seed(&self) -> usize {
         // Relaxed: the word is written once, and read alone.
-        let mut seed = self.seed.load(Relaxed);
-        if seed == 0 {
-            seed = self.choose(address);
-        }
+        self.seed.load(Relaxed)
+    }
+
+    /// Both words come of one folded multiplication, as in wyhash (Wang Yi, 2019): every bit of
+    /// address, extent and key reaches them. It is quick and no cipher.
+    #[inline]
+    fn seal_with(&self, seed: usize, address: usize, extent: Extent) -> Seal {
+        const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
         let seed = seed as u64;
         let left = address as u64 ^ self.words[0] ^ seed;
         let right = extent.0 ^ self.words[1] ^ seed.rotate_left(32);
@@ -73,7 +88,7 @@ impl Key {
         let back = (low.rotate_left(29) ^ high).wrapping_mul(ODD);
         Seal {
             front: low ^ high,
-            back: (back & u64::MAX >> 8) | 1,
+            back: (back & (u64::MAX >> 8)) | 1,
         }
     }
 

@@ -1,4 +1,4 @@
-//! The bytes behind a block: one word, over and over to the end.
+//! The bytes behind a block: one word, over and over to the end. The last may overlap the one before.
 
 use core::ptr::NonNull;
 
@@ -11,11 +11,27 @@ use super::frame::WORD_BYTES;
 /// The bytes are valid for writes.
 #[inline]
 pub(super) unsafe fn write(start: NonNull<u8>, len: usize, word: u64) {
-    for at in words(len) {
-        // SAFETY: the word at this offset ends at `len` or before.
-        let place = unsafe { start.add(at) }.cast::<u64>();
-        // SAFETY: the place is valid for writes; it need not be aligned.
-        unsafe { place.write_unaligned(turned(word, at)) };
+    let last = len - WORD_BYTES;
+    if last > 0 {
+        // SAFETY: the bytes in front of the last word are among those that the caller means.
+        unsafe { write_slack(start, last, word) };
+    }
+    // SAFETY: the last word lies inside.
+    unsafe { write_word(start, last, word) };
+}
+
+/// Writes as many words as begin in front of `end`; the last may reach beyond it by less than a word.
+///
+/// # Safety
+///
+/// The bytes up to `end` and a word behind it are valid for writes.
+#[inline(never)]
+unsafe fn write_slack(start: NonNull<u8>, end: usize, word: u64) {
+    let mut at = 0;
+    while at < end {
+        // SAFETY: the word begins before `end`.
+        unsafe { write_word(start, at, word) };
+        at += WORD_BYTES;
     }
 }
 
@@ -26,23 +42,57 @@ pub(super) unsafe fn write(start: NonNull<u8>, len: usize, word: u64) {
 /// The bytes are valid for reads, and initialised.
 #[inline]
 pub(super) unsafe fn is_intact(start: NonNull<u8>, len: usize, word: u64) -> bool {
-    let mut changed = 0;
-    for at in words(len) {
-        // SAFETY: the word at this offset ends at `len` or before.
-        let place = unsafe { start.add(at) }.cast::<u64>();
-        // SAFETY: the place is valid for reads; it need not be aligned.
-        changed |= unsafe { place.read_unaligned() } ^ turned(word, at);
+    let last = len - WORD_BYTES;
+    // SAFETY: the last word lies inside.
+    let mut changed = unsafe { change_of_word(start, last, word) };
+    if last > 0 {
+        // SAFETY: the bytes in front of the last word are among those that the caller means.
+        changed |= unsafe { changes_in_slack(start, last, word) };
     }
     changed == 0
 }
 
-/// The offsets of words that together cover `len` bytes and no more; the last may overlap the one
-/// before it.
+/// What [`write_slack`] wrote and is not there any more, as bits that are set.
+///
+/// # Safety
+///
+/// The bytes up to `end` and a word behind it are valid for reads, and initialised.
+#[inline(never)]
+unsafe fn changes_in_slack(start: NonNull<u8>, end: usize, word: u64) -> u64 {
+    let (mut at, mut changed) = (0, 0);
+    while at < end {
+        // SAFETY: the word begins before `end`.
+        changed |= unsafe { change_of_word(start, at, word) };
+        at += WORD_BYTES;
+    }
+    changed
+}
+
+/// Writes the word that stands at an offset.
+///
+/// # Safety
+///
+/// A word at the offset is valid for writes.
 #[inline]
-fn words(len: usize) -> impl Iterator<Item = usize> {
-    debug_assert!(len >= WORD_BYTES);
-    let last = len - WORD_BYTES;
-    (0..last).step_by(WORD_BYTES).chain(core::iter::once(last))
+unsafe fn write_word(start: NonNull<u8>, at: usize, word: u64) {
+    // SAFETY: the caller's promise.
+    let place = unsafe { start.add(at) }.cast::<u64>();
+    // SAFETY: as above; the place need not be aligned.
+    unsafe { place.write_unaligned(turned(word, at)) };
+}
+
+/// What differs at an offset from the word that stands there, as bits that are set.
+///
+/// # Safety
+///
+/// A word at the offset is valid for reads, and initialised.
+#[inline]
+unsafe fn change_of_word(start: NonNull<u8>, at: usize, word: u64) -> u64 {
+    // SAFETY: the caller's promise.
+    let place = unsafe { start.add(at) }.cast::<u64>();
+    // SAFETY: as above; the place need not be aligned.
+    let found = unsafe { place.read_unaligned() };
+    found ^ turned(word, at)
 }
 
 /// The word that stands at the offset `at`, as memory has it.
