@@ -79,6 +79,7 @@ pub unsafe trait GlobalSafe: Allocator + Sync + 'static {}
 /// }
 /// ```
 #[derive(Debug)]
+#[repr(transparent)]
 pub struct Global<A> {
     inner: A,
 }
@@ -88,6 +89,13 @@ impl<A: GlobalSafe> Global<A> {
     #[inline]
     pub const fn new(inner: A) -> Self {
         Self { inner }
+    }
+
+    /// `inner`, seen as the program's allocator: for wrappers that are one themselves.
+    #[inline]
+    pub const fn from_ref(inner: &A) -> &Self {
+        // SAFETY: the type is transparent over `A`, so one reference is as good as the other.
+        unsafe { &*ptr::from_ref(inner).cast::<Self>() }
     }
 
     /// The inner allocator: for its figures.

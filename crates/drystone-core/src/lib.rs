@@ -79,9 +79,9 @@ pub use allocated_region::AllocatedRegion;
 pub use bridge::Foreign04;
 #[cfg(std_allocator)]
 pub use bridge::ForeignStd;
+pub use bridge::StdCompat;
 #[doc(hidden)]
 pub use bridge::standard;
-pub use bridge::StdCompat;
 #[cfg(feature = "allocator-api2-02")]
 pub use bridge::{Foreign02, StdCompat02};
 pub use cache_padded::{CACHE_LINE, CachePadded};

@@ -53,7 +53,7 @@
 //! | `io-uring` | on Linux, `FixedBuffers`: a pool's memory as fixed buffers of an io_uring; elsewhere nothing |
 //! | `metrics` | figures of pools for the recorder of the `metrics` facade |
 //! | `prometheus` | `PoolCollector`: figures of pools for a registry of `prometheus-client` |
-//! | `trace` | the `trace` module: reads allocation traces |
+//! | `trace` | `Recorder`: writes down what a program allocates; the `trace` module reads it |
 //! | `serde` | [`Stats`], the figures of pools and of traces can be serialised |
 //! | `testing` | the `testing` module: checks for your own allocators |
 //! | `allocator-api2-02` | [`StdCompat`] and `StdCompat02` lend allocators to collections of allocator-api2 0.2, hashbrown's among them; `Foreign02` takes theirs |
@@ -125,6 +125,7 @@ pub use drystone_layout::{GrowableBump, StackAlloc, growable_bump, stack_alloc};
 pub use drystone_layout::{SharedBumpArena, shared_bump};
 
 // Wrappers.
+pub use drystone_wrap::AllocatorExt;
 #[cfg(target_has_atomic = "ptr")]
 pub use drystone_wrap::Canary;
 #[cfg(feature = "parking_lot")]
@@ -134,7 +135,6 @@ pub use drystone_wrap::{AlwaysFail, FailOnSize, Faulty, Locked, NeverFail, NoLoc
 pub use drystone_wrap::{Budget, CacheJitter, GuardPages, Placement, Watermark, WatermarkHandler};
 #[cfg(target_has_atomic = "ptr")]
 pub use drystone_wrap::{FailAfter, FailEveryNth};
-pub use drystone_wrap::AllocatorExt;
 pub use drystone_wrap::{HugePageAdvised, NumaLocal, Segregate, WithFallback};
 pub use drystone_wrap::{Off, On, Poison, PoisonOnFree, Quarantine, Scrub, ScrubOnFree, Switch};
 #[cfg(target_has_atomic = "32")]
@@ -160,9 +160,11 @@ pub use drystone_pool::{FixedBuffers, RingFile};
 /// Checks for allocators: their promises one by one, an oracle, injected faults, random programs.
 #[cfg(feature = "testing")]
 pub use drystone_testkit as testing;
-/// Reads allocation traces.
+/// Reads and records allocation traces.
 #[cfg(feature = "trace")]
 pub use drystone_trace as trace;
+#[cfg(feature = "trace")]
+pub use drystone_trace::{RecordError, Recorder, finish_recording, record_to};
 
 #[cfg(all(
     doctest,

@@ -67,6 +67,7 @@ names! {
         RegisteredRegion, DioAlign,
     }
     buffer_views if "pool": drystone_pool { IoBuf, IoBufMut, IoBufs, IoBufsMut, CapacityError }
+    recording if "trace": drystone_trace { Recorder, RecordError, record_to, finish_recording }
     sleeping_lock if "parking_lot": drystone_wrap { ParkingLotLock }
 }
 
