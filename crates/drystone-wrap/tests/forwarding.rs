@@ -12,10 +12,13 @@ use std::sync::Arc;
 
 use common::composing::table;
 use common::{Blocks, Pages, SLOT, Slots};
-use drystone_core::{AllocError, Allocator, Contents, Deallocator, NonZeroLayout, OverPages, Owns};
+use drystone_core::{
+    AllocError, Allocator, Contents, Deallocator, NonZeroLayout, OverPages, Owns, StableAddress,
+};
 use drystone_wrap::{
-    Budget, CacheJitter, Faulty, GuardPages, HugePageAdvised, Locked, NeverFail, NumaLocal, Off,
-    Segregate, Statistics, Tagged, Watermark, WatermarkHandler, WithFallback,
+    Budget, CacheJitter, Canary, Faulty, GuardPages, HugePageAdvised, Locked, NeverFail, NumaLocal,
+    Off, PoisonOnFree, Quarantine, Segregate, Statistics, Tagged, Watermark, WatermarkHandler,
+    WithFallback,
 };
 
 type Log = Rc<RefCell<Vec<&'static str>>>;
@@ -114,6 +117,9 @@ unsafe impl Contents for Spy {
         unsafe { self.slots.ending(visit) }
     }
 }
+
+// SAFETY: the slots stay where they are.
+unsafe impl StableAddress for Spy {}
 
 // SAFETY: the slots keep the contract.
 unsafe impl OverPages for Spy {
@@ -231,6 +237,21 @@ fn rows() -> BTreeMap<&'static str, Vec<&'static str>> {
         (
             "`CacheJitter<A, Off>`",
             same(|spy| CacheJitter::with_switch(spy, Off)),
+        ),
+        ("`PoisonOnFree<A>`", same(PoisonOnFree::new)),
+        (
+            "`PoisonOnFree<A, Off>`",
+            same(|spy| PoisonOnFree::with_switch(spy, Off)),
+        ),
+        ("`Quarantine<A, N>`", same(Quarantine::<_, 8>::new)),
+        (
+            "`Quarantine<A, N, Off>`",
+            same(|spy| Quarantine::<_, 8, Off>::with_switch(spy, Off)),
+        ),
+        ("`Canary<A>`", same(Canary::new)),
+        (
+            "`Canary<A, Off>`",
+            same(|spy| Canary::with_switch(spy, Off)),
         ),
         ("`NumaLocal<A>`", same(|spy| NumaLocal::new(spy, 0))),
         ("`HugePageAdvised<A>`", same(HugePageAdvised::new)),

@@ -18,8 +18,9 @@ use drystone_core::{
     NonZeroLayout, OsBacked, OsError, OverPages, Owns, Protection, Reset, StableAddress,
 };
 use drystone_wrap::{
-    Budget, CacheJitter, Faulty, GuardPages, HugePageAdvised, Locked, NeverFail, NumaLocal, Off,
-    Segregate, Statistics, Tag, Tagged, Watermark, WatermarkHandler, WithFallback,
+    Budget, CacheJitter, Canary, Faulty, GuardPages, HugePageAdvised, Locked, NeverFail, NumaLocal,
+    Off, PoisonOnFree, Quarantine, Segregate, Statistics, Tag, Tagged, Watermark, WatermarkHandler,
+    WithFallback,
 };
 
 /// Whether a type has a trait, as a constant: the inherent constant exists only where the bound
@@ -49,6 +50,12 @@ struct Bare;
 /// Owns blocks, but hands none out.
 struct NoAllocator;
 
+/// Lets its bytes be reached, stays where it is, and has no other promise.
+struct Reached;
+
+/// Has every promise that a content wrapper may ask for, but moves.
+struct Moving;
+
 /// Allocators of each kind of thread safety.
 struct OneThread(PhantomData<Rc<()>>);
 struct Movable(PhantomData<Cell<()>>);
@@ -77,7 +84,7 @@ macro_rules! allocator {
         }
     )+ };
 }
-allocator!(Full, Bare, OneThread, Movable, Pinned, Shared);
+allocator!(Full, Bare, OneThread, Movable, Pinned, Shared, Moving);
 
 /// For the column of `Owns`: an allocator that does not know its blocks.
 struct Forgetful;
@@ -118,6 +125,40 @@ unsafe impl OverPages for Full {
         self
     }
 }
+
+// SAFETY: never called: no block is handed out.
+unsafe impl Deallocator for Reached {
+    unsafe fn deallocate(&self, _ptr: NonNull<u8>, _layout: NonZeroLayout) {}
+}
+
+// SAFETY: no block is handed out.
+unsafe impl Allocator for Reached {
+    fn allocate(&self, _layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
+        Err(AllocError)
+    }
+}
+
+macro_rules! contents {
+    ($($type:ty),+) => { $(
+        // SAFETY: there is no block.
+        unsafe impl Contents for $type {
+            unsafe fn own_pointer(&self, block: NonNull<u8>, _layout: NonZeroLayout) -> NonNull<u8> {
+                block
+            }
+
+            unsafe fn ending(&mut self, _visit: &mut dyn FnMut(&mut [MaybeUninit<u8>])) {}
+        }
+    )+ };
+}
+contents!(Reached, Moving, OneThread, Movable, Pinned, Shared);
+
+macro_rules! stable {
+    ($($type:ty),+) => { $(
+        // SAFETY: there is no block.
+        unsafe impl StableAddress for $type {}
+    )+ };
+}
+stable!(Reached, OneThread, Movable, Pinned, Shared);
 
 impl Reset for Full {
     fn reset(&mut self) {}
@@ -245,19 +286,61 @@ macro_rules! row {
     }};
 }
 
+/// The row of a wrapper that is no type unless the inner allocator lets its bytes be reached and, if
+/// nothing is said about `moving`, stays where it is.
+macro_rules! row_over_contents {
+    ($name:literal, $a:ident => $wrapper:ty $(, moving: $moving:ty)?) => {{
+        macro_rules! over {
+            ($inner:ty: $promise:path) => {{
+                type $a = $inner;
+                has!($wrapper: $promise)
+            }};
+        }
+        macro_rules! threads {
+            ($auto:ident) => {
+                of_threads(
+                    [
+                        over!(OneThread: $auto),
+                        over!(Movable: $auto),
+                        over!(Pinned: $auto),
+                        over!(Shared: $auto),
+                    ],
+                    stringify!($auto),
+                )
+            };
+        }
+        let stays_without = false $(|| { type $a = Moving; has!($moving: StableAddress) })?;
+        let cells = vec![
+            of_one(over!(Full: Allocator), false),
+            of_one(over!(Full: Owns), over!(Reached: Owns)),
+            of_one(over!(Full: Reset), over!(Reached: Reset)),
+            of_one(over!(Full: StableAddress), stays_without),
+            of_one(over!(Full: FixedRange), over!(Reached: FixedRange)),
+            of_one(over!(Full: OsBacked), over!(Reached: OsBacked)),
+            threads!(Send),
+            threads!(Sync),
+            of_one(over!(Full: GlobalSafe), over!(Reached: GlobalSafe)),
+            of_one(over!(Full: Contents), false),
+            of_one(over!(Full: OverPages), over!(Reached: OverPages)),
+        ];
+        ($name, cells)
+    }};
+}
+
 /// The row of a wrapper of two allocators.
 macro_rules! row_of_two {
     ($name:literal, $wrapper:ident) => {{
+    #[rustfmt::skip] // It indents this further at every run.
         macro_rules! cell {
-                    ($promise:path, $with:ty, $without:ty) => {
-                        of_two([
-                            has!($wrapper<$with, $with>: $promise),
-                            has!($wrapper<$with, $without>: $promise),
-                            has!($wrapper<$without, $with>: $promise),
-                            has!($wrapper<$without, $without>: $promise),
-                        ])
-                    };
-                }
+            ($promise:path, $with:ty, $without:ty) => {
+                of_two([
+                    has!($wrapper<$with, $with>: $promise),
+                    has!($wrapper<$with, $without>: $promise),
+                    has!($wrapper<$without, $with>: $promise),
+                    has!($wrapper<$without, $without>: $promise),
+                ])
+            };
+            }
         let cells = vec![
             cell!(Allocator, Full, NoAllocator),
             cell!(Owns, Full, Forgetful),
@@ -305,6 +388,16 @@ fn rows() -> Vec<(&'static str, Vec<&'static str>)> {
         row!("`GuardPages<A>`", A => GuardPages<A>),
         row!("`CacheJitter<A>`", A => CacheJitter<A>),
         row!("`CacheJitter<A, Off>`", A => CacheJitter<A, Off>),
+        row_over_contents!("`PoisonOnFree<A>`", A => PoisonOnFree<A>, moving: PoisonOnFree<A>),
+        row_over_contents!(
+            "`PoisonOnFree<A, Off>`",
+            A => PoisonOnFree<A, Off>,
+            moving: PoisonOnFree<A, Off>
+        ),
+        row_over_contents!("`Quarantine<A, N>`", A => Quarantine<A, 8>),
+        row_over_contents!("`Quarantine<A, N, Off>`", A => Quarantine<A, 8, Off>),
+        row!("`Canary<A>`", A => Canary<A>),
+        row!("`Canary<A, Off>`", A => Canary<A, Off>),
         row!("`NumaLocal<A>`", A => NumaLocal<A>),
         row!("`HugePageAdvised<A>`", A => HugePageAdvised<A>),
     ]
@@ -339,5 +432,9 @@ fn facts_that_anyone_can_check() {
         assert!(!has!(Statistics<Full>: OverPages));
         assert!(!has!(GuardPages<&'static Full>: Allocator));
         assert!(!has!(Tagged<Full, &'static Tag>: Reset));
+        assert!(has!(Locked<Quarantine<Full, 8>>: GlobalSafe));
+        assert!(!has!(Quarantine<Full, 8>: Sync));
+        assert!(has!(Canary<Full>: Sync));
+        assert!(!has!(Canary<Bare>: Allocator));
     }
 }
