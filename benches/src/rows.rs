@@ -16,11 +16,13 @@ mod slab;
 mod slab_cache;
 mod slab_protection;
 mod stack;
+mod wrap_content;
+mod wrap_policy;
 
 use crate::Row;
 
 /// The names of all rows, in the order in which they are shown.
-pub const IDS: [&str; 39] = [
+pub const IDS: [&str; 45] = [
     "limit-add",
     "limit-tls",
     "limit-atomic",
@@ -60,6 +62,12 @@ pub const IDS: [&str; 39] = [
     "remote-free",
     "remote-drain",
     "remote-idle",
+    "wrap-content-hot",
+    "wrap-content-churn",
+    "wrap-wipe-4k",
+    "wrap-wipe-64k",
+    "wrap-wipe-4m",
+    "wrap-policy",
 ];
 
 /// Builds the row of this name; `None` if there is none.
@@ -100,6 +108,12 @@ pub fn build(id: &str) -> Option<Row> {
         "remote-free" => Some(remote::free_alone()),
         "remote-drain" => Some(remote::drain_alone()),
         "remote-idle" => Some(remote::idle_remote()),
+        "wrap-policy" => Some(wrap_policy::hot_pair()),
+        "wrap-content-hot" => Some(wrap_content::hot_pair()),
+        "wrap-content-churn" => Some(wrap_content::churn_at_half_full()),
+        "wrap-wipe-4k" => Some(wrap_content::wipe_4k()),
+        "wrap-wipe-64k" => Some(wrap_content::wipe_64k()),
+        "wrap-wipe-4m" => Some(wrap_content::wipe_4m()),
         _ => limit::build(id),
     }
 }

@@ -9,6 +9,9 @@
 //! | [`StaticBacked`] | in a buffer lent by the caller | yes | |
 //! | `HeapBacked` | one block of the global heap | yes | `alloc` |
 //! | `MmapBacked` | pages of the operating system | yes | `mmap` |
+//! | `HugePageBacked` | huge pages, or none at all | yes | `mmap` |
+//! | `LockedMmapBacked` | pages that stay in memory, wiped at the end | yes | `mmap` |
+//! | `GuardedMmapBacked` | pages between two that fault | yes | `mmap` |
 //!
 //! Layouts that grow take a source instead: `HeapSource` or `MmapSource`. `System` is the
 //! platform's allocator as a value, for what no range can serve. `ProcessBarrier` is no memory but
@@ -29,15 +32,22 @@ extern crate std;
 mod error;
 #[cfg(feature = "testing")]
 pub mod fault_os;
+#[cfg(feature = "mmap")]
+mod guarded_mmap;
 #[cfg(feature = "alloc")]
 mod heap;
+#[cfg(feature = "mmap")]
+mod huge_page;
 mod inline;
+#[cfg(feature = "mmap")]
+mod locked_mmap;
 #[cfg(feature = "mmap")]
 mod mmap;
 #[cfg(feature = "mmap")]
 mod mmap_flags;
 #[cfg(feature = "mmap")]
 mod mmap_source;
+mod no_heap;
 #[cfg(feature = "mmap")]
 mod os;
 #[cfg(feature = "mmap")]
@@ -50,9 +60,15 @@ mod system;
 pub use drystone_core::{HeapSegment, HeapSource};
 #[cfg(feature = "alloc")]
 pub use error::BackingError;
+#[cfg(feature = "mmap")]
+pub use guarded_mmap::GuardedMmapBacked;
 #[cfg(feature = "alloc")]
 pub use heap::HeapBacked;
+#[cfg(feature = "mmap")]
+pub use huge_page::HugePageBacked;
 pub use inline::InlineBacked;
+#[cfg(feature = "mmap")]
+pub use locked_mmap::LockedMmapBacked;
 #[cfg(feature = "mmap")]
 pub use mmap::MmapBacked;
 #[cfg(feature = "mmap")]

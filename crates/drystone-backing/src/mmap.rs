@@ -131,6 +131,24 @@ impl MmapBacked {
         Ok(backing)
     }
 
+    /// Maps `bytes` of pages of `1 << page_bits` bytes, of which `bytes` is a multiple.
+    pub(crate) fn map_huge(bytes: usize, page_bits: u8) -> Result<Self, OsError> {
+        let mapping = os::map_huge(bytes, page_bits)?;
+        let backing = Self {
+            base: mapping.base(),
+            size: bytes,
+            mapping,
+        };
+        backing.debug_assert_invariants(bytes, 1 << page_bits);
+        Ok(backing)
+    }
+
+    /// Keeps all pages in memory.
+    pub(crate) fn lock(&self) -> Result<(), OsError> {
+        // SAFETY: whole pages of this mapping (I1, I2).
+        unsafe { os::lock(self.base, self.size) }
+    }
+
     /// Applies what can be asked only after mapping. `populate` comes last, so that the memory is
     /// of the kind and from the node that was asked for.
     fn apply(&self, flags: MmapFlags) -> Result<(), OsError> {

@@ -38,6 +38,17 @@ pub(crate) fn map_size(bytes: usize, align: usize, page: usize) -> Result<MapSiz
     })
 }
 
+/// How much to map for `bytes` between two guard pages, in pages of `page` bytes.
+pub(crate) fn guarded_size(bytes: usize, page: usize) -> Result<usize, BackingError> {
+    let guards = 2 * page;
+    let limit = align_down(SIZE_MAX, page) - guards;
+    let range_bytes = map_size(bytes, 1, page)?.range_bytes;
+    if range_bytes > limit {
+        return Err(BackingError::TooLarge { bytes, limit });
+    }
+    Ok(range_bytes + guards)
+}
+
 /// Refuses a range that is not whole pages inside a mapping of `size` bytes. Empty ranges on a
 /// page border are allowed.
 pub(crate) fn check(offset: usize, len: usize, size: usize, page: usize) -> Result<(), OsError> {
@@ -137,6 +148,20 @@ mod tests {
                 }
                 Err(other) => prop_assert!(false, "{}", format!("{other:?}")),
             }
+        }
+    }
+
+    #[test]
+    fn guards_are_part_of_the_largest_mapping() {
+        for page in PAGES {
+            let limit = (SIZE_MAX - (SIZE_MAX % page)) - 2 * page;
+            assert_eq!(guarded_size(1, page), Ok(3 * page));
+            assert_eq!(guarded_size(limit, page), Ok(limit + 2 * page));
+            for bytes in [limit + 1, limit + page] {
+                let too_large = BackingError::TooLarge { bytes, limit };
+                assert_eq!(guarded_size(bytes, page), Err(too_large));
+            }
+            assert_eq!(guarded_size(0, page), Err(BackingError::ZeroSize));
         }
     }
 

@@ -26,7 +26,10 @@ use core::mem::MaybeUninit;
 use core::ptr::{self, NonNull};
 use std::alloc::{GlobalAlloc, System as Platform};
 
-use drystone_core::{AllocError, Allocator, Contents, Deallocator, NonZeroLayout, StableAddress};
+use drystone_core::{
+    AllocError, Allocator, AllocatorClone, Contents, Deallocator, NonZeroLayout, StableAddress,
+    StaticAllocator,
+};
 
 /// The platform's allocator: `malloc` on Unix, `HeapAlloc` on Windows.
 ///
@@ -156,7 +159,7 @@ unsafe impl Contents for System {
     /// that one could be derived from. Miri, which checks provenance strictly and knows no exposed
     /// one, gets the caller's pointer.
     #[inline]
-    unsafe fn own_pointer(&self, block: NonNull<u8>) -> NonNull<u8> {
+    unsafe fn own_pointer(&self, block: NonNull<u8>, _layout: NonZeroLayout) -> NonNull<u8> {
         if cfg!(miri) {
             return block;
         }
@@ -170,3 +173,9 @@ unsafe impl Contents for System {
 
 // SAFETY: there is no state to move.
 unsafe impl StableAddress for System {}
+
+// SAFETY: all values are one allocator, and copying one does nothing.
+unsafe impl AllocatorClone for System {}
+
+// SAFETY: the platform's allocator lives as long as the process, and frees nothing by itself.
+unsafe impl StaticAllocator for System {}

@@ -66,6 +66,17 @@ mod mapped {
         NonZeroLayout::from_size_align(5000, 1 << 16).expect("a block")
     }
 
+    range_suite!(
+        locked_mmap,
+        || drystone_backing::LockedMmapBacked::new(5000).expect("two pages may be locked");
+        stable_range
+    );
+    #[cfg(not(miri))]
+    range_suite!(
+        guarded_mmap,
+        || drystone_backing::GuardedMmapBacked::new(5000).expect("small");
+        stable_range
+    );
     range_suite!(mmap, || MmapBacked::new(5000).expect("small"); stable_range);
     range_suite!(
         mmap_aligned,

@@ -6,7 +6,7 @@ use std::env;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
 
-use drystone_backing::{BackingError, MmapBacked, page_size};
+use drystone_backing::{BackingError, LockedMmapBacked, MmapBacked, page_size};
 use drystone_core::{FixedRange, OsBacked, OsError, Protection};
 
 const SCENE: &str = "DRYSTONE_SCENE";
@@ -116,5 +116,52 @@ fn a_limit_on_address_space_is_reported_and_survived() {
             assert!(ended.success(), "{ended}");
         }
         Some(_) => map_under_a_limit(),
+    }
+}
+
+/// Without the right to lock memory there is no locked mapping, the code says why, and nothing is left
+/// mapped.
+fn lock_without_the_right() {
+    let none = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the pointer is to a live structure of the right type.
+    let set = unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const none) };
+    assert_eq!(set, 0);
+    // SAFETY: the call has no requirements.
+    if unsafe { libc::geteuid() } == 0 {
+        // Root may lock what it likes; nobody may not.
+        // SAFETY: the call has no requirements; the process has one thread that matters.
+        let changed = unsafe { libc::setuid(65_534) };
+        assert_eq!(changed, 0);
+    }
+    let mapped = || std::fs::read_to_string("/proc/self/statm").expect("readable");
+    let total = |statm: String| -> usize {
+        let first = statm.split(' ').next().expect("the first number");
+        first.parse().expect("a number")
+    };
+    let before = total(mapped());
+    for _ in 0..100 {
+        match LockedMmapBacked::new(64 * page_size()) {
+            Err(BackingError::Os(OsError::Call { call, code })) => {
+                assert_eq!(call, "mlock");
+                assert!(code == libc::EPERM || code == libc::ENOMEM, "{code}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(total(mapped()) < before + 100 * 64);
+}
+
+#[test]
+fn locking_fails_closed() {
+    const SELF: &str = "locking_fails_closed";
+    match scene() {
+        None => {
+            let ended = play(SELF, "no right");
+            assert!(ended.success(), "{ended}");
+        }
+        Some(_) => lock_without_the_right(),
     }
 }

@@ -2,9 +2,11 @@
 //! the same request succeeds afterwards.
 #![cfg(all(feature = "testing", any(unix, windows)))]
 
+#[cfg(not(miri))]
+use drystone_backing::GuardedMmapBacked;
 use drystone_backing::fault_os::{FaultOs, OsCall};
 use drystone_backing::{
-    BackingError, FlaggedMmapSource, MmapBacked, MmapFlags, MmapSource, page_size,
+    BackingError, FlaggedMmapSource, LockedMmapBacked, MmapBacked, MmapFlags, MmapSource, page_size,
 };
 use drystone_core::{
     Advice, FixedRange, NonZeroLayout, OsBacked, OsError, Protection, SegmentSource,
@@ -21,7 +23,7 @@ const BYTES: usize = 1 << 20;
 type Answer = Result<(), Option<i32>>;
 type Request = (&'static str, fn() -> Answer);
 
-fn made(made: Result<MmapBacked, BackingError>) -> Answer {
+fn made<B: FixedRange>(made: Result<B, BackingError>) -> Answer {
     match made {
         Ok(backing) => {
             assert!(backing.size() >= BYTES);
@@ -36,7 +38,7 @@ fn made(made: Result<MmapBacked, BackingError>) -> Answer {
 fn with_backing(request: fn(&MmapBacked) -> Result<(), OsError>) -> Answer {
     match MmapBacked::new(BYTES) {
         Ok(backing) => request(&backing).map_err(|error| error.code()),
-        Err(error) => made(Err(error)),
+        Err(error) => made::<MmapBacked>(Err(error)),
     }
 }
 
@@ -48,6 +50,11 @@ const REQUESTS: &[Request] = &[
     }),
     ("align", || {
         made(MmapBacked::with_align(BYTES, BYTES, MmapFlags::new()))
+    }),
+    // Less than anybody may lock.
+    ("locked", || {
+        let locked = LockedMmapBacked::new(1).map(drop);
+        locked.or_else(|error| made::<MmapBacked>(Err(error)))
     }),
     ("segment", || {
         let layout = NonZeroLayout::from_size_align(BYTES, 1).expect("a block");
@@ -76,6 +83,12 @@ const REQUESTS: &[Request] = &[
     }),
 ];
 
+/// What needs pages that fault, which Miri has not.
+#[cfg(not(miri))]
+const GUARDED: &[Request] = &[("guarded", || made(GuardedMmapBacked::new(BYTES)))];
+#[cfg(miri)]
+const GUARDED: &[Request] = &[];
+
 /// What Linux can do besides.
 #[cfg(all(target_os = "linux", not(miri)))]
 const MORE_REQUESTS: &[Request] = &[("every flag", || {
@@ -86,7 +99,7 @@ const MORE_REQUESTS: &[Request] = &[("every flag", || {
 const MORE_REQUESTS: &[Request] = &[];
 
 fn requests() -> impl Iterator<Item = &'static Request> {
-    REQUESTS.iter().chain(MORE_REQUESTS)
+    REQUESTS.iter().chain(GUARDED).chain(MORE_REQUESTS)
 }
 
 /// Fails call `n` by `script` for n = 1, 2, … until the request gets through without a fault;
@@ -114,6 +127,29 @@ fn every_call_can_fail_and_the_next_request_succeeds() {
         assert!(calls >= 1, "{}", request.0);
         assert_eq!(fail_each_call(request, FaultOs::fail_from), calls);
     }
+}
+
+/// The three calls of a locked mapping, and of a guarded one; a huge one has one, which fails anyway
+/// where no pages are set aside.
+#[test]
+fn the_special_backings_make_the_calls_they_say() {
+    let calls = |request: fn() -> bool| {
+        let faults = FaultOs::fail_nth(u64::MAX);
+        assert!(request());
+        faults.calls()
+    };
+    assert_eq!(calls(|| LockedMmapBacked::new(1).is_ok()), 3);
+    #[cfg(not(miri))]
+    assert_eq!(calls(|| GuardedMmapBacked::new(1).is_ok()), 3);
+
+    let faults = FaultOs::fail_from(1).only(OsCall::Lock);
+    let error = LockedMmapBacked::new(1).expect_err("not locked");
+    assert_eq!(made::<MmapBacked>(Err(error)), Err(Some(OUT_OF_MEMORY)));
+    assert_eq!(faults.faults(), 1);
+    drop(faults);
+    let _faults = FaultOs::fail_from(1).only(OsCall::Map);
+    let error = drystone_backing::HugePageBacked::new(1).expect_err("not mapped");
+    assert_eq!(made::<MmapBacked>(Err(error)), Err(Some(OUT_OF_MEMORY)));
 }
 
 #[test]

@@ -22,13 +22,13 @@ use crate::{AllocError, Allocator, NonZeroLayout};
 /// returned for it; it may be `None` only where that length is the size asked for.
 pub unsafe trait Contents: Allocator {
     /// A pointer to where `block` points, that the allocator derived itself: valid for reads and
-    /// writes of the whole block, for as long as it is live. Uses the address only.
+    /// writes of the whole block, for as long as it is live. Uses the address of `block` only.
     ///
     /// # Safety
     ///
     /// `block` is the start of a live block of an allocator equivalent to `self`, which has not
-    /// moved since unless its type is [`StableAddress`](crate::StableAddress).
-    unsafe fn own_pointer(&self, block: NonNull<u8>) -> NonNull<u8>;
+    /// moved since unless its type is [`StableAddress`](crate::StableAddress), and `layout` fits it.
+    unsafe fn own_pointer(&self, block: NonNull<u8>, layout: NonZeroLayout) -> NonNull<u8>;
 
     /// As [`grow`](Allocator::grow), but never moves the block: on success it starts where it did.
     ///
@@ -87,9 +87,9 @@ pub unsafe trait Contents: Allocator {
 macro_rules! through {
     () => {
         #[inline]
-        unsafe fn own_pointer(&self, block: NonNull<u8>) -> NonNull<u8> {
+        unsafe fn own_pointer(&self, block: NonNull<u8>, layout: NonZeroLayout) -> NonNull<u8> {
             // SAFETY: the caller's requirements are those of the same allocator.
-            unsafe { (**self).own_pointer(block) }
+            unsafe { (**self).own_pointer(block, layout) }
         }
 
         #[inline]

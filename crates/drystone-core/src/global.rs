@@ -1,11 +1,11 @@
-//! [`Global`]: an allocator as the program's own; [`GlobalSafe`] and [`NoHeap`]: which may be.
+//! [`Global`]: an allocator as the program's own; [`GlobalSafe`]: which may be.
 //!
 //! # What
 //!
 //! A `#[global_allocator]` must not come back to itself: what it allocates from, and what it waits
-//! for, must not be the global heap. Two promises say so in types. [`NoHeap`] is for every part,
-//! also those that are no allocator or of one thread: backings, sources, locks, layouts, policies.
-//! [`GlobalSafe`] is for what can be a global allocator as it stands.
+//! for, must not be the global heap. Two promises say so in types. [`NoHeap`](crate::NoHeap) is for
+//! every part, also those that are no allocator or of one thread: backings, sources, locks, layouts,
+//! policies. [`GlobalSafe`] is for what can be a global allocator as it stands.
 //!
 //! # Memory picture
 //!
@@ -30,33 +30,15 @@ use core::ptr::{self, NonNull};
 
 use crate::{Allocator, NonZeroLayout};
 
-/// Never touches the global heap.
-///
-/// A part keeps it if what it is made of does. Those that need the heap lack it:
-///
-/// ```compile_fail,E0277
-/// # use drystone_core::{HeapSource, NoHeap};
-/// fn part<P: NoHeap>() {}
-/// part::<HeapSource>();
-/// ```
-///
-/// # Safety
-///
-/// The implementor promises that no method of the value, its drop and its clone included, allocates
-/// from the heap that the program's `#[global_allocator]` serves, frees to it, or waits for a thread
-/// that may be doing so. A [`SegmentSource`](crate::SegmentSource) promises it for its segments too.
-/// Constructors may do as they like.
-pub unsafe trait NoHeap {}
-
 /// An allocator that may serve the global heap: it never allocates from it, nor waits for it.
 ///
 /// Locks that put waiters to sleep in the heap's own tables, sources that take their segments from the
-/// heap, and boxes lack it. A wrapper has it if its inner allocator has; [`NoHeap`] says the same of
-/// parts.
+/// heap, and boxes lack it. A wrapper has it if its inner allocator has. [`NoHeap`](crate::NoHeap) says
+/// the same of parts.
 ///
 /// # Safety
 ///
-/// The implementor promises what [`NoHeap`] asks, of every method that an allocator has.
+/// The implementor promises what [`NoHeap`](crate::NoHeap) asks, of every method that an allocator has.
 pub unsafe trait GlobalSafe: Allocator + Sync + 'static {}
 
 /// `A`, as the program's `#[global_allocator]`.
@@ -97,6 +79,7 @@ pub unsafe trait GlobalSafe: Allocator + Sync + 'static {}
 /// }
 /// ```
 #[derive(Debug)]
+#[repr(transparent)]
 pub struct Global<A> {
     inner: A,
 }
@@ -106,6 +89,13 @@ impl<A: GlobalSafe> Global<A> {
     #[inline]
     pub const fn new(inner: A) -> Self {
         Self { inner }
+    }
+
+    /// `inner`, seen as the program's allocator: for wrappers that are one themselves.
+    #[inline]
+    pub const fn from_ref(inner: &A) -> &Self {
+        // SAFETY: the type is transparent over `A`, so one reference is as good as the other.
+        unsafe { &*ptr::from_ref(inner).cast::<Self>() }
     }
 
     /// The inner allocator: for its figures.
@@ -176,5 +166,3 @@ unsafe impl<A: GlobalSafe> GlobalAlloc for Global<A> {
 
 // SAFETY: every call goes to the allocator, which lives as long as the program.
 unsafe impl<A: GlobalSafe + ?Sized> GlobalSafe for &'static A {}
-// SAFETY: every call goes to the referent; dropping or copying a reference does nothing.
-unsafe impl<A: NoHeap + ?Sized> NoHeap for &A {}

@@ -57,6 +57,7 @@ mod global;
 #[cfg(feature = "alloc")]
 mod heap;
 mod inspect;
+mod no_heap;
 mod nonzero_layout;
 mod os;
 mod over_pages;
@@ -80,16 +81,19 @@ pub use bridge::Foreign04;
 #[cfg(std_allocator)]
 pub use bridge::ForeignStd;
 pub use bridge::StdCompat;
+#[doc(hidden)]
+pub use bridge::standard;
 #[cfg(feature = "allocator-api2-02")]
 pub use bridge::{Foreign02, StdCompat02};
 pub use cache_padded::{CACHE_LINE, CachePadded};
 pub use contents::Contents;
 pub use error::{AllocError, LayoutError};
 pub use fault::AllocFaultPolicy;
-pub use global::{Global, GlobalSafe, NoHeap};
+pub use global::{Global, GlobalSafe};
 #[cfg(feature = "alloc")]
 pub use heap::{HeapSegment, HeapSource};
 pub use inspect::{BlockInfo, Corruption, Inspect, Misuse, MisusePolicy, Report};
+pub use no_heap::NoHeap;
 pub use nonzero_layout::NonZeroLayout;
 pub use os::{Advice, OsBacked, OsError, Protection};
 pub use over_pages::OverPages;

@@ -21,7 +21,7 @@ pub unsafe trait StableAddress {}
 ///
 /// # Safety
 ///
-/// The implementor promises that [`owns`](Owns::owns) answers `true` for the start of every live
+/// The implementor promises that [`owns`](Owns::owns) answers `true` for every byte of every live
 /// block that this allocator (or an equivalent one) handed out, and `false` for every address that
 /// is not in memory of its own. For other addresses inside its own memory either answer is right,
 /// but it stays the same while a block of somebody else's lies there. [`owns`](Owns::owns) does not

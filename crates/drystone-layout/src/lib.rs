@@ -24,6 +24,7 @@ mod error;
 pub mod extendable_slab;
 pub mod generational_slab;
 pub mod growable_bump;
+mod no_heap;
 mod over_pages;
 #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
 pub mod remote_slab;

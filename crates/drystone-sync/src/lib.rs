@@ -33,6 +33,7 @@ mod backoff;
 pub mod cell;
 mod guard;
 pub mod hint;
+mod no_heap;
 mod no_lock;
 mod raw_lock;
 #[cfg(target_has_atomic = "ptr")]

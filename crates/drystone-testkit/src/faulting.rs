@@ -169,9 +169,9 @@ unsafe impl<A: Allocator> Allocator for Faulting<A> {
 // SAFETY: the blocks are those of the allocator inside, which answers. Growing in place may fail like
 // any request; that a block shrinks in place is no promise here, because the request may fail.
 unsafe impl<A: Contents> Contents for Faulting<A> {
-    unsafe fn own_pointer(&self, block: NonNull<u8>) -> NonNull<u8> {
+    unsafe fn own_pointer(&self, block: NonNull<u8>, layout: NonZeroLayout) -> NonNull<u8> {
         // SAFETY: the caller's requirements are those of the allocator inside.
-        unsafe { self.inner.own_pointer(block) }
+        unsafe { self.inner.own_pointer(block, layout) }
     }
 
     unsafe fn grow_in_place(

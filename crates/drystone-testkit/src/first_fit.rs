@@ -104,7 +104,7 @@ unsafe impl Owns for FirstFit {
 
 // SAFETY: pointers come from the range's base; the book holds every live block.
 unsafe impl Contents for FirstFit {
-    unsafe fn own_pointer(&self, block: NonNull<u8>) -> NonNull<u8> {
+    unsafe fn own_pointer(&self, block: NonNull<u8>, _layout: NonZeroLayout) -> NonNull<u8> {
         // SAFETY: the offset of a live block lies in the range.
         unsafe { self.range.base().add(self.offset_of(block)) }
     }

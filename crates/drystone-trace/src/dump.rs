@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 
 use crate::error::{Fault, Place, TraceError};
 use crate::record::{Op, Record};
-use crate::trace::Trace;
+use crate::trace::{Recording, Trace};
 
 const TITLE: &str = "satrace-dump";
 const VERSION: u64 = 1;
@@ -25,8 +25,14 @@ pub(crate) fn write(trace: &Trace, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "threads {}", trace.threads())?;
     writeln!(out, "objects {}", trace.objects())?;
     writeln!(out, "records {}", trace.records().len())?;
-    writeln!(out, "# thread operation object size align")?;
-    for record in trace.records() {
+    let times = trace.times_ns();
+    if times.is_some() {
+        writeln!(out, "timed 1")?;
+        writeln!(out, "# thread operation object size align nanoseconds")?;
+    } else {
+        writeln!(out, "# thread operation object size align")?;
+    }
+    for (number, record) in trace.records().iter().enumerate() {
         let Record {
             object,
             thread,
@@ -35,10 +41,12 @@ pub(crate) fn write(trace: &Trace, out: &mut impl Write) -> io::Result<()> {
             size,
         } = *record;
         write!(out, "{thread} {} {object} {size}", name(op))?;
-        if op == Op::Free {
-            writeln!(out)?;
-        } else {
-            writeln!(out, " {}", 1_u64 << align_log2)?;
+        if op != Op::Free {
+            write!(out, " {}", 1_u64 << align_log2)?;
+        }
+        match times {
+            Some(times) => writeln!(out, " {}", times[number])?,
+            None => writeln!(out)?,
         }
     }
     out.flush()
@@ -52,10 +60,11 @@ pub(crate) fn parse(text: &str) -> Result<Trace, TraceError> {
     let threads = lines.header("threads", "\"threads N\", N below 2^32", |n| n >> 32 == 0)? as u32;
     let objects = lines.header("objects", "\"objects N\"", |_| true)?;
     let announced = lines.header("records", "\"records N\"", |_| true)?;
+    let mut times = lines.timed().then(Vec::new);
     let first = lines.clone();
     let mut records = Vec::new();
     while let Some(fields) = lines.next() {
-        let record = parse_record(fields).map_err(|expected| {
+        let record = parse_record(fields, times.as_mut()).map_err(|expected| {
             let place = Place::Line {
                 line: lines.line,
                 record: Some(records.len() as u64),
@@ -75,10 +84,19 @@ pub(crate) fn parse(text: &str) -> Result<Trace, TraceError> {
             Fault::DumpCount { announced, found },
         ));
     }
-    Trace::from_records(threads, objects, records).map_err(|error| first.locate(error))
+    let trace = Trace::from_records(threads, objects, records);
+    let trace = trace.map_err(|error| first.locate(error))?;
+    Ok(match times {
+        Some(times) => trace.recorded(Some(times), Recording::WHOLE),
+        None => trace,
+    })
 }
 
-fn parse_record(mut fields: SplitWhitespace<'_>) -> Result<Record, &'static str> {
+/// The record of a line; its time, where there are times, goes to the end of `times`.
+fn parse_record(
+    mut fields: SplitWhitespace<'_>,
+    times: Option<&mut Vec<u64>>,
+) -> Result<Record, &'static str> {
     let thread = number(&mut fields).ok_or("a thread index below 65536")?;
     let op = fields
         .next()
@@ -92,6 +110,11 @@ fn parse_record(mut fields: SplitWhitespace<'_>) -> Result<Record, &'static str>
             .filter(|n: &u64| n.is_power_of_two())
             .ok_or("a power of two")?,
     };
+    if let Some(times) = times {
+        let latest = times.last().copied().unwrap_or(0);
+        let time = number(&mut fields).filter(|time| *time >= latest);
+        times.push(time.ok_or("a time in nanoseconds, not before the one above")?);
+    }
     if fields.next().is_some() {
         return Err("the end of the line");
     }
@@ -146,6 +169,16 @@ impl<'a> Lines<'a> {
             };
             TraceError::new(place, Fault::DumpSyntax { expected })
         })
+    }
+
+    /// Passes over a line that says that each record has a time, and says whether it was there.
+    fn timed(&mut self) -> bool {
+        let mut ahead = self.clone();
+        let is_there = ahead.header("timed", "\"timed 1\"", |n| n == 1).is_ok();
+        if is_there {
+            *self = ahead;
+        }
+        is_there
     }
 
     /// Gives an error of the records its line. `self` stands before the first of them. An error of

@@ -150,6 +150,11 @@ pub enum Fault {
         /// What was expected.
         expected: &'static str,
     },
+    /// A `.dst` file is not what its form says.
+    DamagedRecording {
+        /// What was found.
+        what: &'static str,
+    },
     /// A dump has fewer or more operations than its header announces.
     DumpCount {
         /// Operations announced.
@@ -259,6 +264,7 @@ impl fmt::Display for Fault {
                     "free of object {object} states {stated} bytes, but it has {actual}"
                 )
             }
+            Fault::DamagedRecording { what } => write!(f, "damaged recording: {what}"),
             Fault::DumpSyntax { expected } => write!(f, "expected {expected}"),
             Fault::DumpCount { announced, found } => {
                 write!(f, "{announced} records announced, {found} found")
@@ -271,7 +277,7 @@ fn bad_magic(f: &mut fmt::Formatter<'_>, found: &[u8]) -> fmt::Result {
     let known = core::str::from_utf8(&MAGIC).unwrap_or_default();
     write!(
         f,
-        "bad magic \"{}\": neither {known} nor zstd",
+        "bad magic \"{}\": neither {known}, DRYTRACE nor zstd",
         found.escape_ascii()
     )
 }
@@ -291,6 +297,8 @@ pub(crate) enum Place {
     Whole,
     /// A byte of the header.
     Header { byte: u64 },
+    /// A byte of a form that is not the raw one.
+    Byte { byte: u64 },
     /// A byte of a record.
     Record { record: u64, byte: u64 },
     /// A byte behind the last record.
@@ -326,7 +334,7 @@ impl fmt::Display for Place {
             Place::Whole => Ok(()),
             Place::Header { byte } => write!(f, "header (byte {byte}): "),
             Place::Record { record, byte } => write!(f, "record {record} (byte {byte}): "),
-            Place::Behind { byte } => write!(f, "byte {byte}: "),
+            Place::Behind { byte } | Place::Byte { byte } => write!(f, "byte {byte}: "),
             Place::Line {
                 line,
                 record: Some(record),
@@ -340,8 +348,8 @@ impl fmt::Display for Place {
 
 /// Why a trace was not accepted: one line that says where and what.
 ///
-/// Record numbers count from 0 and byte offsets are those of the raw form, also for a compressed
-/// trace. [`Trace::read`](crate::Trace::read) puts the file's name in front.
+/// Record numbers count from 0. Byte offsets are those of the raw form, also for a compressed trace and
+/// for the records of a `.dst` file; faults of that form itself have the byte of the file. [`Trace::read`](crate::Trace::read) puts the file's name in front.
 ///
 /// ```
 /// # use drystone_trace::Trace;
@@ -402,9 +410,10 @@ impl TraceError {
     /// The byte offset in the raw form, if the fault has one.
     pub fn byte(&self) -> Option<u64> {
         match self.place {
-            Place::Header { byte } | Place::Record { byte, .. } | Place::Behind { byte } => {
-                Some(byte)
-            }
+            Place::Header { byte }
+            | Place::Byte { byte }
+            | Place::Record { byte, .. }
+            | Place::Behind { byte } => Some(byte),
             Place::Whole | Place::Line { .. } => None,
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! A cargo-fuzz target is one line: `fuzz_target!(|data: &[u8]| target_trace(data));`.
 
+use crate::dst::{self, ChunkHeader, Footer, HEADER_BYTES_MAX, Stage};
 use crate::error::{TraceError, TraceErrorKind};
 use crate::figures::Figures;
 use crate::record::{Op, Record};
@@ -12,7 +13,8 @@ use crate::trace::Trace;
 /// Feeds `data` to every reader and checks what they accept and what they refuse.
 ///
 /// `data` is read as it is; behind a zstd magic; as the records of a raw trace whose header fits
-/// their number; as dump text; and as the choices of a writer of valid traces, so that every
+/// their number; behind the magic of a `.dst` file, and as the operations of one in which all around
+/// them fits; as dump text; and as the choices of a writer of valid traces, so that every
 /// input also exercises the round trips.
 ///
 /// # Panics
@@ -23,6 +25,10 @@ pub fn target_trace(data: &[u8]) {
     check(Trace::from_bytes(data));
     check(Trace::from_bytes(&[b"\x28\xB5\x2F\xFD", data].concat()));
     check(Trace::from_bytes(&with_fitting_header(data)));
+    check(Trace::from_bytes(&[b"DRYTRACE", data].concat()));
+    for stage in [Stage::Addresses, Stage::Ids] {
+        check(Trace::from_bytes(&with_fitting_frames(stage, data)));
+    }
     check(Trace::parse_dump(&String::from_utf8_lossy(data)));
     check_accepted(&script(data));
 }
@@ -45,20 +51,22 @@ fn check_refused(error: &TraceError) {
 
 fn check_accepted(trace: &Trace) {
     let raw = trace.to_bytes();
-    assert_eq!(
-        Trace::from_bytes(&raw).as_ref().ok(),
-        Some(trace),
-        "raw form"
-    );
+    let read = Trace::from_bytes(&raw).expect("the raw form is read");
+    assert_eq!(read.records(), trace.records(), "raw form");
     let mut dump = Vec::new();
     trace
         .write_dump(&mut dump)
         .expect("writing to memory succeeds");
     let dump = String::from_utf8(dump).expect("a dump is text");
     assert_eq!(Trace::parse_dump(&dump).as_ref().ok(), Some(trace), "dump");
+    let dst = Trace::from_bytes(&trace.to_dst());
+    assert_eq!(dst.as_ref().ok(), Some(trace), "dst form");
     let records = trace.records().to_vec();
     let again = Trace::from_records(trace.threads(), trace.objects(), records);
-    assert_eq!(again.as_ref().ok(), Some(trace), "records");
+    let again = again
+        .expect("the records are a trace")
+        .recorded(trace.times_ns().map(<[u64]>::to_vec), trace.recording());
+    assert_eq!(&again, trace, "records");
     check_figures(trace);
 }
 
@@ -102,6 +110,37 @@ fn with_fitting_header(data: &[u8]) -> Vec<u8> {
     };
     let body = &body[..(records * RECORD_BYTES) as usize];
     [&header.to_bytes()[..], body].concat()
+}
+
+/// A `.dst` file with `data` as the operations of two threads, half each: its first two bytes choose
+/// what the chunks say of themselves.
+fn with_fitting_frames(stage: Stage, data: &[u8]) -> Vec<u8> {
+    let (choices, body) = data.split_at(data.len().min(2));
+    let choice = |at: usize| choices.get(at).copied().unwrap_or(0);
+    let header = dst::Header {
+        stage,
+        ticks_per_second: (choice(0) & 1 == 1).then_some(1_000_000_000),
+    };
+    let mut file = header.write("fuzz", &mut [0; HEADER_BYTES_MAX]).to_vec();
+    let mut operations = 0;
+    let (first, second) = body.split_at(body.len() / 2);
+    for (thread, body) in [(0, first), (1, second)] {
+        // So that the second chunk may go on where the first ends.
+        let first_order = if thread == 0 { 0 } else { u64::from(choice(1)) };
+        let chunk = ChunkHeader::of(thread, first_order, 0, body, header);
+        operations += u64::from(chunk.operations);
+        let start = file.len();
+        file.extend(chunk.to_bytes());
+        file.extend(body);
+        let checksum = crc32fast::hash(&file[start..]);
+        file.extend(checksum.to_le_bytes());
+    }
+    let footer = Footer {
+        chunks: 2,
+        operations,
+    };
+    file.extend(footer.to_bytes());
+    file
 }
 
 /// A valid trace that three bytes a record choose.

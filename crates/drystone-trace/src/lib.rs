@@ -4,8 +4,9 @@
 //!
 //! A trace is the list of every allocation, reallocation and free that one run of a program made,
 //! in the order in which the calls happened. This crate reads the `.satrace` form, raw or
-//! compressed with zstd, and gives back a [`Trace`]: a value that has passed every check, so that
-//! a replayer indexes tables by its thread and object numbers without checking again.
+//! compressed with zstd, and the `.dst` form, which has times, and gives back a [`Trace`]: a value that
+//! has passed every check, so that a replayer indexes tables by its thread and object numbers without
+//! checking again. A [`Recorder`] around a program's allocator writes a `.dst` file.
 //!
 //! ```
 //! use drystone_trace::{Figures, Op, Record, Trace};
@@ -24,7 +25,8 @@
 //!
 //! | item | purpose |
 //! |---|---|
-//! | [`Trace`] | reads and writes both forms and the text dump |
+//! | [`Trace`] | reads and writes all forms and the text dump |
+//! | [`Recorder`], [`record_to`], [`finish_recording`] | write down what a program allocates |
 //! | [`TraceError`] | says what is wrong, at which record and byte, and whether the input is invalid or unreadable |
 //! | [`Figures`] | counts, peaks and a size histogram in one pass |
 //! | [`synth`] | eight synthetic workloads, each fixed by a seed |
@@ -55,10 +57,12 @@
 //! - T4: each allocation and reallocation has a [`Layout`](core::alloc::Layout), size 0 counting
 //!   as size 1. A free has no alignment (`align_log2` is 0).
 //! - T5: the size of a free is the size that the block had last.
+//! - T6: if there are times, there is one for each record, and they do not fall.
 //!
 //! # Threads
 //!
-//! [`Trace`], [`Figures`] and [`TraceError`] are plain data, `Send` and `Sync`.
+//! [`Trace`], [`Figures`] and [`TraceError`] are plain data, `Send` and `Sync`. A [`Recorder`] is as its
+//! inner allocator; how threads record side by side is said in its module.
 //!
 //! # Cost
 //!
@@ -72,13 +76,16 @@
 //! |---|---|
 //! | `serde` | [`Figures`] implements `serde::Serialize` |
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
+mod dst;
 mod dump;
 mod error;
 mod figures;
 pub mod fuzz_target;
 mod record;
+#[allow(unsafe_code, reason = "an allocator, and a value behind a lock")]
+mod recorder;
 mod satrace;
 pub mod synth;
 mod trace;
@@ -88,4 +95,5 @@ mod zstd_frames;
 pub use error::{Fault, TraceError, TraceErrorKind};
 pub use figures::{Figures, LiveAtEnd, Reallocations, SizeBucket, Sizes};
 pub use record::{Op, Record};
-pub use trace::Trace;
+pub use recorder::{RecordError, Recorded, Recorder, finish_recording, record_to};
+pub use trace::{Recording, Trace};

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use crate::dst;
 use crate::dump;
 use crate::error::{Fault, Place, TraceError};
 use crate::record::Record;
@@ -13,18 +14,50 @@ use crate::zstd_frames::{self, Frames};
 
 /// The operations of one run of a program, in the order in which they happened.
 ///
-/// Every value satisfies T1 to T5 of the [crate] docs. Two traces are equal when their counts and
-/// records are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Every value satisfies T1 to T6 of the [crate] docs. Two traces are equal when their counts,
+/// records and times are.
+#[derive(Clone, Debug)]
 pub struct Trace {
     threads: u32,
     objects: u64,
     records: Vec<Record>,
+    times_ns: Option<Vec<u64>>,
+    recording: Recording,
+}
+
+impl PartialEq for Trace {
+    fn eq(&self, other: &Self) -> bool {
+        let facts = |trace: &Self| (trace.threads, trace.objects);
+        facts(self) == facts(other)
+            && self.records == other.records
+            && self.times_ns == other.times_ns
+    }
+}
+
+impl Eq for Trace {}
+
+/// How much of a run a trace is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recording {
+    /// Whether the trace goes on to where the recording ended. A file that was cut off, or that lost
+    /// operations, is a trace up to there.
+    pub complete: bool,
+    /// Frees and reallocations of blocks that are older than the recording. Such a free is not in the
+    /// trace; such a reallocation is there as an allocation.
+    pub unmatched: u64,
+}
+
+impl Recording {
+    /// Of forms that say nothing of it.
+    pub(crate) const WHOLE: Self = Self {
+        complete: true,
+        unmatched: 0,
+    };
 }
 
 impl Trace {
-    /// Reads the file at `path`, or standard input if `path` is `-`. Whether it is raw or
-    /// compressed is told by its first bytes, not by its name.
+    /// Reads the file at `path`, or standard input if `path` is `-`. Which form it has
+    /// is told by its first bytes, not by its name.
     ///
     /// # Errors
     ///
@@ -38,7 +71,7 @@ impl Trace {
         read_file(path).map_err(|error| error.in_file(path))
     }
 
-    /// Reads a trace in either form that stands in memory whole.
+    /// Reads a trace in any form that stands in memory whole.
     ///
     /// # Errors
     ///
@@ -49,7 +82,7 @@ impl Trace {
         read_stream(&mut source, bytes.len() as u64)
     }
 
-    /// Reads a trace in either form from `source`, to its end.
+    /// Reads a trace in any form from `source`, to its end.
     ///
     /// # Errors
     ///
@@ -80,6 +113,8 @@ impl Trace {
             threads,
             objects,
             records,
+            times_ns: None,
+            recording: Recording::WHOLE,
         })
     }
 
@@ -98,6 +133,41 @@ impl Trace {
             bytes.extend_from_slice(&satrace::encode(record));
         }
         bytes
+    }
+
+    /// The trace in the `.dst` form, times included.
+    pub fn to_dst(&self) -> Vec<u8> {
+        dst::write(self)
+    }
+
+    /// The trace with a time for each record, in nanoseconds since the start of the recording. `None`
+    /// if there is not one for each, or they fall.
+    pub fn with_times_ns(self, times_ns: Vec<u64>) -> Option<Trace> {
+        let fits = times_ns.len() == self.records.len() && times_ns.is_sorted();
+        fits.then_some(Trace {
+            times_ns: Some(times_ns),
+            ..self
+        })
+    }
+
+    /// With what a `.dst` file says beside the records. The times fit.
+    pub(crate) fn recorded(self, times_ns: Option<Vec<u64>>, recording: Recording) -> Trace {
+        Trace {
+            times_ns,
+            recording,
+            ..self
+        }
+    }
+
+    /// When each operation happened, in nanoseconds since the start of the recording; `None` if the form
+    /// has no times.
+    pub fn times_ns(&self) -> Option<&[u64]> {
+        self.times_ns.as_deref()
+    }
+
+    /// How much of the run this is.
+    pub fn recording(&self) -> Recording {
+        self.recording
     }
 
     /// How many threads there are; each has at least one record.
@@ -129,7 +199,8 @@ impl Trace {
     /// 0 free 0 200
     /// ```
     ///
-    /// Sizes and alignments are in bytes; the operations are `allocate`, `allocate-zeroed`, `free`
+    /// Where the trace has times, a line `timed 1` follows the counts, and each operation ends with its
+    /// time in nanoseconds. Sizes and alignments are in bytes; the operations are `allocate`, `allocate-zeroed`, `free`
     /// and `reallocate`.
     ///
     /// # Errors
@@ -167,15 +238,26 @@ fn read_file(path: &Path) -> Result<Trace, TraceError> {
     read_stream(&mut file, bytes)
 }
 
-/// Reads a trace in either form. `source_bytes` is the length of `source`, 0 where it is unknown.
+/// Reads a trace in any form. `source_bytes` is the length of `source`, 0 where it is unknown.
 fn read_stream(source: &mut impl Read, source_bytes: u64) -> Result<Trace, TraceError> {
     let mut first = [0; 4];
     let got = satrace::fill(source, &mut first)
         .map_err(|error| TraceError::new(Place::Header { byte: 0 }, Fault::Io(error)))?;
     let first = &first[..got];
     let mut source = first.chain(source);
+    if *first == dst::MAGIC[..4] {
+        return dst::read(&mut source);
+    }
     let contents = if zstd_frames::is_zstd(first) {
-        satrace::read(&mut Frames::new(source), 0)
+        let mut frames = Frames::new(source);
+        let mut inside = [0; 4];
+        let got = satrace::fill(&mut frames, &mut inside)
+            .map_err(|error| TraceError::new(Place::of_byte(0), zstd_frames::fault_of(error)))?;
+        let mut frames = inside[..got].chain(frames);
+        if inside == dst::MAGIC[..4] {
+            return dst::read(&mut frames);
+        }
+        satrace::read(&mut frames, 0)
     } else {
         satrace::read(&mut source, source_bytes)
     }?;
@@ -191,5 +273,7 @@ fn read_stream(source: &mut impl Read, source_bytes: u64) -> Result<Trace, Trace
         threads,
         objects,
         records: contents.records,
+        times_ns: None,
+        recording: Recording::WHOLE,
     })
 }

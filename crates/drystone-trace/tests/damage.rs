@@ -52,14 +52,14 @@ fn bad_magic() {
         &error,
         None,
         0,
-        "header (byte 0): bad magic \"SATRACE2\": neither SATRACE1 nor zstd",
+        "header (byte 0): bad magic \"SATRACE2\": neither SATRACE1, DRYTRACE nor zstd",
     );
     let error = Trace::from_bytes(b"\x7fE").unwrap_err();
     pin(
         &error,
         None,
         0,
-        "header (byte 0): bad magic \"\\x7fE\": neither SATRACE1 nor zstd",
+        "header (byte 0): bad magic \"\\x7fE\": neither SATRACE1, DRYTRACE nor zstd",
     );
 }
 

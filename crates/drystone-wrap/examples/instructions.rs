@@ -13,18 +13,40 @@
 use core::ptr::NonNull;
 use std::process::ExitCode;
 
-use drystone_backing::System;
+use drystone_backing::{MmapBacked, System};
 use drystone_core::{Allocator, HeapSegment, NonZeroLayout};
 use drystone_layout::Slab;
-use drystone_wrap::{Faulty, Locked, NeverFail, NoLock, Off, Statistics, WithFallback};
+use drystone_wrap::{
+    Budget, CacheJitter, Canary, Faulty, HugePageAdvised, Locked, NeverFail, NoLock, NumaLocal,
+    Off, PoisonOnFree, Quarantine, Segregate, Statistics, Tagged, Watermark, WatermarkHandler,
+    WithFallback,
+};
 
 type Block = [u64; 8];
 
 const LAYOUT: NonZeroLayout = NonZeroLayout::for_type::<Block>().expect("not zero-sized");
 const SLOTS: usize = 64;
 
+/// Hears nothing.
+struct Deaf;
+
+impl WatermarkHandler for Deaf {}
+
+/// The slab over pages.
+fn paged() -> Slab<Block, MmapBacked> {
+    let pages = MmapBacked::new(SLOTS * size_of::<Block>()).expect("a page");
+    Slab::new(SLOTS, pages).expect("the range fits the slots")
+}
+
 fn slab() -> Slab<Block, HeapSegment> {
     let range = NonZeroLayout::array::<Block>(SLOTS).expect("small");
+    let range = HeapSegment::new(range).expect("a few kilobytes");
+    Slab::new(SLOTS, range).expect("the range fits the slots")
+}
+
+/// The slab with room for the words of a canary.
+fn wide() -> Slab<[u64; 11], HeapSegment> {
+    let range = NonZeroLayout::array::<[u64; 11]>(SLOTS).expect("small");
     let range = HeapSegment::new(range).expect("a few kilobytes");
     Slab::new(SLOTS, range).expect("the range fits the slots")
 }
@@ -72,6 +94,27 @@ fn main() -> ExitCode {
         "slab" => call(&slab(), n),
         "reference" => call(&&slab(), n),
         "fallback" => call(&WithFallback::new(slab(), System), n),
+        "segregate" => call(&Segregate::new(slab(), System, 64), n),
+        "budget" => call(&Budget::new(slab(), 1 << 20), n),
+        "budget-off" => call(&Budget::with_switch(slab(), 0, Off), n),
+        "watermark" => call(&Watermark::new(slab(), Deaf), n),
+        "watermark-off" => call(&Watermark::with_switch(slab(), Deaf, Off), n),
+        "tagged" => call(&Tagged::new(slab(), "counted"), n),
+        "tagged-off" => call(&Tagged::with_tag(slab(), Off), n),
+        "jitter-small" => call(&CacheJitter::new(slab()), n),
+        "jitter-off" => call(&CacheJitter::with_switch(slab(), Off), n),
+        "slab-paged" => call(&paged(), n),
+        "numa-local" => call(&NumaLocal::new(paged(), 0), n),
+        "huge-page-advised" => call(&HugePageAdvised::new(paged()), n),
+        "slab-wide" => call(&wide(), n),
+        "canary" => call(&Canary::new(wide()), n),
+        "canary-off" => call(&Canary::with_switch(slab(), Off), n),
+        "poison" => call(&PoisonOnFree::new(slab()), n),
+        "poison-off" => call(&PoisonOnFree::with_switch(slab(), Off), n),
+        #[cfg(feature = "zeroize")]
+        "zeroize" => call(&drystone_wrap::ZeroizeOnFree::new(slab()), n),
+        "quarantine" => call(&Quarantine::<_, 16>::new(slab()), n),
+        "quarantine-off" => call(&Quarantine::<_, 16, Off>::with_switch(slab(), Off), n),
         "faulty" => call(&Faulty::new(slab(), NeverFail), n),
         "statistics-off" => call(&Statistics::with_switch(slab(), Off), n),
         "statistics" => call(&Statistics::new(slab()), n),

@@ -36,7 +36,7 @@
 use core::fmt;
 use core::ptr::NonNull;
 
-use drystone_core::{AllocError, Allocator, Deallocator, NonZeroLayout, Reset};
+use drystone_core::{AllocError, Allocator, Contents, Deallocator, NonZeroLayout, Reset};
 use drystone_sync::atomic::{AtomicUsize, Ordering};
 
 use crate::sizes::{difference, exactly};
@@ -306,6 +306,25 @@ unsafe impl<A: Allocator, S: Switch> Allocator for Budget<A, S> {
     fn corruption_events(&self) -> u64 {
         self.inner.corruption_events()
     }
+}
+
+// SAFETY: the blocks are those of the inner allocator, which answers.
+unsafe impl<A: Contents, S: Switch> Contents for Budget<A, S> {
+    /// Declines where the budget does not allow it.
+    #[inline]
+    unsafe fn grow_in_place(
+        &self,
+        ptr: NonNull<u8>,
+        old: NonZeroLayout,
+        new: NonZeroLayout,
+    ) -> Result<NonNull<[u8]>, AllocError> {
+        self.within(difference(new, old), new, |inner| {
+            // SAFETY: the block is the inner allocator's; same requirements.
+            unsafe { inner.grow_in_place(ptr, old, new) }
+        })
+    }
+
+    forward_contents!(inner);
 }
 
 forward_promises!([A, S: Switch] Budget<A, S>, inner: Owns, StableAddress);

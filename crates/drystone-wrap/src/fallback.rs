@@ -39,10 +39,12 @@
 //! a layout over a range is a subtraction and a comparison against its size. The secondary's path
 //! is out of line, and asks `owns` once more for each block that it returns.
 
+use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
 use drystone_core::{
-    AllocError, Allocator, Deallocator, NonZeroLayout, Owns, Reset, StableAddress, abort_on_unwind,
+    AllocError, Allocator, Contents, Deallocator, NonZeroLayout, Owns, Reset, StableAddress,
+    abort_on_unwind,
 };
 
 use crate::relocate::relocate;
@@ -341,6 +343,61 @@ unsafe impl<P: Owns, S: Owns> Owns for WithFallback<P, S> {
     #[inline]
     fn owns(&self, ptr: NonNull<u8>) -> bool {
         self.primary.owns(ptr) || self.secondary.owns(ptr)
+    }
+}
+
+// SAFETY: by I1 each block is that of the part which is asked, and the part answers.
+unsafe impl<P: Contents + Owns, S: Contents> Contents for WithFallback<P, S> {
+    #[inline]
+    unsafe fn own_pointer(&self, block: NonNull<u8>, layout: NonZeroLayout) -> NonNull<u8> {
+        if self.primary.owns(block) {
+            // SAFETY: by I1 the block is the primary part's; the rest is the caller's promise.
+            unsafe { self.primary.own_pointer(block, layout) }
+        } else {
+            // SAFETY: by I1 the block is the secondary part's; the rest is the caller's promise.
+            unsafe { self.secondary.own_pointer(block, layout) }
+        }
+    }
+
+    #[inline]
+    unsafe fn grow_in_place(
+        &self,
+        ptr: NonNull<u8>,
+        old: NonZeroLayout,
+        new: NonZeroLayout,
+    ) -> Result<NonNull<[u8]>, AllocError> {
+        if self.primary.owns(ptr) {
+            // SAFETY: by I1 the block is the primary's; the rest is the caller's promise.
+            unsafe { self.primary.grow_in_place(ptr, old, new) }
+        } else {
+            // SAFETY: by I1 the block is the secondary's, and stays where it is, outside the
+            // primary; the rest is the caller's promise.
+            unsafe { self.secondary.grow_in_place(ptr, old, new) }
+        }
+    }
+
+    #[inline]
+    unsafe fn shrinks_in_place(
+        &self,
+        ptr: NonNull<u8>,
+        old: NonZeroLayout,
+        new: NonZeroLayout,
+    ) -> bool {
+        if self.primary.owns(ptr) {
+            // SAFETY: by I1 the block is the primary's; the rest is the caller's promise.
+            unsafe { self.primary.shrinks_in_place(ptr, old, new) }
+        } else {
+            // SAFETY: by I1 the block is the secondary's; the rest is the caller's promise.
+            unsafe { self.secondary.shrinks_in_place(ptr, old, new) }
+        }
+    }
+
+    #[inline]
+    unsafe fn ending(&mut self, visit: &mut dyn FnMut(&mut [MaybeUninit<u8>])) {
+        // SAFETY: the part is reset or dropped with the whole.
+        unsafe { self.primary.ending(visit) };
+        // SAFETY: as above.
+        unsafe { self.secondary.ending(visit) };
     }
 }
 

@@ -26,10 +26,11 @@
 //!
 //! One question to the policy for each request. Frees and queries go straight through.
 
+use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
 use drystone_core::{
-    AllocError, AllocFaultPolicy, Allocator, Deallocator, NonZeroLayout, abort_on_unwind,
+    AllocError, AllocFaultPolicy, Allocator, Contents, Deallocator, NonZeroLayout, abort_on_unwind,
 };
 
 /// `A`, with the requests failing that `P` says.
@@ -156,6 +157,34 @@ unsafe impl<A: Allocator, P: AllocFaultPolicy> Allocator for Faulty<A, P> {
     }
 
     forward_queries!(inner);
+}
+
+// SAFETY: the blocks are those of the inner allocator, which answers. That a block shrinks in place is
+// never said, because the policy may refuse the request.
+unsafe impl<A: Contents, P: AllocFaultPolicy> Contents for Faulty<A, P> {
+    #[inline]
+    unsafe fn own_pointer(&self, block: NonNull<u8>, layout: NonZeroLayout) -> NonNull<u8> {
+        // SAFETY: the block is the inner allocator's; same requirements.
+        unsafe { self.inner.own_pointer(block, layout) }
+    }
+
+    #[inline]
+    unsafe fn grow_in_place(
+        &self,
+        ptr: NonNull<u8>,
+        old: NonZeroLayout,
+        new: NonZeroLayout,
+    ) -> Result<NonNull<[u8]>, AllocError> {
+        self.pass(new)?;
+        // SAFETY: the block is the inner allocator's; same requirements.
+        unsafe { self.inner.grow_in_place(ptr, old, new) }
+    }
+
+    #[inline]
+    unsafe fn ending(&mut self, visit: &mut dyn FnMut(&mut [MaybeUninit<u8>])) {
+        // SAFETY: the inner allocator is reset or dropped with the wrapper.
+        unsafe { self.inner.ending(visit) }
+    }
 }
 
 forward_promises!([A, P] Faulty<A, P>, inner: Owns, Reset, StableAddress);

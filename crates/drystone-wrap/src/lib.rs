@@ -11,9 +11,15 @@
 //! | [`Budget<A>`](Budget) | a hard limit on the bytes that are out |
 //! | [`Watermark<A, H>`](Watermark) | tells a handler when memory runs low |
 //! | [`Tagged<A>`](Tagged) | counts under a label whose memory it is |
+//! | [`GuardPages<A>`](GuardPages) | an access beside a block faults |
+//! | [`CacheJitter<A>`](CacheJitter) | large blocks start in different sets of a cache |
+//! | [`NumaLocal<A>`](NumaLocal) | memory of one node |
+//! | [`HugePageAdvised<A>`](HugePageAdvised) | memory that should be huge pages |
 //! | [`Locked<A, L>`](Locked) | any thread may call; one at a time is inside |
 //! | [`Statistics<A>`](Statistics) | counts of blocks and bytes, and their peak |
 //! | [`Faulty<A, P>`](Faulty) | refuses the requests that a policy names |
+//!
+//! [`AllocatorExt`] has a method for each: `arena.poison_on_free().quarantine::<64>().statistics()`.
 //!
 //! Which promises of the inner allocator a wrapper keeps is part of its contract: the table in
 //! `docs/COMPOSING.md` says so, and a test compares the table with the types.
@@ -21,7 +27,7 @@
 //! # Features
 //!
 //! None by default: no_std, no `alloc`. `std` gives [`Statistics`] its path without atomic
-//! operations; `parking_lot` adds a lock whose waiters sleep.
+//! operations; `parking_lot` adds a lock whose waiters sleep; `zeroize` adds `ZeroizeOnFree`.
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -33,46 +39,74 @@ mod macros;
 
 #[cfg(target_has_atomic = "ptr")]
 mod budget;
+#[cfg(target_has_atomic = "ptr")]
+mod cache_jitter;
+#[cfg(target_has_atomic = "ptr")]
+mod canary;
+mod ext;
 mod fallback;
 mod faults;
 mod faulty;
+#[cfg(target_has_atomic = "ptr")]
+mod guard_pages;
+mod huge_page_advised;
 mod locked;
+mod no_heap;
+mod numa_local;
 #[cfg(all(test, loom))]
 mod one_block;
 #[cfg(feature = "parking_lot")]
 mod parking_lot_lock;
+mod poison;
+mod quarantine;
 mod relocate;
+mod resize;
+mod scrub;
 mod segregate;
 #[cfg(target_has_atomic = "32")]
 mod sizes;
 #[cfg(target_has_atomic = "32")]
 mod statistics;
-#[cfg(target_has_atomic = "32")]
 mod switch;
 #[cfg(target_has_atomic = "32")]
 mod tagged;
 #[cfg(target_has_atomic = "ptr")]
 mod watermark;
+#[cfg(feature = "zeroize")]
+mod zeroize;
 
 #[cfg(target_has_atomic = "ptr")]
 pub use budget::Budget;
+#[cfg(target_has_atomic = "ptr")]
+pub use cache_jitter::CacheJitter;
+#[cfg(target_has_atomic = "ptr")]
+pub use canary::Canary;
 #[cfg(target_has_atomic = "32")]
 pub use drystone_sync::SpinLock;
 pub use drystone_sync::{NoLock, RawLock};
+pub use ext::AllocatorExt;
 pub use fallback::WithFallback;
 pub use faults::{AlwaysFail, FailOnSize, NeverFail};
 #[cfg(target_has_atomic = "ptr")]
 pub use faults::{FailAfter, FailEveryNth};
 pub use faulty::Faulty;
+#[cfg(target_has_atomic = "ptr")]
+pub use guard_pages::{GuardPages, Placement};
+pub use huge_page_advised::HugePageAdvised;
 pub use locked::Locked;
+pub use numa_local::NumaLocal;
 #[cfg(feature = "parking_lot")]
 pub use parking_lot_lock::ParkingLotLock;
+pub use poison::{Poison, PoisonOnFree};
+pub use quarantine::Quarantine;
+pub use scrub::{Scrub, ScrubOnFree};
 pub use segregate::Segregate;
 #[cfg(target_has_atomic = "32")]
 pub use statistics::Statistics;
-#[cfg(target_has_atomic = "32")]
 pub use switch::{Off, On, Switch};
 #[cfg(target_has_atomic = "32")]
 pub use tagged::{Tag, TagRef, Tagged};
 #[cfg(target_has_atomic = "ptr")]
 pub use watermark::{Watermark, WatermarkHandler};
+#[cfg(feature = "zeroize")]
+pub use zeroize::{ZeroizeOnFree, Zeros};

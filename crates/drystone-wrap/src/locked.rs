@@ -35,9 +35,10 @@
 //! comparison; one that does not adds nothing.
 
 use core::fmt;
+use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
-use drystone_core::{AllocError, Allocator, Deallocator, NonZeroLayout, Owns, Reset};
+use drystone_core::{AllocError, Allocator, Contents, Deallocator, NonZeroLayout, Owns, Reset};
 #[cfg(target_has_atomic = "32")]
 use drystone_sync::SpinLock;
 use drystone_sync::atomic::{AtomicUsize, Ordering};
@@ -265,6 +266,45 @@ impl<A: Allocator + Reset, L: RawLock> Reset for Locked<A, L> {
     #[inline]
     fn reset(&mut self) {
         self.inner.reset();
+        self.copy_corruption();
+    }
+}
+
+// SAFETY: the answers are the inner allocator's, asked under the lock because it may read state that
+// only one thread may touch. A block that shrinks in place does so whatever happens in between.
+unsafe impl<A: Contents, L: RawLock> Contents for Locked<A, L> {
+    #[inline]
+    unsafe fn own_pointer(&self, block: NonNull<u8>, layout: NonZeroLayout) -> NonNull<u8> {
+        // SAFETY: the block is the inner allocator's; same requirements.
+        unsafe { self.lock().inner().own_pointer(block, layout) }
+    }
+
+    #[inline]
+    unsafe fn grow_in_place(
+        &self,
+        ptr: NonNull<u8>,
+        old: NonZeroLayout,
+        new: NonZeroLayout,
+    ) -> Result<NonNull<[u8]>, AllocError> {
+        // SAFETY: the block is the inner allocator's; same requirements.
+        unsafe { self.lock().inner().grow_in_place(ptr, old, new) }
+    }
+
+    #[inline]
+    unsafe fn shrinks_in_place(
+        &self,
+        ptr: NonNull<u8>,
+        old: NonZeroLayout,
+        new: NonZeroLayout,
+    ) -> bool {
+        // SAFETY: the block is the inner allocator's; same requirements.
+        unsafe { self.lock().inner().shrinks_in_place(ptr, old, new) }
+    }
+
+    #[inline]
+    unsafe fn ending(&mut self, visit: &mut dyn FnMut(&mut [MaybeUninit<u8>])) {
+        // SAFETY: the inner allocator is reset or dropped with the wrapper.
+        unsafe { self.inner.ending(visit) };
         self.copy_corruption();
     }
 }

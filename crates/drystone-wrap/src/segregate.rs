@@ -30,10 +30,11 @@
 //!
 //! One comparison for each call. Nothing is asked of the parts, so neither need know its blocks.
 
+use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
 use drystone_core::{
-    AllocError, Allocator, Deallocator, NonZeroLayout, Owns, Reset, StableAddress,
+    AllocError, Allocator, Contents, Deallocator, NonZeroLayout, Owns, Reset, StableAddress,
 };
 
 use crate::relocate::relocate;
@@ -58,7 +59,7 @@ use crate::relocate::relocate;
 /// # two_parts(slots::Slots::new(4), slots::Slots::new(4));
 /// ```
 ///
-/// A part that is exhausted refuses: the other does not stand in, because a block could not be told
+/// A part that is exhausted, or cannot serve an alignment, refuses: the other does not stand in, because a block could not be told
 /// apart by its size then. For that, put a [`WithFallback`](crate::WithFallback) in the place of the
 /// part. So shrinking a large block to a small size is refused, and the block stays as it was, if
 /// the small part is full.
@@ -268,6 +269,65 @@ unsafe impl<SMALL: Allocator, LARGE: Allocator> Allocator for Segregate<SMALL, L
     fn corruption_events(&self) -> u64 {
         let small = self.small.corruption_events();
         small.saturating_add(self.large.corruption_events())
+    }
+}
+
+// SAFETY: by I1 each block is that of the part which is asked, and the part answers.
+unsafe impl<SMALL: Contents, LARGE: Contents> Contents for Segregate<SMALL, LARGE> {
+    #[inline]
+    unsafe fn own_pointer(&self, block: NonNull<u8>, layout: NonZeroLayout) -> NonNull<u8> {
+        if self.is_small(layout) {
+            // SAFETY: by I1 the block is the small part's; the rest is the caller's promise.
+            unsafe { self.small.own_pointer(block, layout) }
+        } else {
+            // SAFETY: by I1 the block is the large part's; the rest is the caller's promise.
+            unsafe { self.large.own_pointer(block, layout) }
+        }
+    }
+
+    /// Declines where the block would have to change its part.
+    #[inline]
+    unsafe fn grow_in_place(
+        &self,
+        ptr: NonNull<u8>,
+        old: NonZeroLayout,
+        new: NonZeroLayout,
+    ) -> Result<NonNull<[u8]>, AllocError> {
+        if self.is_small(new) {
+            // SAFETY: `old` is no larger, so by I1 the block is the small part's; same requirements.
+            self.small_block(unsafe { self.small.grow_in_place(ptr, old, new) })
+        } else if self.is_small(old) {
+            Err(AllocError)
+        } else {
+            // SAFETY: by I1 the block is the large part's; same requirements.
+            unsafe { self.large.grow_in_place(ptr, old, new) }
+        }
+    }
+
+    #[inline]
+    unsafe fn shrinks_in_place(
+        &self,
+        ptr: NonNull<u8>,
+        old: NonZeroLayout,
+        new: NonZeroLayout,
+    ) -> bool {
+        if self.is_small(old) {
+            // SAFETY: by I1 the block is the small part's; same requirements.
+            unsafe { self.small.shrinks_in_place(ptr, old, new) }
+        } else if self.is_small(new) {
+            false
+        } else {
+            // SAFETY: by I1 the block is the large part's; same requirements.
+            unsafe { self.large.shrinks_in_place(ptr, old, new) }
+        }
+    }
+
+    #[inline]
+    unsafe fn ending(&mut self, visit: &mut dyn FnMut(&mut [MaybeUninit<u8>])) {
+        // SAFETY: the part is reset or dropped with the whole.
+        unsafe { self.small.ending(visit) };
+        // SAFETY: as above.
+        unsafe { self.large.ending(visit) };
     }
 }
 

@@ -62,7 +62,7 @@
 use core::fmt;
 use core::ptr::NonNull;
 
-use drystone_core::{AllocError, Allocator, Deallocator, NonZeroLayout, Reset, Stats};
+use drystone_core::{AllocError, Allocator, Contents, Deallocator, NonZeroLayout, Reset, Stats};
 
 use crate::sizes::difference;
 use crate::{On, Switch};
@@ -374,6 +374,24 @@ unsafe impl<A: Allocator, S: Switch> Allocator for Statistics<A, S> {
     }
 
     forward_queries!(inner);
+}
+
+// SAFETY: the blocks are those of the inner allocator, which answers.
+unsafe impl<A: Contents, S: Switch> Contents for Statistics<A, S> {
+    /// Counted where the block grows. To decline is no failure.
+    #[inline]
+    unsafe fn grow_in_place(
+        &self,
+        ptr: NonNull<u8>,
+        old: NonZeroLayout,
+        new: NonZeroLayout,
+    ) -> Result<NonNull<[u8]>, AllocError> {
+        // SAFETY: the block is the inner allocator's; same requirements.
+        let block = unsafe { self.inner.grow_in_place(ptr, old, new) }?;
+        self.counted(Ok(block), Event::Grown(difference(new, old)))
+    }
+
+    forward_contents!(inner);
 }
 
 /// Counts every live block as taken back. Counts do not fall, so where more was given back than

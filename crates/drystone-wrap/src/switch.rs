@@ -3,6 +3,7 @@
 //! A wrapper with such a parameter, at [`Off`], is its inner allocator and nothing more: no field,
 //! no instruction. The choice is made where the type is named, and the code that uses it stays.
 
+#[cfg(target_has_atomic = "32")]
 use crate::statistics::{Counters, Record};
 
 /// [`On`] or [`Off`]. Sealed: there is no third.
@@ -11,6 +12,7 @@ pub trait Switch: Copy + Default + Choose {}
 /// What each wrapper keeps when it is on, and when it is off. Out of reach for other crates.
 pub trait Choose {
     /// The state of `Statistics`.
+    #[cfg(target_has_atomic = "32")]
     type Counters: Record;
 
     /// The state of any other wrapper: `T`, or nothing.
@@ -68,12 +70,14 @@ pub struct Off;
 
 impl Switch for On {}
 impl Choose for On {
+    #[cfg(target_has_atomic = "32")]
     type Counters = Counters;
     type Keep<T> = Kept<T>;
 }
 
 impl Switch for Off {}
 impl Choose for Off {
+    #[cfg(target_has_atomic = "32")]
     type Counters = ();
     type Keep<T> = Nothing;
 }

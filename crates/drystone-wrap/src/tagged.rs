@@ -35,7 +35,7 @@
 use core::fmt;
 use core::ptr::NonNull;
 
-use drystone_core::{AllocError, Allocator, Deallocator, NonZeroLayout, Reset, Stats};
+use drystone_core::{AllocError, Allocator, Contents, Deallocator, NonZeroLayout, Reset, Stats};
 
 use crate::Off;
 use crate::sizes::{difference, exactly};
@@ -308,6 +308,24 @@ unsafe impl<A: Allocator, T: TagRef> Allocator for Tagged<A, T> {
     }
 
     forward_queries!(inner);
+}
+
+// SAFETY: the blocks are those of the inner allocator, which answers.
+unsafe impl<A: Contents, T: TagRef> Contents for Tagged<A, T> {
+    /// Counted where the block grows. To decline is no failure.
+    #[inline]
+    unsafe fn grow_in_place(
+        &self,
+        ptr: NonNull<u8>,
+        old: NonZeroLayout,
+        new: NonZeroLayout,
+    ) -> Result<NonNull<[u8]>, AllocError> {
+        // SAFETY: the block is the inner allocator's; same requirements.
+        let block = unsafe { self.inner.grow_in_place(ptr, old, new) }?;
+        self.counted(Ok(block), new, Event::Grown(difference(new, old)))
+    }
+
+    forward_contents!(inner);
 }
 
 forward_promises!([A, T: TagRef] Tagged<A, T>, inner: Owns, StableAddress);

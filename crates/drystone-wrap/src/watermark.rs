@@ -43,7 +43,9 @@
 use core::fmt;
 use core::ptr::NonNull;
 
-use drystone_core::{AllocError, Allocator, Deallocator, NonZeroLayout, Reset, abort_on_unwind};
+use drystone_core::{
+    AllocError, Allocator, Contents, Deallocator, NonZeroLayout, Reset, abort_on_unwind,
+};
 use drystone_sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use crate::sizes::exactly;
@@ -430,6 +432,26 @@ unsafe impl<A: Allocator, H: WatermarkHandler, S: Switch> Allocator for Watermar
     }
 
     forward_queries!(inner);
+}
+
+// SAFETY: the blocks are those of the inner allocator, which answers.
+unsafe impl<A: Contents, H: WatermarkHandler, S: Switch> Contents for Watermark<A, H, S> {
+    /// To decline is no refusal, and not reported.
+    #[inline]
+    unsafe fn grow_in_place(
+        &self,
+        ptr: NonNull<u8>,
+        old: NonZeroLayout,
+        new: NonZeroLayout,
+    ) -> Result<NonNull<[u8]>, AllocError> {
+        // SAFETY: the block is live and the layout fits it, by the caller's promise.
+        let before = unsafe { self.weight_before(ptr, old) };
+        // SAFETY: the block is the inner allocator's; same requirements.
+        let block = unsafe { self.inner.grow_in_place(ptr, old, new) }?;
+        self.counted(Ok(block), new, before)
+    }
+
+    forward_contents!(inner);
 }
 
 forward_promises!([A, H, S: Switch] Watermark<A, H, S>, inner: Owns, StableAddress);

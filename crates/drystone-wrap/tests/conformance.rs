@@ -2,12 +2,17 @@
 //! `pairs.rs` runs it over smaller blocks instead, and here one stack of everything.
 #![cfg_attr(miri, allow(dead_code, unused_imports, reason = "one stack only"))]
 
+use std::num::NonZeroU16;
+
 use drystone_backing::System;
 use drystone_core::{HeapSegment, NonZeroLayout};
 use drystone_layout::{BumpArena, SizeClassed, Slab};
 use drystone_testkit::conformance::Caps;
 use drystone_testkit::conformance_suite;
-use drystone_wrap::{FailAfter, FailOnSize, Faulty, Locked, NoLock, Off, Statistics, WithFallback};
+use drystone_wrap::{
+    Budget, CacheJitter, FailAfter, FailOnSize, Faulty, Locked, NoLock, Off, Segregate, Statistics,
+    Tagged, Watermark, WatermarkHandler, WithFallback,
+};
 
 type Words = [u64; 8];
 
@@ -116,6 +121,44 @@ conformance_suite!(
     || Faulty::new(bump(), FailAfter::new(1 << 20)),
     BUMP;
     owns, reset, stable_address, sends
+);
+/// Hears nothing.
+#[derive(Debug)]
+struct Deaf;
+
+impl WatermarkHandler for Deaf {}
+
+#[cfg(not(miri))]
+conformance_suite!(segregated_classes, || Segregate::new(classes(), classes(), 200), CLASSES;
+    owns, reset, stable_address, sends);
+#[cfg(not(miri))]
+conformance_suite!(segregated_fallback_and_system, || Segregate::new(WithFallback::new(slab(), System), System, 64), SYSTEM;
+    stable_address, sends);
+#[cfg(not(miri))]
+conformance_suite!(budgeted_slab, || Budget::new(slab(), SLOTS * 64), SLAB;
+    owns, reset, stable_address, sends);
+#[cfg(not(miri))]
+conformance_suite!(
+    budgeted_system,
+    || Budget::new(System, 64 * 4096),
+    Caps::new(4096, 256, 64).reuses_memory().bounded();
+    stable_address, sends, shares
+);
+#[cfg(not(miri))]
+conformance_suite!(unlimited_slab, || Budget::with_switch(slab(), 0, Off), SLAB;
+    owns, reset, stable_address, sends);
+#[cfg(not(miri))]
+conformance_suite!(watched_classes, || Watermark::new(Locked::new(classes()), Deaf), CLASSES;
+    owns, reset, stable_address, sends, shares);
+#[cfg(not(miri))]
+conformance_suite!(tagged_classes, || Tagged::new(classes(), "conformance"), CLASSES;
+    owns, reset, stable_address, sends);
+#[cfg(not(miri))]
+conformance_suite!(
+    displaced_system,
+    || CacheJitter::with_positions(System, 64, NonZeroU16::new(5).expect("five")),
+    SYSTEM;
+    stable_address, sends, shares
 );
 conformance_suite!(
     whole_stack,

@@ -6,6 +6,7 @@ mod common;
 
 use core::cell::Cell;
 use core::marker::PhantomData;
+use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -13,10 +14,14 @@ use std::sync::Arc;
 
 use common::composing::table;
 use drystone_core::{
-    Advice, AllocError, Allocator, Deallocator, FixedRange, NonZeroLayout, OsBacked, OsError, Owns,
-    Protection, Reset, StableAddress,
+    Advice, AllocError, Allocator, Contents, Deallocator, FixedRange, GlobalSafe, NoHeap,
+    NonZeroLayout, OsBacked, OsError, OverPages, Owns, Protection, Reset, StableAddress,
 };
-use drystone_wrap::{Faulty, Locked, NeverFail, Off, Statistics, WithFallback};
+use drystone_wrap::{
+    Budget, CacheJitter, Canary, Faulty, GuardPages, HugePageAdvised, Locked, NeverFail, NumaLocal,
+    Off, PoisonOnFree, Quarantine, Segregate, Statistics, Tag, Tagged, Watermark, WatermarkHandler,
+    WithFallback,
+};
 
 /// Whether a type has a trait, as a constant: the inherent constant exists only where the bound
 /// holds, and is preferred to the trait's where it exists.
@@ -44,6 +49,12 @@ struct Bare;
 
 /// Owns blocks, but hands none out.
 struct NoAllocator;
+
+/// Lets its bytes be reached, stays where it is, and has no other promise.
+struct Reached;
+
+/// Has every promise that a content wrapper may ask for, but moves.
+struct Moving;
 
 /// Allocators of each kind of thread safety.
 struct OneThread(PhantomData<Rc<()>>);
@@ -73,7 +84,7 @@ macro_rules! allocator {
         }
     )+ };
 }
-allocator!(Full, Bare, OneThread, Movable, Pinned, Shared);
+allocator!(Full, Bare, OneThread, Movable, Pinned, Shared, Moving);
 
 /// For the column of `Owns`: an allocator that does not know its blocks.
 struct Forgetful;
@@ -97,12 +108,69 @@ unsafe impl Owns for NoAllocator {
     }
 }
 
+// SAFETY: there is no block.
+unsafe impl Contents for Full {
+    unsafe fn own_pointer(&self, block: NonNull<u8>, _layout: NonZeroLayout) -> NonNull<u8> {
+        block
+    }
+
+    unsafe fn ending(&mut self, _visit: &mut dyn FnMut(&mut [MaybeUninit<u8>])) {}
+}
+
+// SAFETY: there is no block.
+unsafe impl OverPages for Full {
+    type Pages = Self;
+
+    fn pages(&self) -> &Self {
+        self
+    }
+}
+
+// SAFETY: never called: no block is handed out.
+unsafe impl Deallocator for Reached {
+    unsafe fn deallocate(&self, _ptr: NonNull<u8>, _layout: NonZeroLayout) {}
+}
+
+// SAFETY: no block is handed out.
+unsafe impl Allocator for Reached {
+    fn allocate(&self, _layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
+        Err(AllocError)
+    }
+}
+
+macro_rules! contents {
+    ($($type:ty),+) => { $(
+        // SAFETY: there is no block.
+        unsafe impl Contents for $type {
+            unsafe fn own_pointer(&self, block: NonNull<u8>, _layout: NonZeroLayout) -> NonNull<u8> {
+                block
+            }
+
+            unsafe fn ending(&mut self, _visit: &mut dyn FnMut(&mut [MaybeUninit<u8>])) {}
+        }
+    )+ };
+}
+contents!(Reached, Moving, OneThread, Movable, Pinned, Shared);
+
+macro_rules! stable {
+    ($($type:ty),+) => { $(
+        // SAFETY: there is no block.
+        unsafe impl StableAddress for $type {}
+    )+ };
+}
+stable!(Reached, OneThread, Movable, Pinned, Shared);
+
 impl Reset for Full {
     fn reset(&mut self) {}
 }
 
 // SAFETY: there is no block.
 unsafe impl StableAddress for Full {}
+
+// SAFETY: no method does anything.
+unsafe impl NoHeap for Full {}
+// SAFETY: no method does anything.
+unsafe impl GlobalSafe for Full {}
 
 // SAFETY: an empty range keeps every law.
 unsafe impl FixedRange for Full {
@@ -210,35 +278,93 @@ macro_rules! row {
             of_one(over!(Full: OsBacked), over!(Bare: OsBacked)),
             threads!(Send),
             threads!(Sync),
+            of_one(over!(Full: GlobalSafe), over!(Bare: GlobalSafe)),
+            of_one(over!(Full: Contents), over!(Bare: Contents)),
+            of_one(over!(Full: OverPages), over!(Bare: OverPages)),
         ];
         ($name, cells)
     }};
 }
 
-/// The row of `WithFallback`.
-fn fallback_row() -> (&'static str, Vec<&'static str>) {
-    macro_rules! cell {
-        ($promise:path, $with:ty, $without:ty) => {
-            of_two([
-                has!(WithFallback<$with, $with>: $promise),
-                has!(WithFallback<$with, $without>: $promise),
-                has!(WithFallback<$without, $with>: $promise),
-                has!(WithFallback<$without, $without>: $promise),
-            ])
-        };
-    }
-    let cells = vec![
-        cell!(Allocator, Full, NoAllocator),
-        cell!(Owns, Full, Forgetful),
-        cell!(Reset, Full, Bare),
-        cell!(StableAddress, Full, Bare),
-        cell!(FixedRange, Full, Bare),
-        cell!(OsBacked, Full, Bare),
-        cell!(Send, Shared, OneThread),
-        cell!(Sync, Shared, OneThread),
-    ];
-    ("`WithFallback<P, S>`", cells)
+/// The row of a wrapper that is no type unless the inner allocator lets its bytes be reached and, if
+/// nothing is said about `moving`, stays where it is.
+macro_rules! row_over_contents {
+    ($name:literal, $a:ident => $wrapper:ty $(, moving: $moving:ty)?) => {{
+        macro_rules! over {
+            ($inner:ty: $promise:path) => {{
+                type $a = $inner;
+                has!($wrapper: $promise)
+            }};
+        }
+        macro_rules! threads {
+            ($auto:ident) => {
+                of_threads(
+                    [
+                        over!(OneThread: $auto),
+                        over!(Movable: $auto),
+                        over!(Pinned: $auto),
+                        over!(Shared: $auto),
+                    ],
+                    stringify!($auto),
+                )
+            };
+        }
+        let stays_without = false $(|| { type $a = Moving; has!($moving: StableAddress) })?;
+        let cells = vec![
+            of_one(over!(Full: Allocator), false),
+            of_one(over!(Full: Owns), over!(Reached: Owns)),
+            of_one(over!(Full: Reset), over!(Reached: Reset)),
+            of_one(over!(Full: StableAddress), stays_without),
+            of_one(over!(Full: FixedRange), over!(Reached: FixedRange)),
+            of_one(over!(Full: OsBacked), over!(Reached: OsBacked)),
+            threads!(Send),
+            threads!(Sync),
+            of_one(over!(Full: GlobalSafe), over!(Reached: GlobalSafe)),
+            of_one(over!(Full: Contents), false),
+            of_one(over!(Full: OverPages), over!(Reached: OverPages)),
+        ];
+        ($name, cells)
+    }};
 }
+
+/// The row of a wrapper of two allocators.
+macro_rules! row_of_two {
+    ($name:literal, $wrapper:ident) => {{
+    #[rustfmt::skip] // It indents this further at every run.
+        macro_rules! cell {
+            ($promise:path, $with:ty, $without:ty) => {
+                of_two([
+                    has!($wrapper<$with, $with>: $promise),
+                    has!($wrapper<$with, $without>: $promise),
+                    has!($wrapper<$without, $with>: $promise),
+                    has!($wrapper<$without, $without>: $promise),
+                ])
+            };
+            }
+        let cells = vec![
+            cell!(Allocator, Full, NoAllocator),
+            cell!(Owns, Full, Forgetful),
+            cell!(Reset, Full, Bare),
+            cell!(StableAddress, Full, Bare),
+            cell!(FixedRange, Full, Bare),
+            cell!(OsBacked, Full, Bare),
+            cell!(Send, Shared, OneThread),
+            cell!(Sync, Shared, OneThread),
+            cell!(GlobalSafe, Full, Bare),
+            cell!(Contents, Full, Bare),
+            cell!(OverPages, Full, Bare),
+        ];
+        ($name, cells)
+    }};
+}
+
+/// Hears nothing.
+struct Deaf;
+
+impl WatermarkHandler for Deaf {}
+
+// SAFETY: it does nothing.
+unsafe impl NoHeap for Deaf {}
 
 fn rows() -> Vec<(&'static str, Vec<&'static str>)> {
     vec![
@@ -246,16 +372,39 @@ fn rows() -> Vec<(&'static str, Vec<&'static str>)> {
         row!("`Box<A>`", A => Box<A>),
         row!("`Rc<A>`", A => Rc<A>),
         row!("`Arc<A>`", A => Arc<A>),
-        fallback_row(),
+        row_of_two!("`WithFallback<P, S>`", WithFallback),
+        row_of_two!("`Segregate<S, L>`", Segregate),
         row!("`Locked<A>`", A => Locked<A>),
         row!("`Statistics<A>`", A => Statistics<A>),
         row!("`Statistics<A, Off>`", A => Statistics<A, Off>),
         row!("`Faulty<A, NeverFail>`", A => Faulty<A, NeverFail>),
+        row!("`Budget<A>`", A => Budget<A>),
+        row!("`Budget<A, Off>`", A => Budget<A, Off>),
+        row!("`Watermark<A, H>`", A => Watermark<A, Deaf>),
+        row!("`Watermark<A, H, Off>`", A => Watermark<A, Deaf, Off>),
+        row!("`Tagged<A>`", A => Tagged<A>),
+        row!("`Tagged<A, &Tag>`", A => Tagged<A, &'static Tag>),
+        row!("`Tagged<A, Off>`", A => Tagged<A, Off>),
+        row!("`GuardPages<A>`", A => GuardPages<A>),
+        row!("`CacheJitter<A>`", A => CacheJitter<A>),
+        row!("`CacheJitter<A, Off>`", A => CacheJitter<A, Off>),
+        row_over_contents!("`PoisonOnFree<A>`", A => PoisonOnFree<A>, moving: PoisonOnFree<A>),
+        row_over_contents!(
+            "`PoisonOnFree<A, Off>`",
+            A => PoisonOnFree<A, Off>,
+            moving: PoisonOnFree<A, Off>
+        ),
+        row_over_contents!("`Quarantine<A, N>`", A => Quarantine<A, 8>),
+        row_over_contents!("`Quarantine<A, N, Off>`", A => Quarantine<A, 8, Off>),
+        row!("`Canary<A>`", A => Canary<A>),
+        row!("`Canary<A, Off>`", A => Canary<A, Off>),
+        row!("`NumaLocal<A>`", A => NumaLocal<A>),
+        row!("`HugePageAdvised<A>`", A => HugePageAdvised<A>),
     ]
 }
 
-const HEADER: &str =
-    "| | Allocator | Owns | Reset | StableAddress | FixedRange | OsBacked | Send | Sync |";
+const HEADER: &str = "| | Allocator | Owns | Reset | StableAddress | FixedRange | OsBacked | Send \
+                      | Sync | GlobalSafe | Contents | OverPages |";
 
 #[test]
 fn the_table_of_promises_is_what_the_types_say() {
@@ -276,5 +425,16 @@ fn facts_that_anyone_can_check() {
         assert!(has!(Full: OsBacked));
         assert!(!has!(WithFallback<Full, Bare>: StableAddress));
         assert!(!has!(WithFallback<Forgetful, Full>: Allocator));
+        assert!(has!(Faulty<Full, NeverFail>: GlobalSafe));
+        assert!(!has!(Locked<Bare>: GlobalSafe));
+        assert!(!has!(Box<Full>: GlobalSafe));
+        assert!(has!(NumaLocal<GuardPages<Full>>: OverPages));
+        assert!(!has!(Statistics<Full>: OverPages));
+        assert!(!has!(GuardPages<&'static Full>: Allocator));
+        assert!(!has!(Tagged<Full, &'static Tag>: Reset));
+        assert!(has!(Locked<Quarantine<Full, 8>>: GlobalSafe));
+        assert!(!has!(Quarantine<Full, 8>: Sync));
+        assert!(has!(Canary<Full>: Sync));
+        assert!(!has!(Canary<Bare>: Allocator));
     }
 }

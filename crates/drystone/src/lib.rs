@@ -9,6 +9,7 @@
 //! | contracts | what allocators promise each other | [`Allocator`], [`Deallocator`], [`FixedRange`], [`Owns`], [`Reset`], [`StableAddress`], [`NonZeroLayout`] … |
 //! | backing | where the bytes come from | [`InlineBacked`], [`StaticBacked`], `HeapBacked`, `MmapBacked`, `System` |
 //! | layout | how a range is cut into blocks | [`BumpArena`], [`Slab`], [`SizeClassed`] |
+//! | adapter | to what others call an allocator | [`Global`], [`StdCompat`], `Foreign02`, `Foreign04`, `ForeignStd` |
 //! | wrapper | one behaviour over any allocator | [`WithFallback`], [`Locked`], [`Statistics`], [`Faulty`] |
 //!
 //! A backing is one exclusive range of bytes; a layout takes it by value and hands out blocks of
@@ -52,10 +53,13 @@
 //! | `io-uring` | on Linux, `FixedBuffers`: a pool's memory as fixed buffers of an io_uring; elsewhere nothing |
 //! | `metrics` | figures of pools for the recorder of the `metrics` facade |
 //! | `prometheus` | `PoolCollector`: figures of pools for a registry of `prometheus-client` |
-//! | `trace` | the `trace` module: reads allocation traces |
+//! | `trace` | `Recorder`: writes down what a program allocates; the `trace` module reads it |
 //! | `serde` | [`Stats`], the figures of pools and of traces can be serialised |
 //! | `testing` | the `testing` module: checks for your own allocators |
-//! | `full` | all of these |
+//! | `allocator-api2-02` | [`StdCompat`] and `StdCompat02` lend allocators to collections of allocator-api2 0.2, hashbrown's among them; `Foreign02` takes theirs |
+//! | `allocator-api2-04` | the same for allocator-api2 0.4; `Foreign04` |
+//! | `nightly` | the same for the standard library's `Allocator`, where the compiler has it; `ForeignStd` |
+//! | `full` | all of these but `nightly` |
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -64,13 +68,27 @@
 pub use drystone_core::SipHashMac;
 pub use drystone_core::{
     AbortOnMisuse, Advice, AllocError, AllocFaultPolicy, AllocatedRegion, Allocator, BlockInfo,
-    CACHE_LINE, CachePadded, Checked, Corruption, Deallocator, FixedRange, FreeLink,
+    CACHE_LINE, CachePadded, Checked, Contents, Corruption, Deallocator, FixedRange, FreeLink,
     FreelistProtection, Inspect, LayoutError, Misuse, MisusePolicy, NoProtection, NonZeroLayout,
-    OnMisuse, OsBacked, OsError, Owns, Protection, Region, Report, Reset, SegmentSource, SizeClass,
-    SourceFrom, StableAddress, Stats, arith,
+    OnMisuse, OsBacked, OsError, OverPages, Owns, Protection, Region, Report, Reset, SegmentSource,
+    SizeClass, SourceFrom, StableAddress, Stats, arith,
 };
 #[cfg(feature = "alloc")]
 pub use drystone_core::{HeapSegment, HeapSource};
+
+// Adapters.
+#[cfg(feature = "allocator-api2-04")]
+pub use drystone_core::Foreign04;
+#[cfg(feature = "nightly")]
+#[allow(
+    unused_imports,
+    unreachable_pub,
+    reason = "empty where the compiler has no such trait"
+)]
+pub use drystone_core::standard::*;
+pub use drystone_core::{AllocatorClone, Global, GlobalSafe, NoHeap, StaticAllocator, StdCompat};
+#[cfg(feature = "allocator-api2-02")]
+pub use drystone_core::{Foreign02, StdCompat02};
 
 // Backings.
 #[cfg(feature = "std")]
@@ -78,7 +96,10 @@ pub use drystone_backing::System;
 #[cfg(feature = "alloc")]
 pub use drystone_backing::{BackingError, HeapBacked};
 #[cfg(feature = "mmap")]
-pub use drystone_backing::{FlaggedMmapSource, MmapBacked, MmapFlags, MmapSource, page_size};
+pub use drystone_backing::{
+    FlaggedMmapSource, GuardedMmapBacked, HugePageBacked, LockedMmapBacked, MmapBacked, MmapFlags,
+    MmapSource, page_size,
+};
 pub use drystone_backing::{InlineBacked, StaticBacked};
 
 // Layouts.
@@ -104,14 +125,24 @@ pub use drystone_layout::{GrowableBump, StackAlloc, growable_bump, stack_alloc};
 pub use drystone_layout::{SharedBumpArena, shared_bump};
 
 // Wrappers.
+pub use drystone_wrap::AllocatorExt;
+#[cfg(target_has_atomic = "ptr")]
+pub use drystone_wrap::Canary;
 #[cfg(feature = "parking_lot")]
 pub use drystone_wrap::ParkingLotLock;
-pub use drystone_wrap::WithFallback;
 pub use drystone_wrap::{AlwaysFail, FailOnSize, Faulty, Locked, NeverFail, NoLock, RawLock};
 #[cfg(target_has_atomic = "ptr")]
+pub use drystone_wrap::{Budget, CacheJitter, GuardPages, Placement, Watermark, WatermarkHandler};
+#[cfg(target_has_atomic = "ptr")]
 pub use drystone_wrap::{FailAfter, FailEveryNth};
+pub use drystone_wrap::{HugePageAdvised, NumaLocal, Segregate, WithFallback};
+pub use drystone_wrap::{Off, On, Poison, PoisonOnFree, Quarantine, Scrub, ScrubOnFree, Switch};
 #[cfg(target_has_atomic = "32")]
-pub use drystone_wrap::{Off, On, SpinLock, Statistics, Switch};
+pub use drystone_wrap::{SpinLock, Statistics};
+#[cfg(target_has_atomic = "32")]
+pub use drystone_wrap::{Tag, TagRef, Tagged};
+#[cfg(feature = "zeroize")]
+pub use drystone_wrap::{ZeroizeOnFree, Zeros};
 
 // Buffer pools.
 #[cfg(feature = "prometheus")]
@@ -129,15 +160,26 @@ pub use drystone_pool::{FixedBuffers, RingFile};
 /// Checks for allocators: their promises one by one, an oracle, injected faults, random programs.
 #[cfg(feature = "testing")]
 pub use drystone_testkit as testing;
-/// Reads allocation traces.
+/// Reads and records allocation traces.
 #[cfg(feature = "trace")]
 pub use drystone_trace as trace;
+#[cfg(feature = "trace")]
+pub use drystone_trace::{RecordError, Recorder, finish_recording, record_to};
+
+#[cfg(all(
+    doctest,
+    feature = "mmap",
+    feature = "parking_lot",
+    feature = "allocator-api2-02"
+))]
+mod pins;
 
 /// The contracts that code over any allocator names.
 pub mod prelude {
     pub use drystone_core::{
         AllocError, Allocator, Deallocator, FixedRange, NonZeroLayout, Owns, Reset, StableAddress,
     };
+    pub use drystone_wrap::AllocatorExt;
 }
 
 // The compositions of the repository's front page, as documentation tests.

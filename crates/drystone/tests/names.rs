@@ -27,11 +27,18 @@ names! {
         CACHE_LINE, Inspect, Misuse, MisusePolicy, Checked, OnMisuse, AbortOnMisuse,
     }
     link_codes if "siphash": drystone_core { SipHashMac }
+    adapters: drystone_core {
+        Global, GlobalSafe, NoHeap, StdCompat, AllocatorClone, StaticAllocator,
+    }
+    adapters_02 if "allocator-api2-02": drystone_core { StdCompat02, Foreign02 }
+    adapters_04 if "allocator-api2-04": drystone_core { Foreign04 }
     heap_contracts if "alloc": drystone_core { HeapSource, HeapSegment }
     backings: drystone_backing { InlineBacked, StaticBacked }
     heap_backings if "alloc": drystone_backing { HeapBacked, HeapSource }
     system if "std": drystone_backing { System }
-    mapped if "mmap": drystone_backing { MmapBacked, MmapFlags, MmapSource }
+    mapped if "mmap": drystone_backing {
+        MmapBacked, HugePageBacked, LockedMmapBacked, GuardedMmapBacked, MmapFlags, MmapSource,
+    }
     layouts: drystone_layout { BumpArena, Scope, Slab, SizeClassed, AllocValueError }
     bump_family: drystone_layout { GrowableBump, SharedBumpArena, StackAlloc }
     handles: drystone_layout { GenerationalSlab, Handle }
@@ -44,15 +51,23 @@ names! {
         SlabOwner, SlabRemote, RemoteBox, RemoteBatch, RemoteQueue, Ring, Intrusive, BatchPolicy,
         ADAPTIVE_LEVELS, ADAPTIVE_COOLDOWN_TICKS,
     }
+    policies: drystone_wrap {
+        AllocatorExt, Segregate, Budget, Watermark, WatermarkHandler, Tagged, Tag, GuardPages,
+        Placement, CacheJitter, NumaLocal, HugePageAdvised,
+    }
     wrappers: drystone_wrap {
         WithFallback, Locked, Statistics, Faulty, NeverFail, AlwaysFail, FailAfter, FailEveryNth,
         FailOnSize, NoLock, SpinLock, RawLock, Off,
     }
+    contents: drystone_wrap { PoisonOnFree, Poison, ScrubOnFree, Quarantine, Canary, On, Switch }
+    contents_promise: drystone_core { Contents }
+    wiping if "zeroize": drystone_wrap { ZeroizeOnFree, Zeros }
     buffer_pools if "pool": drystone_pool {
         BufferPool, BufferPoolConfig, BufferPoolThreadCache, PoolError, ConfigError, PoolStats,
         RegisteredRegion, DioAlign,
     }
     buffer_views if "pool": drystone_pool { IoBuf, IoBufMut, IoBufs, IoBufsMut, CapacityError }
+    recording if "trace": drystone_trace { Recorder, RecordError, record_to, finish_recording }
     sleeping_lock if "parking_lot": drystone_wrap { ParkingLotLock }
 }
 

@@ -24,6 +24,8 @@ pub enum OsCall {
     Advise,
     /// Binding pages to a NUMA node.
     BindNode,
+    /// Keeping pages in memory.
+    Lock,
     /// Registering for the process-wide barrier, or running it.
     Barrier,
 }

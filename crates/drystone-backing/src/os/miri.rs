@@ -42,6 +42,12 @@ impl Mapping {
         Ok(Self { base, layout })
     }
 
+    pub(super) fn new_huge(_: usize, _: u8) -> Result<Self, OsError> {
+        Err(OsError::Unsupported {
+            what: "explicit huge pages",
+        })
+    }
+
     pub(crate) fn base(&self) -> NonNull<u8> {
         self.base
     }
@@ -60,6 +66,14 @@ impl Drop for Mapping {
 pub(super) unsafe fn populate(pages: NonNull<u8>, len: usize) -> Result<(), OsError> {
     // SAFETY: the caller's requirements are the same.
     unsafe { super::touch::touch(pages, len) };
+    Ok(())
+}
+
+/// # Safety
+///
+/// As [`lock`](super::lock).
+pub(super) unsafe fn lock(_: NonNull<u8>, _: usize) -> Result<(), OsError> {
+    // Nothing moves to disk here.
     Ok(())
 }
 

@@ -4,10 +4,11 @@
 //!
 //! | item | does |
 //! |---|---|
-//! | `Mapping` | owns pages: `new(bytes, no_reserve)`, `base`; unmaps on drop |
+//! | `Mapping` | owns pages: `new(bytes, no_reserve)`, `new_huge(bytes, page_bits)`, `base`; unmaps on drop |
 //! | `protect`, `release`, `advise`, `bind_node` | one request about whole pages of a mapping |
 //! | `move_pages` | moves the content of pages to other pages |
 //! | `populate` | gives pages of a fresh mapping their memory |
+//! | `lock` | keeps pages of a mapping in memory until it is unmapped |
 //! | `page_size` | asks for the page size |
 //! | `at_fork` | has functions called around a fork |
 //! | `OUT_OF_MEMORY` | the code with which the system says that it has no memory |
@@ -84,6 +85,24 @@ pub use page_size::page_size;
 pub(crate) fn map(bytes: usize, no_reserve: bool) -> Result<Mapping, OsError> {
     injected_fault(OsCall::Map)?;
     Mapping::new(bytes, no_reserve)
+}
+
+/// Maps `bytes` zero bytes of pages that are all `1 << page_bits` bytes long, of which `bytes` is a
+/// multiple.
+pub(crate) fn map_huge(bytes: usize, page_bits: u8) -> Result<Mapping, OsError> {
+    injected_fault(OsCall::Map)?;
+    Mapping::new_huge(bytes, page_bits)
+}
+
+/// Gives the pages memory that is not moved to disk, until they are unmapped.
+///
+/// # Safety
+///
+/// They are whole pages of one live mapping.
+pub(crate) unsafe fn lock(pages: NonNull<u8>, len: usize) -> Result<(), OsError> {
+    injected_fault(OsCall::Lock)?;
+    // SAFETY: the caller's requirements are the same.
+    unsafe { imp::lock(pages, len) }
 }
 
 /// Gives the pages their memory.

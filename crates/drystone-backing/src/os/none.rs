@@ -28,6 +28,12 @@ impl Mapping {
         })
     }
 
+    pub(super) fn new_huge(_: usize, _: u8) -> Result<Self, OsError> {
+        Err(OsError::Unsupported {
+            what: "explicit huge pages",
+        })
+    }
+
     pub(crate) fn base(&self) -> NonNull<u8> {
         match *self {}
     }
@@ -39,6 +45,15 @@ impl Mapping {
 pub(super) unsafe fn populate(_: NonNull<u8>, _: usize) -> Result<(), OsError> {
     Err(OsError::Unsupported {
         what: "population of pages",
+    })
+}
+
+/// # Safety
+///
+/// As [`lock`](super::lock).
+pub(super) unsafe fn lock(_: NonNull<u8>, _: usize) -> Result<(), OsError> {
+    Err(OsError::Unsupported {
+        what: "locked memory",
     })
 }
 

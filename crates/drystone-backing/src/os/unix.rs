@@ -45,6 +45,23 @@ impl Mapping {
             }
             options.no_reserve_swap();
         }
+        Self::map(&options)
+    }
+
+    /// Pages of one size above the ordinary one.
+    #[cfg(target_os = "linux")]
+    pub(super) fn new_huge(bytes: usize, page_bits: u8) -> Result<Self, OsError> {
+        Self::map(MmapOptions::new().len(bytes).huge(Some(page_bits)))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn new_huge(_bytes: usize, _page_bits: u8) -> Result<Self, OsError> {
+        Err(OsError::Unsupported {
+            what: "explicit huge pages",
+        })
+    }
+
+    fn map(options: &MmapOptions) -> Result<Self, OsError> {
         match options.map_anon() {
             Ok(pages) => Ok(Self {
                 pages: pages.into(),
@@ -92,6 +109,15 @@ pub(super) unsafe fn populate(pages: NonNull<u8>, len: usize) -> Result<(), OsEr
     // SAFETY: the caller's requirements are the same.
     unsafe { super::touch::touch(pages, len) };
     Ok(())
+}
+
+/// # Safety
+///
+/// As [`lock`](super::lock).
+pub(super) unsafe fn lock(pages: NonNull<u8>, len: usize) -> Result<(), OsError> {
+    // SAFETY: whole pages of one mapping, by the caller's promise.
+    let answer = unsafe { libc::mlock(pages.as_ptr().cast(), len) };
+    checked("mlock", answer)
 }
 
 /// # Safety

@@ -11,7 +11,8 @@ use std::io;
 use drystone_core::{Advice, OsError, Protection};
 use memmap2::{MmapOptions, MmapRaw};
 use windows_sys::Win32::System::Memory::{
-    MEM_RESET, PAGE_NOACCESS, PAGE_READONLY, PAGE_READWRITE, VirtualAlloc, VirtualProtect,
+    MEM_RESET, PAGE_NOACCESS, PAGE_READONLY, PAGE_READWRITE, VirtualAlloc, VirtualLock,
+    VirtualProtect,
 };
 use windows_sys::Win32::System::SystemInformation::{GetSystemInfo, SYSTEM_INFO};
 
@@ -49,6 +50,12 @@ impl Mapping {
         }
     }
 
+    pub(super) fn new_huge(_: usize, _: u8) -> Result<Self, OsError> {
+        Err(OsError::Unsupported {
+            what: "explicit huge pages",
+        })
+    }
+
     pub(crate) fn base(&self) -> NonNull<u8> {
         // SAFETY: a view is never at address 0.
         unsafe { NonNull::new_unchecked(self.pages.as_mut_ptr()) }
@@ -61,6 +68,18 @@ impl Mapping {
 pub(super) unsafe fn populate(pages: NonNull<u8>, len: usize) -> Result<(), OsError> {
     // SAFETY: the caller's requirements are the same.
     unsafe { super::touch::touch(pages, len) };
+    Ok(())
+}
+
+/// # Safety
+///
+/// As [`lock`](super::lock).
+pub(super) unsafe fn lock(pages: NonNull<u8>, len: usize) -> Result<(), OsError> {
+    // SAFETY: whole pages of one view, by the caller's promise.
+    let answer = unsafe { VirtualLock(pages.as_ptr().cast(), len) };
+    if answer == 0 {
+        return Err(refused("VirtualLock", &io::Error::last_os_error()));
+    }
     Ok(())
 }
 

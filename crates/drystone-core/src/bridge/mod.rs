@@ -52,3 +52,11 @@ pub use foreign::ForeignStd;
 pub use std_compat::StdCompat;
 #[cfg(feature = "allocator-api2-02")]
 pub use std_compat::StdCompat02;
+
+/// What the feature `nightly` adds by name with this compiler: for crates that re-export it and do not
+/// ask the compiler themselves.
+#[doc(hidden)]
+pub mod standard {
+    #[cfg(std_allocator)]
+    pub use super::ForeignStd;
+}

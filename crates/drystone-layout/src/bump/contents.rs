@@ -11,7 +11,7 @@ use super::BumpArena;
 // lies; live blocks lie below the cursor (I3).
 unsafe impl<B: FixedRange> Contents for BumpArena<B> {
     #[inline]
-    unsafe fn own_pointer(&self, block: NonNull<u8>) -> NonNull<u8> {
+    unsafe fn own_pointer(&self, block: NonNull<u8>, _layout: NonZeroLayout) -> NonNull<u8> {
         self.at(self.offset_of(block))
     }
 

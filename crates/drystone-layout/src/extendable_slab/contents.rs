@@ -28,7 +28,7 @@ impl<T, M: FreelistProtection, S: SegmentSource> ExtendableSlab<T, M, S> {
 unsafe impl<T, M: FreelistProtection, S: SegmentSource> Contents for ExtendableSlab<T, M, S> {
     /// Looks the address up.
     #[inline]
-    unsafe fn own_pointer(&self, block: NonNull<u8>) -> NonNull<u8> {
+    unsafe fn own_pointer(&self, block: NonNull<u8>, _layout: NonZeroLayout) -> NonNull<u8> {
         self.through_segment(block)
     }
 

@@ -13,7 +13,7 @@ use super::segment::Segment;
 unsafe impl<S: SegmentSource> Contents for GrowableBump<S> {
     /// Looks for the segment of a block that is not in the current one.
     #[inline]
-    unsafe fn own_pointer(&self, block: NonNull<u8>) -> NonNull<u8> {
+    unsafe fn own_pointer(&self, block: NonNull<u8>, _layout: NonZeroLayout) -> NonNull<u8> {
         let current = self.current.get().filter(|segment| segment.contains(block));
         let home = current.or_else(|| self.in_use().find(|segment| segment.contains(block)));
         debug_assert!(home.is_some(), "not a block of this arena");

@@ -12,7 +12,7 @@ use super::queue::RemoteQueue;
 // layout that fits one shrinks there; blocks do not end with the owner.
 unsafe impl<T, B: FixedRange, Q: RemoteQueue> Contents for SlabOwner<T, B, Q> {
     #[inline]
-    unsafe fn own_pointer(&self, block: NonNull<u8>) -> NonNull<u8> {
+    unsafe fn own_pointer(&self, block: NonNull<u8>, _layout: NonZeroLayout) -> NonNull<u8> {
         self.own_slot(block)
     }
 

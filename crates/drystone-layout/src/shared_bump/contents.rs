@@ -11,7 +11,7 @@ use super::SharedBumpArena;
 // lies, whatever other threads do; live blocks lie below the cursor (I3).
 unsafe impl<B: FixedRange> Contents for SharedBumpArena<B> {
     #[inline]
-    unsafe fn own_pointer(&self, block: NonNull<u8>) -> NonNull<u8> {
+    unsafe fn own_pointer(&self, block: NonNull<u8>, _layout: NonZeroLayout) -> NonNull<u8> {
         self.at(self.locate(block, 0).0)
     }
 

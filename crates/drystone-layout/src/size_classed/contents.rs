@@ -36,7 +36,7 @@ impl<B: FixedRange, const CLASSES: usize> SizeClassed<B, CLASSES> {
 // its class; what was handed out was cut from the runs, or from below the cursor of its class.
 unsafe impl<B: FixedRange, const CLASSES: usize> Contents for SizeClassed<B, CLASSES> {
     #[inline]
-    unsafe fn own_pointer(&self, block: NonNull<u8>) -> NonNull<u8> {
+    unsafe fn own_pointer(&self, block: NonNull<u8>, _layout: NonZeroLayout) -> NonNull<u8> {
         self.pointer(self.offset_of(block))
     }
 

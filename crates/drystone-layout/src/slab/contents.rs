@@ -12,7 +12,7 @@ use super::kernel::SlotKernel;
 // layout that fits one shrinks there; the slots up to `carved` are all that was handed out (I3).
 unsafe impl<T, B: FixedRange, M: FreelistProtection> Contents for Slab<T, B, M> {
     #[inline]
-    unsafe fn own_pointer(&self, block: NonNull<u8>) -> NonNull<u8> {
+    unsafe fn own_pointer(&self, block: NonNull<u8>, _layout: NonZeroLayout) -> NonNull<u8> {
         // SAFETY: the kernel was placed in this range, and the offset is that of a live slot.
         unsafe { self.kernel.slot(self.backing.base(), self.offset_of(block)) }
     }

@@ -12,7 +12,7 @@ use super::StackAlloc;
 // reset, which forgets them.
 unsafe impl<B: FixedRange> Contents for StackAlloc<B> {
     #[inline]
-    unsafe fn own_pointer(&self, block: NonNull<u8>) -> NonNull<u8> {
+    unsafe fn own_pointer(&self, block: NonNull<u8>, _layout: NonZeroLayout) -> NonNull<u8> {
         self.arena.at(self.arena.offset_of(block))
     }
 

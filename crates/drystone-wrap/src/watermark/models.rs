@@ -1,9 +1,9 @@
 //! Edges that several threads reach at once.
 
-use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::vec::Vec;
 
 use drystone_core::{Allocator, Deallocator, NonZeroLayout};
+use drystone_sync::atomic::{AtomicU32, Ordering::Relaxed};
 use loom::sync::Arc;
 use loom::thread;
 
@@ -19,12 +19,12 @@ struct Fires {
 impl WatermarkHandler for Fires {
     fn on_warn(&self, used: usize, capacity: usize) {
         assert!(used >= 75 && capacity == 100);
-        self.warn.fetch_add(1, SeqCst);
+        self.warn.fetch_add(1, Relaxed);
     }
 
     fn on_critical(&self, used: usize, _capacity: usize) {
         assert!(used >= 90);
-        self.critical.fetch_add(1, SeqCst);
+        self.critical.fetch_add(1, Relaxed);
     }
 }
 
@@ -46,7 +46,7 @@ fn give(memory: &Model) {
 
 fn fires(memory: &Model) -> (u32, u32) {
     let handler = memory.handler();
-    (handler.warn.load(SeqCst), handler.critical.load(SeqCst))
+    (handler.warn.load(Relaxed), handler.critical.load(Relaxed))
 }
 
 fn model() -> Arc<Model> {

@@ -6,11 +6,12 @@ use core::ptr::NonNull;
 use drystone_core::{AllocError, Allocator, NonZeroLayout};
 
 pub(crate) mod composing;
+pub(crate) mod content;
 pub(crate) mod heap;
 pub(crate) mod slots;
 
 pub(crate) use heap::{Heap, OwnsAll};
-pub(crate) use slots::{SLOT, Slots};
+pub(crate) use slots::{PAGE, Pages, SLOT, Slots};
 
 pub(crate) fn layout(size: usize, align: usize) -> NonZeroLayout {
     NonZeroLayout::from_size_align(size, align).expect("a valid layout")

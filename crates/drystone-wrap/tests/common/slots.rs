@@ -1,34 +1,49 @@
 //! `Slots`: a small allocator that keeps every promise a layout can keep, for testing wrappers.
 
 use core::cell::Cell;
+use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
 use drystone_core::{
-    AllocError, Allocator, Deallocator, FixedRange, HeapSegment, NonZeroLayout, Owns, Reset,
-    StableAddress,
+    AllocError, Allocator, Contents, Deallocator, FixedRange, NonZeroLayout, OverPages, Owns,
+    Reset, StableAddress,
 };
 
-/// The size and alignment in bytes of a slot.
+pub(crate) use pages::{PAGE, Pages};
+
+#[path = "pages.rs"]
+mod pages;
+
+/// The size and alignment in bytes of a slot, unless one says so.
 pub(crate) const SLOT: usize = 64;
 
-/// Up to 64 slots of 64 bytes, the lowest free one first. Blocks are whole slots, so they grow
-/// and shrink in place up to 64 bytes.
+/// Up to 64 slots, the lowest free one first. Blocks are whole slots, so they grow and shrink in
+/// place up to the size of a slot.
 #[derive(Debug)]
 pub(crate) struct Slots {
-    range: HeapSegment,
+    range: Pages,
     count: u32,
+    /// The size and alignment in bytes of a slot, a power of two.
+    slot: usize,
     /// Bit `i`: slot `i` is live.
     live: Cell<u64>,
     corruption: Cell<u64>,
 }
 
 impl Slots {
+    /// Slots of 64 bytes.
     pub(crate) fn new(count: u32) -> Self {
-        assert!((1..=64).contains(&count));
-        let layout = NonZeroLayout::from_size_align(count as usize * SLOT, SLOT).expect("small");
+        Self::sized(count, SLOT)
+    }
+
+    /// Slots of `slot` bytes.
+    pub(crate) fn sized(count: u32, slot: usize) -> Self {
+        assert!((1..=64).contains(&count) && slot.is_power_of_two() && slot >= PAGE);
+        let layout = NonZeroLayout::from_size_align(count as usize * slot, slot).expect("small");
         Self {
-            range: HeapSegment::new(layout).expect("memory for a test"),
+            range: Pages::new(layout),
             count,
+            slot,
             live: Cell::new(0),
             corruption: Cell::new(0),
         }
@@ -44,20 +59,20 @@ impl Slots {
         self.live.get().count_ones()
     }
 
-    fn fits(layout: NonZeroLayout) -> bool {
-        layout.size().get() <= SLOT && layout.align().get() <= SLOT
+    fn fits(&self, layout: NonZeroLayout) -> bool {
+        layout.size().get() <= self.slot && layout.align().get() <= self.slot
     }
 
     fn slot(&self, index: u32) -> NonNull<[u8]> {
         // SAFETY: `index < count`, so the offset is inside the range.
-        let start = unsafe { self.range.base().add(index as usize * SLOT) };
-        NonNull::slice_from_raw_parts(start, SLOT)
+        let start = unsafe { self.range.base().add(index as usize * self.slot) };
+        NonNull::slice_from_raw_parts(start, self.slot)
     }
 
     fn index(&self, ptr: NonNull<u8>) -> u32 {
         let offset = ptr.addr().get() - self.range.base().addr().get();
-        assert_eq!(offset % SLOT, 0, "not the start of a slot");
-        let index = u32::try_from(offset / SLOT).expect("small");
+        assert_eq!(offset % self.slot, 0, "not the start of a slot");
+        let index = u32::try_from(offset / self.slot).expect("small");
         assert!(
             self.live.get() & 1 << index != 0,
             "slot {index} is not live"
@@ -67,7 +82,7 @@ impl Slots {
 
     fn resize(&self, ptr: NonNull<u8>, new: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
         let index = self.index(ptr);
-        if !Self::fits(new) {
+        if !self.fits(new) {
             return Err(AllocError);
         }
         Ok(self.slot(index))
@@ -77,17 +92,16 @@ impl Slots {
 // SAFETY: the slot's bit is cleared; the block is not touched.
 unsafe impl Deallocator for Slots {
     unsafe fn deallocate(&self, ptr: NonNull<u8>, layout: NonZeroLayout) {
-        assert!(Self::fits(layout));
+        assert!(self.fits(layout));
         self.live.set(self.live.get() & !(1 << self.index(ptr)));
     }
 }
 
-// SAFETY: slots are disjoint, 64 bytes long, at multiples of 64, and handed out while their bit
-// is clear.
+// SAFETY: slots are disjoint, at multiples of their size, and handed out while their bit is clear.
 unsafe impl Allocator for Slots {
     fn allocate(&self, layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
         let index = self.live.get().trailing_ones();
-        if !Self::fits(layout) || index >= self.count {
+        if !self.fits(layout) || index >= self.count {
             return Err(AllocError);
         }
         self.live.set(self.live.get() | 1 << index);
@@ -114,11 +128,11 @@ unsafe impl Allocator for Slots {
 
     unsafe fn usable_size(&self, ptr: NonNull<u8>, _layout: NonZeroLayout) -> Option<usize> {
         self.index(ptr);
-        Some(SLOT)
+        Some(self.slot)
     }
 
     fn capacity_bytes(&self) -> Option<usize> {
-        Some(self.count as usize * SLOT)
+        Some(self.count as usize * self.slot)
     }
 
     fn corruption_events(&self) -> u64 {
@@ -126,10 +140,53 @@ unsafe impl Allocator for Slots {
     }
 }
 
+// SAFETY: the range's base reaches every slot; slots do not move; what was handed out since the last
+// reset lies in the range.
+unsafe impl Contents for Slots {
+    unsafe fn own_pointer(&self, block: NonNull<u8>, _layout: NonZeroLayout) -> NonNull<u8> {
+        self.slot(self.index(block)).cast()
+    }
+
+    unsafe fn grow_in_place(
+        &self,
+        ptr: NonNull<u8>,
+        _old: NonZeroLayout,
+        new: NonZeroLayout,
+    ) -> Result<NonNull<[u8]>, AllocError> {
+        self.resize(ptr, new)
+    }
+
+    unsafe fn shrinks_in_place(
+        &self,
+        _ptr: NonNull<u8>,
+        _old: NonZeroLayout,
+        new: NonZeroLayout,
+    ) -> bool {
+        self.fits(new)
+    }
+
+    unsafe fn ending(&mut self, visit: &mut dyn FnMut(&mut [MaybeUninit<u8>])) {
+        let start = self.range.base().cast::<MaybeUninit<u8>>();
+        let mut slots = NonNull::slice_from_raw_parts(start, self.count as usize * self.slot);
+        // SAFETY: every block ends, and the range is this allocator's alone.
+        visit(unsafe { slots.as_mut() });
+    }
+}
+
 // SAFETY: every slot is in the range, and the range is this allocator's alone.
 unsafe impl Owns for Slots {
     fn owns(&self, ptr: NonNull<u8>) -> bool {
         self.range.contains(ptr)
+    }
+}
+
+// SAFETY: every slot is in the range, and the range is this allocator's alone; live slots are left
+// alone.
+unsafe impl OverPages for Slots {
+    type Pages = Pages;
+
+    fn pages(&self) -> &Pages {
+        &self.range
     }
 }
 

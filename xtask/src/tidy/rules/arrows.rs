@@ -35,7 +35,7 @@ const TABLE: &[(&str, Uses)] = &[
         "drystone-arena",
         Only(&["drystone-core", "drystone-sync", "drystone-backing"]),
     ),
-    ("drystone-trace", Only(&[])),
+    ("drystone-trace", Only(&["drystone-core", "drystone-sync"])),
     ("drystone-testkit", Only(TESTKIT)),
     ("xtask", Only(&[])),
 ];

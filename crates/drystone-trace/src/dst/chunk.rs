@@ -1,0 +1,115 @@
+//! The frames around operations: the start of a chunk, and the end of a file.
+
+use super::header::Header;
+use super::operation::{Coder, Input, OPERATION_BYTES_MAX};
+
+/// Before the operations of a chunk.
+pub(crate) const CHUNK_HEADER_BYTES: usize = 32;
+/// Behind them: the checksum.
+pub(crate) const CHUNK_TAIL_BYTES: usize = 4;
+/// The operations of one chunk take at most so many bytes.
+pub(super) const CHUNK_BYTES_MAX: u32 = 1 << 20;
+pub(super) const CHUNK_MAGIC: [u8; 4] = *b"CHNK";
+
+pub(super) const FOOTER_MAGIC: [u8; 4] = *b"DEND";
+pub(super) const FOOTER_BYTES: usize = 24;
+
+const _: () = assert!(OPERATION_BYTES_MAX < CHUNK_BYTES_MAX as usize);
+
+/// What stands before the operations of a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ChunkHeader {
+    pub(crate) thread: u32,
+    pub(crate) operations: u32,
+    pub(crate) length: u32,
+    pub(crate) first_order: u64,
+    pub(crate) first_tick: u64,
+}
+
+impl ChunkHeader {
+    pub(crate) fn to_bytes(self) -> [u8; CHUNK_HEADER_BYTES] {
+        let mut bytes = [0; CHUNK_HEADER_BYTES];
+        bytes[..4].copy_from_slice(&CHUNK_MAGIC);
+        bytes[4..8].copy_from_slice(&self.thread.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.operations.to_le_bytes());
+        bytes[12..16].copy_from_slice(&self.length.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.first_order.to_le_bytes());
+        bytes[24..].copy_from_slice(&self.first_tick.to_le_bytes());
+        bytes
+    }
+
+    /// That of a chunk of `body`, which counts the operations in it as far as they can be read.
+    pub(crate) fn of(
+        thread: u32,
+        first_order: u64,
+        first_tick: u64,
+        body: &[u8],
+        header: Header,
+    ) -> Self {
+        let timed = header.ticks_per_second.is_some();
+        let mut coder = Coder::new(first_order, first_tick, timed);
+        let mut input = Input::new(body);
+        let mut operations = 0;
+        while !input.is_empty() && coder.decode(&mut input).is_ok() {
+            operations += 1;
+        }
+        Self {
+            thread,
+            operations,
+            length: body.len() as u32,
+            first_order,
+            first_tick,
+        }
+    }
+
+    /// `bytes` start with the magic.
+    pub(super) fn from_bytes(bytes: &[u8; CHUNK_HEADER_BYTES]) -> Self {
+        Self {
+            thread: u32_at(bytes, 4),
+            operations: u32_at(bytes, 8),
+            length: u32_at(bytes, 12),
+            first_order: u64_at(bytes, 16),
+            first_tick: u64_at(bytes, 24),
+        }
+    }
+}
+
+/// What stands at the end of a file that was finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Footer {
+    pub(crate) chunks: u64,
+    pub(crate) operations: u64,
+}
+
+impl Footer {
+    pub(crate) fn to_bytes(self) -> [u8; FOOTER_BYTES] {
+        let mut bytes = [0; FOOTER_BYTES];
+        bytes[..4].copy_from_slice(&FOOTER_MAGIC);
+        bytes[4..12].copy_from_slice(&self.chunks.to_le_bytes());
+        bytes[12..20].copy_from_slice(&self.operations.to_le_bytes());
+        let checksum = crc32fast::hash(&bytes[..20]);
+        bytes[20..].copy_from_slice(&checksum.to_le_bytes());
+        bytes
+    }
+
+    /// `None` if the checksum is wrong. `bytes` start with the magic.
+    pub(super) fn from_bytes(bytes: &[u8; FOOTER_BYTES]) -> Option<Self> {
+        let footer = Self {
+            chunks: u64_at(bytes, 4),
+            operations: u64_at(bytes, 12),
+        };
+        (footer.to_bytes() == *bytes).then_some(footer)
+    }
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    let mut word = [0; 4];
+    word.copy_from_slice(&bytes[at..at + 4]);
+    u32::from_le_bytes(word)
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    let mut word = [0; 8];
+    word.copy_from_slice(&bytes[at..at + 8]);
+    u64::from_le_bytes(word)
+}

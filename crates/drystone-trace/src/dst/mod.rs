@@ -1,0 +1,63 @@
+//! The `.dst` form: what `Recorder` writes, and what carries times.
+//!
+//! # What
+//!
+//! Operations in chunks of one thread each, as a program leaves them behind, chunk by chunk. A file
+//! that a crash cut off is a trace up to there.
+//!
+//! # Memory picture
+//!
+//! Little-endian. A number is LEB128, a signed one in zigzag.
+//!
+//! ```text
+//! header    | DRYTRACE | version | length | JSON      | CRC-32 |
+//!           | 8 bytes  | u32 = 1 |  u32   | as long   |  u32   |
+//!
+//! chunk     | CHNK | thread | operations | length | first order | first tick | operations | CRC-32 |
+//!           | 4 B  |  u32   |    u32     |  u32   |     u64     |    u64     |  as long   |  u32   |
+//!
+//! footer    | DEND | chunks | operations | CRC-32 |
+//!           | 4 B  |  u64   |    u64     |  u32   |
+//!
+//! operation | kind, alignment | order - last | tick - last | name - last | size   |
+//!           | u8              | number       | number      | signed      | number |
+//!                               where timed ──^  not on a begin of a resize ──^
+//! ```
+//!
+//! A checksum covers everything from the magic of its part on. In the byte of an operation the low
+//! three bits are the kind, the others the binary logarithm of the alignment, 31 for one that does
+//! not fit and follows as a byte. In the first operation of a chunk *last* is the chunk's first order
+//! and tick, and name 0.
+//!
+//! What an operation names depends on the header's `stage`: `ids` names objects, as `.satrace` does;
+//! `addresses` names blocks by where they lie, which is what a recorder knows, and the reader turns
+//! into objects. There a resize is two operations, because another thread may be given the old
+//! address before the resize is over.
+//!
+//! # Invariants
+//!
+//! - D1: order numbers are given once each, from 0 on without gaps. What stands behind a gap is not
+//!   part of the trace: the operations before it are, whatever happened to the others.
+//! - D2: in a chunk, orders rise and ticks do not fall.
+//!
+//! # Threads
+//!
+//! Plain data.
+//!
+//! # Cost
+//!
+//! Five to eight bytes an operation. Reading takes 48 bytes for each, and for addresses a table of
+//! what is live.
+
+mod chunk;
+mod header;
+mod operation;
+mod read;
+mod resolve;
+mod write;
+
+pub(crate) use chunk::{CHUNK_HEADER_BYTES, CHUNK_TAIL_BYTES, ChunkHeader, Footer};
+pub(crate) use header::{HEADER_BYTES_MAX, Header, MAGIC, Stage};
+pub(crate) use operation::{Coder, Kind, OPERATION_BYTES_MAX, Operation, Output};
+pub(crate) use read::read;
+pub(crate) use write::write;

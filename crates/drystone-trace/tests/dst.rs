@@ -1,0 +1,132 @@
+//! The `.dst` form: its exact bytes, its way back, every cut and every flipped bit.
+
+mod common;
+
+use common::{records, sample};
+use drystone_trace::synth::Scenario;
+use drystone_trace::{Op, Trace, TraceErrorKind};
+
+/// Every place; under Miri every 97th.
+const STEP: usize = if cfg!(miri) { 97 } else { 1 };
+
+fn timed() -> Trace {
+    let trace = sample();
+    let times = (0..trace.records().len() as u64)
+        .map(|n| n * n * 1000)
+        .collect();
+    trace.with_times_ns(times).expect("one for each, rising")
+}
+
+/// A small file without what the header says of the machine.
+#[test]
+fn golden() {
+    let rows = [(0, Op::Allocate, 0, 300, 4), (1, Op::Free, 0, 300, 0)];
+    let trace = Trace::from_records(2, 1, records(&rows)).expect("valid");
+    let trace = trace.with_times_ns(vec![5, 1005]).expect("rising");
+    let file = trace.to_dst();
+    assert_eq!(file[..12], *b"DRYTRACE\x01\0\0\0");
+    let length = usize::from(file[12]) + 256 * usize::from(file[13]);
+    let json: serde_json::Value = serde_json::from_slice(&file[16..16 + length]).expect("JSON");
+    assert_eq!(json["stage"], "ids");
+    assert_eq!(json["timed"], true);
+    assert_eq!(json["ticks_per_second"], 1_000_000_000_u64);
+    let chunks = &file[16 + length + 4..];
+    let expected: &[u8] = &[
+        b'C', b'H', b'N', b'K', 0, 0, 0, 0, 1, 0, 0, 0, 6, 0, 0,
+        0, // thread, operations, length
+        0, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, // first order, first tick
+        0x20, 0, 0, 0, 0xac,
+        0x02, // allocate aligned to 2^4, the first, now, object 0, 300 bytes
+    ];
+    assert_eq!(&chunks[..expected.len()], expected);
+    let second = &chunks[expected.len() + 4..];
+    assert_eq!(second[..8], *b"CHNK\x01\0\0\0");
+    assert_eq!(second[32..38], [0x02, 0, 0, 0, 0xac, 0x02]);
+    let footer = &second[32 + 6 + 4..];
+    assert_eq!(footer[..20], *b"DEND\x02\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0");
+    assert_eq!(footer.len(), 24);
+    assert_eq!(Trace::from_bytes(&file).expect("a trace"), trace);
+}
+
+#[test]
+fn every_trace_comes_back() {
+    for trace in [sample(), timed()] {
+        let back = Trace::from_bytes(&trace.to_dst()).expect("a trace");
+        assert_eq!(back, trace);
+        assert_eq!(back.times_ns(), trace.times_ns());
+        assert!(back.recording().complete);
+        let compressed = Trace::from_bytes(&common::compress(&trace.to_dst()));
+        assert_eq!(compressed.expect("a trace"), trace);
+        let mut dump = Vec::new();
+        trace
+            .write_dump(&mut dump)
+            .expect("writing to memory succeeds");
+        let dump = String::from_utf8(dump).expect("a dump is text");
+        assert_eq!(Trace::parse_dump(&dump).expect("a dump"), trace);
+    }
+    let records = if cfg!(miri) { 50 } else { 50_000 };
+    let scenarios = if cfg!(miri) { 1 } else { Scenario::ALL.len() };
+    for scenario in Scenario::ALL.into_iter().take(scenarios) {
+        let trace = scenario.generate(7, records);
+        let file = trace.to_dst();
+        assert_eq!(Trace::from_bytes(&file).expect("a trace"), trace);
+        if !cfg!(miri) {
+            assert!(
+                file.len() < 9 * trace.records().len(),
+                "{} bytes",
+                file.len()
+            );
+        }
+    }
+}
+
+#[test]
+fn a_file_cut_off_is_a_trace_up_to_there() {
+    let whole = timed();
+    let file = whole.to_dst();
+    let mut lengths = Vec::new();
+    for len in (0..file.len()).step_by(STEP) {
+        match Trace::from_bytes(&file[..len]) {
+            Ok(trace) => {
+                assert!(!trace.recording().complete);
+                let kept = trace.records().len();
+                assert_eq!(trace.records(), &whole.records()[..kept]);
+                lengths.push(kept);
+            }
+            // The header, or a first chunk that names an object without its allocation.
+            Err(error) => assert_eq!(error.kind(), TraceErrorKind::Invalid),
+        }
+    }
+    assert!(lengths.is_sorted());
+    assert!(lengths.contains(&0));
+}
+
+#[test]
+fn every_flipped_bit_is_noticed() {
+    let file = timed().to_dst();
+    for at in (0..file.len()).step_by(STEP) {
+        for bit in 0..8 {
+            let mut damaged = file.clone();
+            damaged[at] ^= 1 << bit;
+            match Trace::from_bytes(&damaged) {
+                Err(error) => assert_eq!(error.kind(), TraceErrorKind::Invalid),
+                // A chunk that says it is longer than the file reads as one that was cut off.
+                Ok(trace) => assert!(!trace.recording().complete, "byte {at}, bit {bit}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn times_that_fall_or_are_missing_are_refused() {
+    assert!(sample().with_times_ns(vec![0; 3]).is_none());
+    assert!(
+        sample()
+            .with_times_ns(vec![9, 8, 7, 6, 5, 4, 3, 2, 1])
+            .is_none()
+    );
+    let text = "satrace-dump 1\nthreads 1\nobjects 1\nrecords 2\ntimed 1\n\
+                0 allocate 0 8 8 100\n0 free 0 8 99\n";
+    let error = Trace::parse_dump(text).expect_err("a time that falls");
+    assert_eq!(error.line(), Some(7));
+}

@@ -1,0 +1,82 @@
+//! What the tests of the wrappers that touch bytes share.
+
+use core::ptr::NonNull;
+use std::cell::RefCell;
+
+use drystone_core::{FixedRange, Misuse, MisusePolicy};
+
+/// A byte that stands for a secret. No pattern, canary or link of the tests is likely to have it
+/// throughout.
+pub(crate) const SECRET: u8 = 0x5e;
+
+/// Random numbers: SplitMix64 (Steele, Lea and Flood, 2014).
+#[derive(Debug)]
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(crate) fn word(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number below `end`.
+    pub(crate) fn below(&mut self, end: usize) -> usize {
+        (self.word() % end as u64) as usize
+    }
+
+    /// Never zero: what a byte is changed by.
+    pub(crate) fn change(&mut self) -> u8 {
+        self.below(255) as u8 + 1
+    }
+}
+
+/// Writes down what it hears.
+#[derive(Debug, Default)]
+pub(crate) struct Record(RefCell<Vec<(Misuse, usize)>>);
+
+impl Record {
+    /// What was heard since the last call.
+    pub(crate) fn take(&self) -> Vec<Misuse> {
+        self.0
+            .take()
+            .into_iter()
+            .map(|(misuse, _)| misuse)
+            .collect()
+    }
+
+    /// The same, with the addresses.
+    pub(crate) fn take_with_addresses(&self) -> Vec<(Misuse, usize)> {
+        self.0.take()
+    }
+}
+
+impl MisusePolicy for Record {
+    fn on_misuse(&self, misuse: Misuse, address: usize) {
+        self.0.borrow_mut().push((misuse, address));
+    }
+}
+
+/// Every byte of a range that was initialised as a whole, and since then written only with
+/// initialised bytes.
+pub(crate) fn bytes_of<B: FixedRange>(range: &B) -> Vec<u8> {
+    let bytes = NonNull::slice_from_raw_parts(range.base(), range.size());
+    // SAFETY: readable (L3) and initialised, and nobody writes meanwhile.
+    unsafe { bytes.as_ref() }.to_vec()
+}
+
+/// How many bytes of a range are [`SECRET`].
+pub(crate) fn secrets_in<B: FixedRange>(range: &B) -> usize {
+    secrets(&bytes_of(range))
+}
+
+/// How many bytes are [`SECRET`].
+pub(crate) fn secrets(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| **byte == SECRET).count()
+}

@@ -1,0 +1,141 @@
+//! The stacks that collections run on: each layout and each wrapper, alone where it serves every
+//! request and before the platform's allocator where it does not.
+
+use drystone_backing::{HeapBacked, InlineBacked, MmapBacked, MmapSource, System};
+use drystone_core::{AllocatedRegion, Checked, HeapSource, NonZeroLayout, SipHashMac};
+use drystone_layout::{
+    BumpArena, ExtendableSlab, GrowableBump, SharedBumpArena, SizeClassed, Slab, StackAlloc,
+};
+use drystone_wrap::{
+    Budget, FailEveryNth, Faulty, Locked, NeverFail, Off, Segregate, Statistics, Tagged,
+    WithFallback,
+};
+
+/// Enough for a run of operations on an arena that takes nothing back.
+const BYTES: usize = if cfg!(miri) { 64 << 10 } else { 32 << 20 };
+const SLOTS: usize = 64;
+
+type Slot = [u128; 8];
+
+fn heap() -> HeapBacked {
+    HeapBacked::with_align(BYTES, 4096).expect("memory for a test")
+}
+
+fn mapped() -> MmapBacked {
+    MmapBacked::new(BYTES).expect("pages for a test")
+}
+
+pub(crate) fn bump() -> BumpArena<HeapBacked> {
+    BumpArena::new(heap())
+}
+
+pub(crate) fn bump_mapped() -> BumpArena<MmapBacked> {
+    BumpArena::new(mapped())
+}
+
+pub(crate) fn shared_bump() -> SharedBumpArena<MmapBacked> {
+    SharedBumpArena::new(mapped())
+}
+
+pub(crate) fn growable_bump() -> GrowableBump<HeapSource> {
+    GrowableBump::new(HeapSource)
+}
+
+pub(crate) fn growable_bump_mapped() -> GrowableBump<MmapSource> {
+    GrowableBump::new(MmapSource)
+}
+
+pub(crate) fn stack() -> StackAlloc<HeapBacked> {
+    StackAlloc::new(heap())
+}
+
+pub(crate) fn size_classed() -> SizeClassed<HeapBacked, { drystone_core::SizeClass::COUNT }> {
+    SizeClassed::with_default_classes(heap()).expect("room for a block")
+}
+
+pub(crate) fn strict_classes() -> WithFallback<SizeClassed<HeapBacked, 5>, System> {
+    let sizes = [8, 24, 64, 128, 512];
+    let classes = SizeClassed::with_class_sizes(heap(), sizes, SLOTS);
+    WithFallback::new(classes.expect("room for the classes"), System)
+}
+
+pub(crate) fn inline_bump() -> WithFallback<BumpArena<InlineBacked<1024>>, System> {
+    WithFallback::new(BumpArena::new(InlineBacked::new()), System)
+}
+
+pub(crate) fn slab() -> WithFallback<Slab<Slot, HeapBacked, Checked>, System> {
+    let slab = Slab::with_protection(SLOTS, heap(), Checked);
+    WithFallback::new(slab.expect("room for the slots"), System)
+}
+
+pub(crate) fn slab_with_code() -> WithFallback<Slab<Slot, HeapBacked, SipHashMac>, System> {
+    let slab = Slab::with_protection(SLOTS, heap(), SipHashMac::with_key([7; 16]));
+    WithFallback::new(slab.expect("room for the slots"), System)
+}
+
+pub(crate) fn extendable_slab() -> WithFallback<ExtendableSlab<Slot>, System> {
+    WithFallback::new(ExtendableSlab::new(SLOTS), System)
+}
+
+/// A slab cut out of an arena, before that arena.
+pub(crate) fn slab_in_bump() -> impl drystone_core::Allocator {
+    let arena = std::rc::Rc::new(GrowableBump::new(HeapSource));
+    let layout = NonZeroLayout::array::<Slot>(2 * SLOTS).expect("not zero-sized");
+    let region = AllocatedRegion::new(std::rc::Rc::clone(&arena), layout).expect("memory");
+    let slab = Slab::<Slot, _>::new(SLOTS, region).expect("room for the slots");
+    WithFallback::new(slab, arena)
+}
+
+pub(crate) fn locked() -> Locked<SizeClassed<HeapBacked, { drystone_core::SizeClass::COUNT }>> {
+    Locked::new(size_classed())
+}
+
+pub(crate) fn statistics() -> Statistics<Locked<StackAlloc<HeapBacked>>> {
+    Statistics::new(Locked::new(stack()))
+}
+
+pub(crate) fn statistics_off() -> Statistics<System, Off> {
+    Statistics::with_switch(System, Off)
+}
+
+pub(crate) fn faulty() -> Faulty<System, NeverFail> {
+    Faulty::new(System, NeverFail)
+}
+
+/// Every third request goes past the arena.
+pub(crate) fn faulty_primary() -> impl drystone_core::Allocator {
+    WithFallback::new(Faulty::new(bump(), FailEveryNth::new(3)), System)
+}
+
+pub(crate) fn segregate() -> impl drystone_core::Allocator {
+    Segregate::new(size_classed(), System, 128)
+}
+
+pub(crate) fn budget() -> Budget<System> {
+    Budget::new(System, BYTES)
+}
+
+pub(crate) fn tagged() -> Tagged<System> {
+    Tagged::new(System, "collections")
+}
+
+pub(crate) fn system() -> System {
+    System
+}
+
+/// `$run!(name)` for each stack, in a module of that name.
+macro_rules! on_every_stack {
+    ($run:ident) => {
+        on_every_stack! { $run:
+            bump bump_mapped shared_bump growable_bump growable_bump_mapped stack size_classed
+            strict_classes inline_bump slab slab_with_code extendable_slab slab_in_bump locked
+            statistics statistics_off faulty faulty_primary segregate budget tagged system
+        }
+    };
+    ($run:ident: $($stack:ident)+) => { $(
+        mod $stack {
+            use super::*;
+            $run!($stack);
+        }
+    )+ };
+}
