@@ -1,4 +1,36 @@
 //! [`Arena`]: an arena of one's own, with caches of the caller's.
+//!
+//! # What
+//!
+//! The general-purpose allocator as a value: its memory is its own, has a limit if one is wanted, and
+//! goes when it goes. Threads bring a [`ThreadCache`] each; there are no thread-locals.
+//!
+//! # Memory picture
+//!
+//! ```text
+//!  Arena ──┐
+//!          ├─ Arc ─> core: idle segments, orphaned heaps, kept huge blocks, limit
+//!  ThreadCache ──┘     └ segments: header | slices, each of one heap
+//!      └──────────────────> heap, in the header of one of its segments
+//! ```
+//!
+//! # Invariants
+//!
+//! - A1: every heap that a cache has is of the arena that the cache is bound to, and of no other cache.
+//! - A2: the core lives as long as the arena and every bound cache.
+//!
+//! Those of the parts are in their modules, and together in `docs/design/arena.md`.
+//!
+//! # Threads
+//!
+//! An arena is `Send` and `Sync`; a cache is used by one thread at a time, which `&mut` sees to. A
+//! block may be freed through any cache of its arena.
+//!
+//! # Cost
+//!
+//! A request looks whether the cache is bound to this arena, then takes the first block of a bin; a
+//! free finds the segment by the address and, under `Checked`, the block's bit. No lock and no
+//! atomic operation on either path.
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -8,7 +40,6 @@ use alloc::sync::Arc;
 
 use drystone_core::{
     AllocError, Allocator, Checked, Deallocator, NonZeroLayout, OsError, SegmentSource,
-    StableAddress,
 };
 
 use crate::cache::{BindError, ThreadCache};
@@ -223,6 +254,11 @@ pub struct CachedArena<'a, P = Checked> {
 }
 
 impl<P: Profile> CachedArena<'_, P> {
+    /// What the arena's heaps share.
+    pub(crate) fn shared(&self) -> &Core {
+        &self.arena.core
+    }
+
     #[inline]
     fn serve(&self, layout: NonZeroLayout) -> Option<Fresh> {
         // SAFETY: the bound cache has the heap.
@@ -331,9 +367,6 @@ unsafe impl<P: Profile> Allocator for CachedArena<'_, P> {
         Some(self.arena.core.limit()).filter(|limit| *limit != usize::MAX)
     }
 }
-
-// SAFETY: blocks lie in memory of the arena, wherever the handle is.
-unsafe impl<P: Profile> StableAddress for CachedArena<'_, P> {}
 
 impl<P> fmt::Debug for CachedArena<'_, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,13 +1,39 @@
 //! [`GlobalArena`]: the process-wide arena as a global allocator, and as an [`Allocator`].
+//!
+//! # What
+//!
+//! One arena for the whole process and each profile, whose threads have their heaps in
+//! thread-locals. It serves `std` and everything that allocates through it.
+//!
+//! # Memory picture
+//!
+//! ```text
+//!  static CORE ─ idle segments, orphaned heaps, kept huge blocks
+//!  thread-local ─> heap (or NO_HEAP, which is empty and owns nothing)
+//! ```
+//!
+//! # Invariants
+//!
+//! - G1: a thread-local points at `NO_HEAP`, or at a heap that no other thread has.
+//! - G2: a thread whose end has begun never gets a heap for longer than one call.
+//!
+//! # Threads
+//!
+//! Any thread may call at any time, in the destructors of its thread-locals too. Not from a signal
+//! handler that may have interrupted a call of the same thread. A child of `fork` may call, whatever
+//! other threads did at that moment; what their heaps held stays with the child, unused.
+//!
+//! # Cost
+//!
+//! With a layout that is known when compiling: a load of the thread-local, a load of the bin's
+//! first block, of its link, and the stores of both back. A free also loads the segment's owner.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::fmt;
 use core::marker::PhantomData;
 use core::ptr::{self, NonNull};
 
-use drystone_core::{
-    AllocError, Allocator, Deallocator, Fast, NonZeroLayout, OsError, StableAddress,
-};
+use drystone_core::{AllocError, Allocator, Deallocator, Fast, NonZeroLayout, OsError};
 
 use crate::check::find;
 use crate::core_state::Core;
@@ -51,6 +77,14 @@ impl<P> GlobalArena<P> {
         }
     }
 }
+
+impl<P> Clone for GlobalArena<P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P> Copy for GlobalArena<P> {}
 
 impl<P> Default for GlobalArena<P> {
     fn default() -> Self {
@@ -355,6 +389,3 @@ unsafe impl<P: Profile> Allocator for GlobalArena<P> {
         Some(usable_bytes(layout))
     }
 }
-
-// SAFETY: the arena is static.
-unsafe impl<P: Profile> StableAddress for GlobalArena<P> {}

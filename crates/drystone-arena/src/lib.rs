@@ -39,6 +39,7 @@ cfg_if::cfg_if! {
         mod per_class;
         mod process;
         mod profile;
+        mod promises;
         mod published;
         mod reciprocal;
         mod remote_cache;

@@ -31,9 +31,9 @@ fn bound<P: Profile>(arena_size: usize, alignment: usize) -> CachedArena<'static
 
 conformance_suite!(fast, GlobalArena::<Fast>::new, CAPS; stable_address, sends, shares);
 conformance_suite!(checked, GlobalArena::<Checked>::new, CAPS; stable_address, sends, shares);
-conformance_suite!(bound_fast, || bound::<Fast>(ArenaConfig::UNLIMITED, 1), CAPS; stable_address);
-conformance_suite!(bound_checked, || bound::<Checked>(ArenaConfig::UNLIMITED, 1), CAPS; stable_address);
-conformance_suite!(aligned, || bound::<Checked>(ArenaConfig::UNLIMITED, 128), CAPS; stable_address);
+conformance_suite!(bound_fast, || bound::<Fast>(ArenaConfig::UNLIMITED, 1), CAPS; owns, stable_address);
+conformance_suite!(bound_checked, || bound::<Checked>(ArenaConfig::UNLIMITED, 1), CAPS; owns, stable_address);
+conformance_suite!(aligned, || bound::<Checked>(ArenaConfig::UNLIMITED, 128), CAPS; owns, stable_address);
 
 #[cfg(not(miri))]
-conformance_suite!(limited, || bound::<Checked>(64 << 20, 1), LIMITED; stable_address);
+conformance_suite!(limited, || bound::<Checked>(64 << 20, 1), LIMITED; owns, stable_address);

@@ -47,6 +47,7 @@
 //! | `mmap` | `MmapBacked`, `MmapSource`: pages of the operating system |
 //! | `parking_lot` | `ParkingLotLock`: waiters of [`Locked`] sleep |
 //! | `siphash` | `SipHashMac`: the links of a slab's free list carry a keyed code |
+//! | `arena` | `GlobalArena`, `Arena` and `ThreadCache`: the thread-cached general-purpose allocator |
 //! | `pool` | `BufferPool` and its views: buffers for network and storage I/O |
 //! | `bytes` | `bytes::Buf` and `BufMut` for the views, conversion from and into `Bytes` |
 //! | `tokio` | `AsyncRead`, `AsyncBufRead` and `AsyncWrite` of tokio for the views |
@@ -68,10 +69,10 @@
 pub use drystone_core::SipHashMac;
 pub use drystone_core::{
     AbortOnMisuse, Advice, AllocError, AllocFaultPolicy, AllocatedRegion, Allocator, BlockInfo,
-    CACHE_LINE, CachePadded, Checked, Contents, Corruption, Deallocator, FixedRange, FreeLink,
-    FreelistProtection, Inspect, LayoutError, Misuse, MisusePolicy, NoProtection, NonZeroLayout,
-    OnMisuse, OsBacked, OsError, OverPages, Owns, Protection, Region, Report, Reset, SegmentSource,
-    SizeClass, SourceFrom, StableAddress, Stats, arith,
+    CACHE_LINE, CachePadded, Checked, Contents, Corruption, Deallocator, Fast, FixedRange,
+    FreeLink, FreelistProtection, Inspect, LayoutError, Misuse, MisusePolicy, NoProtection,
+    NonZeroLayout, OnMisuse, OsBacked, OsError, OverPages, Owns, Protection, Region, Report, Reset,
+    SegmentSource, SizeClass, SourceFrom, StableAddress, Stats, arith,
 };
 #[cfg(feature = "alloc")]
 pub use drystone_core::{HeapSegment, HeapSource};
@@ -143,6 +144,13 @@ pub use drystone_wrap::{SpinLock, Statistics};
 pub use drystone_wrap::{Tag, TagRef, Tagged};
 #[cfg(feature = "zeroize")]
 pub use drystone_wrap::{ZeroizeOnFree, Zeros};
+
+// The arena.
+#[cfg(feature = "arena")]
+pub use drystone_arena::{
+    Arena, ArenaConfig, ArenaError, ArenaStats, CachedArena, FreeError, GlobalArena, ThreadCache,
+    ThreadCacheStats, allocate, deallocate, deallocate_with_size, global_stats, trim,
+};
 
 // Buffer pools.
 #[cfg(feature = "prometheus")]

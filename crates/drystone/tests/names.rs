@@ -33,6 +33,11 @@ names! {
     adapters_02 if "allocator-api2-02": drystone_core { StdCompat02, Foreign02 }
     adapters_04 if "allocator-api2-04": drystone_core { Foreign04 }
     heap_contracts if "alloc": drystone_core { HeapSource, HeapSegment }
+    arena if "arena": drystone_arena {
+        Arena, ArenaConfig, ArenaError, ArenaStats, CachedArena, FreeError, GlobalArena,
+        ThreadCache, ThreadCacheStats, allocate, deallocate, deallocate_with_size, global_stats,
+        trim, Checked, Fast,
+    }
     backings: drystone_backing { InlineBacked, StaticBacked }
     heap_backings if "alloc": drystone_backing { HeapBacked, HeapSource }
     system if "std": drystone_backing { System }
