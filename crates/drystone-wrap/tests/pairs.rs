@@ -437,9 +437,7 @@ macro_rules! contents_still_act_inside {
         let outer = wrap::$outer(&guarded);
         let block = outer.take(24, 8).expect("room");
         // What the wrapper around put behind the block comes first, if it put anything there.
-        for at in 24..WIDE - block.ptr.addr().get() % WIDE {
-            change(block, at);
-        }
+        overwrite_what_is_behind(block);
         outer.give(block);
         assert_eq!(record.take(), [Misuse::Overrun]);
 
@@ -499,6 +497,15 @@ fn change(block: Block, at: usize) {
     let byte = unsafe { block.ptr.add(at) };
     // SAFETY: the memory is there. That the byte is not the test's to write is what is to be found.
     unsafe { byte.write(before ^ 0x20) };
+}
+
+/// Writes to every byte of the slot that is behind the block.
+fn overwrite_what_is_behind(block: Block) {
+    let rest = WIDE - block.ptr.addr().get() % WIDE - block.len;
+    // SAFETY: inside the slot.
+    let behind = unsafe { block.ptr.add(block.len) };
+    // SAFETY: the memory is there. That it is not the test's to write is what is to be found.
+    unsafe { behind.write_bytes(0xa5, rest) };
 }
 
 /// What a watermark's handler has heard.
