@@ -31,6 +31,8 @@ enum Command {
     Info(InfoArgs),
     /// Print a trace as text, one operation a line
     Dump(DumpArgs),
+    /// Write any form of a trace as .dst
+    Import(ImportArgs),
     /// Replay one trace in full detail
     Replay(ReplayArgs),
     /// Compare allocators on traces, or two result files
@@ -59,6 +61,19 @@ pub(crate) struct DumpArgs {
     /// Write to this file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// Trace file in any form, or the text of a dump; `-` reads a trace from standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) trace: PathBuf,
+    /// File to write; `-` writes standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// What `replay` and `compare` have in common.
@@ -103,6 +118,8 @@ pub(crate) struct MeasureOptions {
 pub(crate) enum Mode {
     /// As fast as possible.
     Asap,
+    /// Memory at the recorded pace; speed and latency as fast as possible.
+    Paced,
     /// Global order on one thread, checked and not timed: the same result in every run.
     Step,
 }
@@ -117,6 +134,12 @@ pub(crate) struct ReplayArgs {
     /// How the records follow each other
     #[arg(long, default_value = "asap")]
     pub(crate) mode: Mode,
+    /// With --mode paced: so many times faster than recorded [default: 1]
+    #[arg(long, value_name = "TIMES", conflicts_with = "rate", value_parser = parse_warp)]
+    pub(crate) warp: Option<f64>,
+    /// With --mode paced, for a trace without times: records a second
+    #[arg(long, value_name = "RECORDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) rate: Option<u64>,
     /// Rounds of measurement
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) rounds: u32,
@@ -224,6 +247,13 @@ fn parse_align(text: &str) -> Result<Align, String> {
     }
 }
 
+fn parse_warp(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(warp) if (0.001..=1e6).contains(&warp) => Ok(warp),
+        _ => Err("a number from 0.001 to 1000000".to_owned()),
+    }
+}
+
 fn parse_percent(text: &str) -> Result<f64, String> {
     match text.trim_end_matches('%').trim().parse::<f64>() {
         Ok(percent) if (0.0..=1000.0).contains(&percent) => Ok(percent / 100.0),
@@ -249,6 +279,7 @@ pub(crate) fn run(lab: &Lab) -> Result<ExitCode, Failure> {
         }
         Some(Command::Info(args)) => commands::info::run(&args),
         Some(Command::Dump(args)) => commands::dump::run(&args),
+        Some(Command::Import(args)) => commands::import::run(&args),
         Some(Command::Replay(args)) => commands::replay::run(lab, &args),
         Some(Command::Report(args)) => commands::report::run(&args),
         Some(Command::Synth(args)) => commands::synth::run(&args),

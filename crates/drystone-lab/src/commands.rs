@@ -4,6 +4,7 @@ pub(crate) mod compare;
 pub(crate) mod dump;
 pub(crate) mod envelope;
 pub(crate) mod gate;
+pub(crate) mod import;
 pub(crate) mod info;
 pub(crate) mod measured;
 pub(crate) mod replay;

@@ -19,12 +19,14 @@
 //! Nothing is allocated between the first step and the last.
 
 use std::sync::Mutex;
+use std::sync::OnceLock;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use crate::pace::{Pace, Stalls, Stopped, pass_turn};
 use crate::perform::{Performer, Tally};
 use crate::program::{Program, flag};
+use crate::schedule::{AtOnce, InTime, Schedule};
 use crate::slots::SlotTable;
 use crate::target::ReplayTarget;
 use crate::touch::{Touch, page_bytes};
@@ -35,6 +37,8 @@ use crate::watch::{Fault, Watch};
 pub(crate) struct PassOptions {
     pub(crate) touch: Touch,
     pub(crate) skew: u32,
+    /// Each record at its time, if the program has times.
+    pub(crate) paced: bool,
 }
 
 /// What a pass did.
@@ -72,6 +76,7 @@ pub(crate) fn pass<T: ReplayTarget, W: Watch>(
     let pace = Pace::new((0..threads).map(|t| program.first_record(t)), options.skew);
     let results: Mutex<Vec<ThreadOutcome<W>>> = Mutex::new(Vec::with_capacity(threads));
     let page_bytes = page_bytes();
+    let start = OnceLock::new();
     let worker = |thread: usize, watch: W| {
         pace.await_start(thread);
         let tally = Tally::default();
@@ -82,7 +87,14 @@ pub(crate) fn pass<T: ReplayTarget, W: Watch>(
             page_bytes,
             tally,
         };
-        let outcome = run_thread(thread, program, slots, &pace, performer);
+        let due_ns = program.due_ns(thread).filter(|_| options.paced);
+        let outcome = match (due_ns, start.get()) {
+            (Some(due_ns), Some(&began)) => {
+                let in_time = InTime { began, due_ns };
+                run_thread(thread, program, slots, &pace, performer, &in_time)
+            }
+            _ => run_thread(thread, program, slots, &pace, performer, &AtOnce),
+        };
         results
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -100,6 +112,8 @@ pub(crate) fn pass<T: ReplayTarget, W: Watch>(
         pace.introduce(handles);
         ready();
         let began = Instant::now();
+        // Before any thread starts; set once.
+        let _ = start.set(began);
         pace.go();
         if let Some(watch) = own {
             worker(0, watch);
@@ -145,9 +159,19 @@ fn run_thread<T: ReplayTarget, W: Watch>(
     slots: &SlotTable,
     pace: &Pace,
     mut performer: Performer<'_, T, W>,
+    schedule: &impl Schedule,
 ) -> ThreadOutcome<W> {
     let mut stalls = Stalls::default();
-    let fault = match run_steps(thread, program, slots, pace, &mut performer, &mut stalls) {
+    let ran = run_steps(
+        thread,
+        program,
+        slots,
+        pace,
+        &mut performer,
+        &mut stalls,
+        schedule,
+    );
+    let fault = match ran {
         Ok(()) | Err(None) => None,
         Err(Some(fault)) => {
             pace.stop();
@@ -173,6 +197,7 @@ fn run_steps<T: ReplayTarget, W: Watch>(
     pace: &Pace,
     performer: &mut Performer<'_, T, W>,
     stalls: &mut Stalls,
+    schedule: &impl Schedule,
 ) -> Result<(), Option<Fault>> {
     if pace.is_stopped() {
         return Err(None);
@@ -180,7 +205,10 @@ fn run_steps<T: ReplayTarget, W: Watch>(
     let slots = slots.slots();
     let alone = program.thread_count() == 1;
     let mut checkpoint = if alone { u32::MAX } else { 0 };
-    for step in program.steps(thread) {
+    for (at, step) in program.steps(thread).iter().enumerate() {
+        schedule
+            .await_step(at, step.record, pace, thread)
+            .map_err(no_fault)?;
         if step.record >= checkpoint {
             checkpoint = pace
                 .checkpoint(thread, step.record, stalls)

@@ -35,6 +35,8 @@ pub(crate) struct Job {
     pub(crate) touch: Touch,
     pub(crate) skew_records: u32,
     pub(crate) seed: u64,
+    /// Each record at its time.
+    pub(crate) paced: bool,
     pub(crate) work: Work,
 }
 
@@ -164,6 +166,7 @@ fn prepare(job: &Job) -> Result<Bench, Unable> {
     let options = PassOptions {
         touch: job.touch,
         skew: job.skew_records,
+        paced: job.paced,
     };
     Ok(Bench {
         program,

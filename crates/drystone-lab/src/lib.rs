@@ -36,6 +36,7 @@ mod random;
 mod report;
 mod resources;
 mod results;
+mod schedule;
 mod shared_file;
 mod slots;
 mod sources;

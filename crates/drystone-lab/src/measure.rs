@@ -23,6 +23,7 @@ use crate::program::{Align, Plan, Threads};
 use crate::progress::Progress;
 use crate::random::Random;
 use crate::results::{Status, TraceResult};
+use crate::schedule::Pacing;
 use crate::shared_file::SharedFile;
 use crate::target::Role;
 use crate::touch::Touch;
@@ -40,6 +41,8 @@ pub(crate) struct Plans {
     /// Least and greatest number of rounds; no rounds and no memory pass if the latter is 0.
     pub(crate) rounds: (u32, u32),
     pub(crate) baseline: String,
+    /// The pace of the memory pass; the others are as fast as possible.
+    pub(crate) pacing: Option<Pacing>,
 }
 
 /// A contestant under measurement.
@@ -102,7 +105,10 @@ impl<'a> Measurement<'a> {
         share: Duration,
         weight: u64,
     ) -> Result<TraceResult, Failure> {
-        let plan = Plan::new(trace, self.plans.threads, self.plans.align)?;
+        let mut plan = Plan::new(trace, self.plans.threads, self.plans.align)?;
+        if let Some(pacing) = self.plans.pacing {
+            plan = plan.paced(pacing.times_ns(trace)?);
+        }
         let program = SharedFile::new(&plan.to_bytes()?)
             .map_err(|e| Failure::io("program file", "cannot write it", &e))?;
         let mut arms = self.arms()?;
@@ -110,6 +116,7 @@ impl<'a> Measurement<'a> {
             name,
             program: program.path().to_owned(),
             plans: &self.plans,
+            duration: plan.duration(),
             progress: &self.progress,
             started: Instant::now(),
             expected: 0,
@@ -172,6 +179,8 @@ struct Runs<'a> {
     name: &'a str,
     program: PathBuf,
     plans: &'a Plans,
+    /// What a paced pass takes at least.
+    duration: Duration,
     progress: &'a Progress,
     started: Instant,
     /// Runs of this trace, all and so far.
@@ -271,9 +280,15 @@ impl Runs<'_> {
             touch: self.plans.touch,
             skew_records: self.plans.skew_records,
             seed,
+            paced: work == Work::Memory && self.plans.pacing.is_some(),
             work,
         };
-        match child::run(&job, self.plans.limit)? {
+        let limit = if job.paced {
+            self.plans.limit + self.duration
+        } else {
+            self.plans.limit
+        };
+        match child::run(&job, limit)? {
             Ok(Answer::Throughput(answer)) => arm.rounds.push(answer),
             Ok(Answer::Memory(answer)) => arm.memory = Some(answer),
             Ok(Answer::Verified(answer)) => arm.verified = Some(answer),

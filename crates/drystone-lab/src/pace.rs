@@ -139,7 +139,7 @@ impl Pace {
             .store(u32::MAX, Ordering::Relaxed);
     }
 
-    fn publish(&self, thread: usize, record: u32) {
+    pub(crate) fn publish(&self, thread: usize, record: u32) {
         // Relaxed: progress orders nothing but the waiting itself; blocks change hands by turns.
         self.progress[thread]
             .record

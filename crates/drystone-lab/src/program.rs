@@ -8,6 +8,7 @@
 //! ```text
 //!  file: | header 16 x u64 | per thread: first step, count, first record u64 |
 //!        | starts: record u32, thread u32 | steps: 24 B each, thread after thread |
+//!        | if paced, when each step is due: u64 nanoseconds, in the same order |
 //! ```
 //!
 //! # Invariants
@@ -28,6 +29,7 @@
 
 use core::alloc::Layout;
 use std::fs::File;
+use std::time::Duration;
 
 use drystone_trace::{Op, Record, Trace};
 use memmap2::Mmap;
@@ -77,6 +79,7 @@ pub(crate) struct Step {
 
 const STEP_BYTES: usize = size_of::<Step>();
 const _: () = assert!(STEP_BYTES == 24);
+const DUE_BYTES: usize = size_of::<u64>();
 
 impl Step {
     /// The layout that this step asks for.
@@ -122,6 +125,8 @@ pub(crate) struct Plan {
     /// Live bytes, as recorded, after every `sample_every`-th record.
     pub(crate) live_curve: Vec<u64>,
     threads: Vec<Vec<Step>>,
+    /// When each record is due, in nanoseconds; empty unless paced.
+    due_ns: Vec<u64>,
 }
 
 /// Samples on the x axis of memory plots, at most.
@@ -209,7 +214,19 @@ impl Plan {
             sample_every: load.sample_every,
             live_curve: load.curve,
             threads: planner.threads,
+            due_ns: Vec::new(),
         })
+    }
+
+    /// The plan, with a time for each record.
+    pub(crate) fn paced(self, due_ns: Vec<u64>) -> Self {
+        debug_assert_eq!(due_ns.len(), self.records);
+        Self { due_ns, ..self }
+    }
+
+    /// How long a paced pass takes at least.
+    pub(crate) fn duration(&self) -> Duration {
+        Duration::from_nanos(self.due_ns.last().copied().unwrap_or(0))
     }
 
     pub(crate) fn thread_count(&self) -> usize {
@@ -234,14 +251,15 @@ impl Plan {
             w.requested_bytes,
             w.largest_bytes,
             w.largest_align as u64,
-            0,
+            u64::from(!self.due_ns.is_empty()),
             0,
             0,
             0,
         ];
         let header_bytes = HEADER_WORDS * 8 + self.threads.len() * 24 + starts.len() * 8;
         let mut bytes = Vec::new();
-        reserve(&mut bytes, steps * STEP_BYTES + header_bytes)?;
+        let due_bytes = self.due_ns.len() * DUE_BYTES;
+        reserve(&mut bytes, steps * STEP_BYTES + header_bytes + due_bytes)?;
         bytes.extend(header.iter().flat_map(|word| word.to_ne_bytes()));
         let mut first = 0u64;
         for thread in &self.threads {
@@ -263,6 +281,11 @@ impl Plan {
             bytes.extend(step.turn.to_ne_bytes());
             bytes.extend(step.record.to_ne_bytes());
             bytes.extend([step.op, step.align_log2, step.flags, step.unused]);
+        }
+        if !self.due_ns.is_empty() {
+            for step in self.threads.iter().flatten() {
+                bytes.extend(self.due_ns[step.record as usize].to_ne_bytes());
+            }
         }
         Ok(bytes)
     }
@@ -482,6 +505,7 @@ pub(crate) struct Program {
     threads: Vec<ThreadSteps>,
     starts: Vec<(u32, u32)>,
     steps_at: usize,
+    due_ns: Vec<u64>,
     pub(crate) slots: usize,
     pub(crate) records: u32,
     pub(crate) peak_record: u32,
@@ -520,7 +544,10 @@ impl Program {
             .checked_mul(24)?
             .checked_add(start_count.checked_mul(8)?)?
             .checked_add(HEADER_WORDS * 8)?;
-        if mapping.len() != steps_at.checked_add(steps.checked_mul(STEP_BYTES)?)? || slots > steps {
+        let due_at = steps_at.checked_add(steps.checked_mul(STEP_BYTES)?)?;
+        let due_count = if header[12] == 0 { 0 } else { steps };
+        if mapping.len() != due_at.checked_add(due_count.checked_mul(DUE_BYTES)?)? || slots > steps
+        {
             return None;
         }
         let mut threads = Vec::with_capacity(thread_count);
@@ -547,6 +574,10 @@ impl Program {
             ));
         }
         drop(words);
+        let due_ns = mapping[due_at..]
+            .chunks_exact(DUE_BYTES)
+            .map(|word| word.try_into().map_or(0, u64::from_ne_bytes))
+            .collect();
         let workload = Workload {
             peak_live_bytes: header[7],
             peak_live_blocks: header[8],
@@ -558,6 +589,7 @@ impl Program {
             threads,
             starts,
             steps_at,
+            due_ns,
             slots,
             records: u32::try_from(steps).ok()?,
             peak_record: u32::try_from(header[5]).ok()?,
@@ -592,6 +624,14 @@ impl Program {
         // the steps are multiples of eight bytes, so it is aligned; any bytes make a `Step`; the
         // mapping is read-only and lives as long as `self`.
         unsafe { core::slice::from_raw_parts(bytes.as_ptr().cast::<Step>(), count) }
+    }
+
+    /// When each step of one thread is due, in nanoseconds; `None` if the program is not paced.
+    pub(crate) fn due_ns(&self, thread: usize) -> Option<&[u64]> {
+        let ThreadSteps { first, count, .. } = self.threads[thread];
+        self.due_ns
+            .get(first..first + count)
+            .filter(|due| due.len() == count && !self.due_ns.is_empty())
     }
 
     /// Threads that start after `record` was executed.

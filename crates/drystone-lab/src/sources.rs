@@ -37,6 +37,7 @@ impl Source {
                 let name = name.to_string_lossy();
                 let name = name.strip_suffix(".zst").unwrap_or(&name);
                 let name = name.strip_suffix(".satrace").unwrap_or(name);
+                let name = name.strip_suffix(".dst").unwrap_or(name);
                 let above = path.ancestors().skip(1).filter_map(Path::file_name);
                 let name = above
                     .take(directories)

@@ -641,3 +641,123 @@ fn output_in_a_pipe_is_plain_and_fits_80_columns() {
         Some("snapshot-report/index.html")
     );
 }
+
+/// A trace with times comes back from every form; one without is replayed at a chosen pace only.
+#[test]
+fn times_pass_through_every_form_and_pace_the_replay() {
+    let times = (0..tiny().records().len() as u64)
+        .map(|n| n * 1_000_000)
+        .collect();
+    let timed = tiny().with_times_ns(times).unwrap();
+    let recorded = file("timed.dst", &timed.to_dst());
+    let dump = drystone(&["dump", text(&recorded)]);
+    let dump = file("timed.dump", &dump.stdout);
+    let back = Path::new(env!("CARGO_TARGET_TMPDIR")).join("timed-again.dst");
+    let import = drystone(&["import", text(&dump), "-o", text(&back), "--json"]);
+    assert_eq!(code(&import), 0);
+    assert_eq!(json(&import)["timed"], true);
+    assert_eq!(
+        std::fs::read(&back).unwrap(),
+        std::fs::read(&recorded).unwrap()
+    );
+    assert_eq!(
+        json(&drystone(&["info", text(&back), "--json"]))["timed"],
+        true
+    );
+
+    // A millisecond apart, at half the speed: longer than all the passes that are not paced.
+    let raw = file("untimed.satrace", &tiny().to_bytes());
+    let paced = [
+        "--mode",
+        "paced",
+        "--with",
+        "system",
+        "--rounds",
+        "1",
+        "--no-progress",
+        "--json",
+    ];
+    let began = std::time::Instant::now();
+    let arguments = [&["replay", text(&recorded), "--warp", "0.5"], &paced[..]].concat();
+    let replayed = json(&drystone(&arguments));
+    assert!(
+        began.elapsed() >= std::time::Duration::from_millis(2 * tiny().records().len() as u64 - 2)
+    );
+    assert_eq!(replayed["settings"]["mode"], "paced");
+    let labels = replayed["labels"].to_string();
+    assert!(
+        labels.contains("paced at 0.5 times the recorded speed"),
+        "{labels}"
+    );
+
+    let refused = drystone(&[&["replay", text(&raw)], &paced[..]].concat());
+    assert_eq!(code(&refused), 2);
+    let complaint = String::from_utf8(refused.stderr).unwrap();
+    assert!(complaint.contains("the trace has no times"), "{complaint}");
+    let rated = drystone(&[&["replay", text(&raw), "--rate", "100000"], &paced[..]].concat());
+    assert_eq!(code(&rated), 0);
+    assert!(
+        json(&rated)["labels"]
+            .to_string()
+            .contains("synthetic pacing")
+    );
+    let unpaced = drystone(&["replay", text(&raw), "--warp", "2"]);
+    assert_eq!(code(&unpaced), 2);
+}
+
+/// What a recorder writes, the lab replays: the same counts and sizes.
+#[test]
+fn a_recorded_program_is_replayed() {
+    use drystone_backing::System;
+    use drystone_core::{Allocator, Deallocator, NonZeroLayout};
+    use drystone_trace::{Recorder, finish_recording, record_to};
+
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("recorded.dst");
+    let recorder = Recorder::new(System);
+    record_to(&path).unwrap();
+    let layout = |size: usize| NonZeroLayout::from_size_align(size, 8).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                for size in 1..=500 {
+                    let block = recorder.allocate(layout(size)).unwrap().cast();
+                    // SAFETY: the block is live with this layout.
+                    let block = unsafe { recorder.grow(block, layout(size), layout(size + 100)) };
+                    // SAFETY: the block is live with its new layout.
+                    unsafe { recorder.deallocate(block.unwrap().cast(), layout(size + 100)) };
+                }
+            });
+        }
+    });
+    finish_recording().unwrap();
+
+    let info = json(&drystone(&["info", text(&path), "--json"]));
+    assert_eq!(info["records"], 3000);
+    assert_eq!(info["threads"], 2);
+    assert_eq!(info["allocations"], 1000);
+    assert_eq!(info["reallocations"]["grow"], 1000);
+    assert_eq!(info["frees"], 1000);
+    assert_eq!(info["live_at_end"]["objects"], 0);
+    assert_eq!(info["sizes"]["max"], 600);
+    // 1 + .. + 500 twice, and each a hundred more at its new size.
+    assert_eq!(info["requested_bytes"], 2 * (2 * 125_250 + 500 * 100));
+    assert_eq!(
+        (&info["complete"], &info["unmatched"]),
+        (&true.into(), &0.into())
+    );
+    let replay = drystone(&[
+        "replay",
+        text(&path),
+        "--mode",
+        "step",
+        "--with",
+        "system,size-classed",
+        "--json",
+    ]);
+    assert_eq!(code(&replay), 0);
+    let rows = json(&replay)["traces"][0]["rows"].clone();
+    for row in rows.as_array().unwrap() {
+        assert_eq!(row["verification"]["wrong_bytes"], 0, "{row}");
+        assert_eq!(row["verification"]["blocks_checked"], 2000, "{row}");
+    }
+}

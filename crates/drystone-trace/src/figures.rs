@@ -230,7 +230,7 @@ impl Pass {
                 max,
             },
             requested_bytes: clamp(requested),
-            timed: false,
+            timed: trace.times_ns().is_some(),
             revived_objects: self.revived_objects,
             freed_within_63_records_ratio: self.short_lives as f64 / frees.max(1) as f64,
             size_histogram,

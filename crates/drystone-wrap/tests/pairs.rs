@@ -6,16 +6,18 @@ use core::cell::Cell;
 use core::num::NonZeroU16;
 use core::ptr::NonNull;
 
+use common::content::{Record, SECRET};
 use common::{Block, Blocks, PAGE, Pages, Slots};
 use drystone_core::{
-    Advice, AllocError, Allocator, CACHE_LINE, Deallocator, NonZeroLayout, OverPages, Owns, Reset,
-    StableAddress,
+    Advice, AllocError, Allocator, CACHE_LINE, Deallocator, Misuse, NonZeroLayout, OverPages, Owns,
+    Reset, StableAddress,
 };
 use drystone_testkit::conformance::{self, Caps};
 use drystone_testkit::oracle::{Oracle, PanicOnMisuse};
 use drystone_wrap::{
-    Budget, CacheJitter, FailAfter, Faulty, GuardPages, HugePageAdvised, Locked, NumaLocal,
-    Segregate, Statistics, Tagged, Watermark, WatermarkHandler, WithFallback,
+    Budget, CacheJitter, Canary, FailAfter, Faulty, GuardPages, HugePageAdvised, Locked, NumaLocal,
+    On, PoisonOnFree, Quarantine, Segregate, Statistics, Tagged, Watermark, WatermarkHandler,
+    WithFallback,
 };
 
 const CAPS: Caps = Caps::new(SIZE_MAX, SIZE_MAX, SLOTS as usize)
@@ -40,11 +42,13 @@ mod wrap {
     use super::common::Slots;
     use super::{SLOTS, slots};
     use core::num::NonZeroU16;
-    use drystone_core::{Allocator, Contents, OverPages, Owns};
+    use drystone_core::{
+        Allocator, Contents, Misuse, MisusePolicy, OverPages, Owns, StableAddress,
+    };
     use drystone_wrap::{
-        Budget, CacheJitter, Faulty, GuardPages, HugePageAdvised, Locked, NeverFail, NoLock,
-        NumaLocal, Off, Placement, Segregate, SpinLock, Statistics, Tagged, Watermark,
-        WatermarkHandler, WithFallback,
+        Budget, CacheJitter, Canary, Faulty, GuardPages, HugePageAdvised, Locked, NeverFail,
+        NoLock, NumaLocal, Off, On, Placement, PoisonOnFree, Quarantine, Segregate, SpinLock,
+        Statistics, Tagged, Watermark, WatermarkHandler, WithFallback,
     };
 
     pub(crate) fn fallback<A: Owns>(inner: A) -> WithFallback<A, Slots> {
@@ -104,6 +108,31 @@ mod wrap {
 
     pub(crate) fn jitter<A: Contents>(inner: A) -> CacheJitter<A> {
         CacheJitter::with_positions(inner, 4, NonZeroU16::new(2).expect("two"))
+    }
+
+    /// Hears nothing: what is found around the wrapper under test is not the matter.
+    #[derive(Debug, Default)]
+    pub(crate) struct Mute;
+
+    impl MisusePolicy for Mute {
+        fn on_misuse(&self, _misuse: Misuse, _address: usize) {}
+    }
+
+    pub(crate) fn poison<A: Contents>(inner: A) -> PoisonOnFree<A> {
+        PoisonOnFree::new(inner)
+    }
+
+    pub(crate) fn canary<A>(inner: A) -> Canary<A, On, Mute> {
+        Canary::with_policy(inner, Mute)
+    }
+
+    pub(crate) fn quarantine<A: Contents + StableAddress>(inner: A) -> Quarantine<A, 5, On, Mute> {
+        Quarantine::with_policy(inner, usize::MAX, Mute)
+    }
+
+    /// A quarantine that no block is small enough for: what others count is freed at once.
+    pub(crate) fn passing<A: Contents + StableAddress>(inner: A) -> Quarantine<A, 5, On, Mute> {
+        Quarantine::with_policy(inner, 0, Mute)
     }
 
     pub(crate) fn guard<A: OverPages>(inner: A) -> GuardPages<A> {
@@ -393,6 +422,92 @@ macro_rules! still_acts_around {
     }};
 }
 
+/// A wrapper that touches bytes, inside `outer`.
+macro_rules! contents_still_act_inside {
+    ($outer:ident) => {{
+        let poisoned = PoisonOnFree::with_pattern(slots(4), 0x11);
+        let outer = wrap::$outer(&poisoned);
+        let block = outer.take(24, 8).expect("room");
+        fill_with_secret(block);
+        outer.give(block);
+        assert!((0..24).all(|at| stale_byte(block, at) == 0x11));
+
+        let record = Record::default();
+        let guarded = Canary::with_policy(slots(4), &record);
+        let outer = wrap::$outer(&guarded);
+        let block = outer.take(24, 8).expect("room");
+        // What the wrapper around put behind the block comes first, if it put anything there.
+        overwrite_what_is_behind(block);
+        outer.give(block);
+        assert_eq!(record.take(), [Misuse::Overrun]);
+
+        let held = Quarantine::<_, 4, On, _>::with_policy(slots(4), usize::MAX, &record);
+        let outer = wrap::$outer(&held);
+        let block = outer.take(24, 8).expect("room");
+        outer.give(block);
+        change(block, 23);
+        held.flush();
+        assert_eq!(record.take(), [Misuse::WriteAfterFree]);
+    }};
+}
+
+/// A wrapper that touches bytes, around `inner`.
+macro_rules! contents_still_act_around {
+    ($inner:ident) => {{
+        let poisoned = PoisonOnFree::new(wrap::$inner(slots(4)));
+        let block = poisoned.take(24, 8).expect("room");
+        fill_with_secret(block);
+        poisoned.give(block);
+        assert!((0..24).all(|at| stale_byte(block, at) != SECRET));
+
+        let record = Record::default();
+        let guarded = Canary::with_policy(wrap::$inner(slots(4)), &record);
+        let block = guarded.take(24, 8).expect("room");
+        change(block, 24);
+        guarded.give(block);
+        assert_eq!(record.take(), [Misuse::Overrun]);
+
+        let inner = wrap::$inner(slots(4));
+        let held = Quarantine::<_, 4, On, _>::with_policy(inner, usize::MAX, &record);
+        let block = held.take(24, 8).expect("room");
+        held.give(block);
+        change(block, 23);
+        held.flush();
+        assert_eq!(record.take(), [Misuse::WriteAfterFree]);
+    }};
+}
+
+fn fill_with_secret(block: Block) {
+    // SAFETY: the block is live and so long.
+    unsafe { block.ptr.write_bytes(SECRET, block.len) };
+}
+
+/// A byte at an offset from the start of a block that may be freed: the slot is still there.
+fn stale_byte(block: Block, at: usize) -> u8 {
+    // SAFETY: inside the slot.
+    let byte = unsafe { block.ptr.add(at) };
+    // SAFETY: the tests look at bytes that were written.
+    unsafe { byte.read() }
+}
+
+/// Changes such a byte, or one behind the block.
+fn change(block: Block, at: usize) {
+    let before = stale_byte(block, at);
+    // SAFETY: inside the slot.
+    let byte = unsafe { block.ptr.add(at) };
+    // SAFETY: the memory is there. That the byte is not the test's to write is what is to be found.
+    unsafe { byte.write(before ^ 0x20) };
+}
+
+/// Writes to every byte of the slot that is behind the block.
+fn overwrite_what_is_behind(block: Block) {
+    let rest = WIDE - block.ptr.addr().get() % WIDE - block.len;
+    // SAFETY: inside the slot.
+    let behind = unsafe { block.ptr.add(block.len) };
+    // SAFETY: the memory is there. That it is not the test's to write is what is to be found.
+    unsafe { behind.write_bytes(0xa5, rest) };
+}
+
 /// What a watermark's handler has heard.
 #[derive(Debug, Default)]
 struct Tally([Cell<u32>; 3]);
@@ -466,15 +581,41 @@ macro_rules! around {
             fn lets_what_is_around_act() {
                 still_acts_around!($outer);
             }
+
+            #[test]
+            fn lets_what_touches_bytes_act() {
+                contents_still_act_inside!($outer);
+                contents_still_act_around!($outer);
+            }
         }
     };
 }
 
 around!(
-    [fallback segregate locked unlocked counted uncounted faulty budget unlimited watermark tagged jitter]
     [fallback segregate locked unlocked counted uncounted faulty budget unlimited watermark tagged jitter
-     guard guard_in_front numa huge]
+     poison canary passing]
+    [fallback segregate locked unlocked counted uncounted faulty budget unlimited watermark tagged jitter
+     poison canary quarantine guard guard_in_front numa huge]
 );
+
+/// A quarantine that holds blocks, around each other one. That what is inside acts is seen by `passing`,
+/// which does not keep blocks from it.
+mod quarantine {
+    use super::*;
+
+    macro_rules! around_each {
+        ($($inner:ident)+) => { $(
+            #[test]
+            fn $inner() {
+                conforms(&|| Box::new(wrap::quarantine(wrap::$inner(slots(SLOTS)))));
+                let make = || wrap::quarantine(wrap::$inner(slots(SLOTS)));
+                conformance::stable_address(make, CAPS);
+            }
+        )+ };
+    }
+    around_each!(fallback segregate locked unlocked counted uncounted faulty budget unlimited watermark tagged
+        jitter poison canary quarantine guard guard_in_front numa huge);
+}
 
 #[cfg(feature = "parking_lot")]
 around!([parked] [parked guard]);
@@ -524,6 +665,7 @@ macro_rules! paged {
                 let advised = HugePageAdvised::new(wrap::$outer(slots(4)));
                 assert_eq!(advised.pages().advised(), Some(Advice::HugePages));
                 still_acts_around!($outer);
+                contents_still_act_around!($outer);
             }
         }
     };

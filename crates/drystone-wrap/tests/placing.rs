@@ -5,7 +5,7 @@ mod common;
 
 use core::num::NonZeroU16;
 
-use common::{Block, Blocks, PAGE, Slots, layout};
+use common::{Block, Blocks, PAGE, SLOT, Slots, layout};
 use drystone_core::{
     Advice, AllocError, Allocator, CACHE_LINE, Contents, OsError, OverPages, Owns, Reset,
 };
@@ -231,7 +231,7 @@ mod cache_jitter {
         let off = CacheJitter::with_switch(Slots::sized(2, 8 * CACHE_LINE), Off);
         assert_eq!(size_of_val(&off), size_of::<Slots>());
         let block = off.take(32, 8).expect("room");
-        assert_eq!(block.len, 8 * CACHE_LINE);
+        assert_eq!(block.len, SLOT, "as the inner allocator gave it");
         off.give(block);
     }
 }

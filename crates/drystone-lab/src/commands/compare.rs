@@ -103,6 +103,7 @@ fn traces(lab: &Lab, files: &[PathBuf], options: &CompareOptions) -> Result<Exit
     let request = measured::Request {
         kind: "compare",
         mode: "asap",
+        pacing: None,
         sources,
         notes,
         options: measure,

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use drystone_trace::Figures;
+use drystone_trace::{Figures, Recording};
 use serde::Serialize;
 
 use super::{envelope, print};
@@ -19,22 +19,43 @@ struct Info<'a> {
     trace: String,
     #[serde(flatten)]
     figures: &'a Figures,
+    /// Whether the trace goes on to where its recording ended.
+    complete: bool,
+    /// Frees and reallocations of blocks older than the recording.
+    unmatched: u64,
 }
 
 pub(crate) fn run(args: &InfoArgs) -> Result<ExitCode, Failure> {
     let trace = sources::read(&args.trace)?;
     let figures = Figures::of(&trace);
+    let recording = trace.recording();
     let name = printable(&args.trace.display().to_string());
     if args.json {
         let info = Info {
             trace: name,
             figures: &figures,
+            complete: recording.complete,
+            unmatched: recording.unmatched,
         };
         print(&envelope::text("info", None, &info)?)?;
     } else {
         print(&text(&name, &figures))?;
+        print(&missing(recording))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the trace lacks of the run, if anything.
+fn missing(recording: Recording) -> String {
+    let mut text = String::new();
+    if !recording.complete {
+        text += "The recording was cut off: this is what came before.\n";
+    }
+    if recording.unmatched > 0 {
+        let count = grouped(recording.unmatched);
+        text += &format!("{count} frees or reallocations of blocks older than the recording.\n");
+    }
+    text
 }
 
 fn text(name: &str, f: &Figures) -> String {

@@ -11,6 +11,7 @@ use crate::measure::{Measurement, Plans};
 use crate::program::{Align, Threads};
 use crate::progress::Progress;
 use crate::results::{NotIncluded, Results, SCHEMA, Settings, Status, TargetFacts, TraceResult};
+use crate::schedule::Pacing;
 use crate::sources::{self, Source};
 use crate::targets::not_included;
 use crate::text::{printable, some_of};
@@ -36,6 +37,8 @@ pub(crate) struct Request<'a> {
     pub(crate) rounds: (u32, u32),
     /// Time that all rounds may take.
     pub(crate) budget: Duration,
+    /// The pace of the memory pass.
+    pub(crate) pacing: Option<Pacing>,
 }
 
 /// Measures and hands each trace's results on as soon as they are there.
@@ -51,6 +54,7 @@ pub(crate) fn measure(
     let mut labels = host.labels();
     labels.extend(request.notes);
     labels.extend(labels_of(options));
+    labels.extend(request.pacing.map(Pacing::label));
     let mut results = Results {
         schema: SCHEMA.to_owned(),
         kind: request.kind.to_owned(),
@@ -129,6 +133,7 @@ fn plans(lab: &Lab, request: &Request<'_>) -> Result<Plans, Failure> {
         warm_passes: WARM_PASSES,
         rounds: request.rounds,
         baseline,
+        pacing: request.pacing,
     })
 }
 

@@ -9,6 +9,7 @@ use crate::error::Failure;
 use crate::lab::Lab;
 use crate::program::Threads;
 use crate::results::{Results, TraceResult};
+use crate::schedule::Pacing;
 use crate::sources::Source;
 use crate::table::{self, Style, align_right, plain_table, trimmed};
 use crate::target::Role;
@@ -32,6 +33,7 @@ pub(crate) fn run(lab: &Lab, args: &ReplayArgs) -> Result<ExitCode, Failure> {
             "leave --threads out, or use --mode asap",
         ));
     }
+    let pacing = pacing(args)?;
     let usual: Vec<String> = USUAL
         .iter()
         .filter(|n| lab.find(n).is_some())
@@ -45,7 +47,12 @@ pub(crate) fn run(lab: &Lab, args: &ReplayArgs) -> Result<ExitCode, Failure> {
     let rounds = if step || args.verify { 0 } else { args.rounds };
     let request = measured::Request {
         kind: "replay",
-        mode: if step { "step" } else { "asap" },
+        mode: match args.mode {
+            Mode::Asap => "asap",
+            Mode::Paced => "paced",
+            Mode::Step => "step",
+        },
+        pacing,
         sources: vec![Source::File(trace)],
         notes: Vec::new(),
         options,
@@ -72,6 +79,25 @@ pub(crate) fn run(lab: &Lab, args: &ReplayArgs) -> Result<ExitCode, Failure> {
         print(&results.to_json()?)?;
     }
     measured::verdict(&results)
+}
+
+/// The pace that the options ask for.
+fn pacing(args: &ReplayArgs) -> Result<Option<Pacing>, Failure> {
+    match (args.mode, args.rate) {
+        (Mode::Paced, _) if args.verify => Err(Failure::usage(
+            "--verify measures nothing, so nothing can be paced",
+            "leave --mode or --verify out",
+        )),
+        (Mode::Paced, Some(per_second)) => Ok(Some(Pacing::Rate { per_second })),
+        (Mode::Paced, None) => Ok(Some(Pacing::Recorded {
+            warp: args.warp.unwrap_or(1.0),
+        })),
+        _ if args.rate.is_some() || args.warp.is_some() => Err(Failure::usage(
+            "--warp and --rate are for --mode paced",
+            "`drystone replay TRACE --mode paced`",
+        )),
+        _ => Ok(None),
+    }
 }
 
 fn text(results: &Results, trace: &TraceResult, style: Style) -> String {

@@ -87,6 +87,7 @@ unsafe impl ReplayTarget for Arming {
 const OPTIONS: PassOptions = PassOptions {
     touch: Touch::Page,
     skew: 1000,
+    paced: false,
 };
 
 fn program(trace: &Trace, threads: Threads, align: Align) -> (Program, SlotTable) {
@@ -190,6 +191,7 @@ fn skew_of_one_record_still_ends() {
     let options = PassOptions {
         touch: Touch::Ends,
         skew: 1,
+        paced: false,
     };
     let watches = vec![Plain; program.thread_count()];
     let outcome = pass(

@@ -15,7 +15,8 @@ pub(crate) const PAGE: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Pages {
     segment: HeapSegment,
-    protection: RefCell<Vec<Protection>>,
+    /// Whether each page may not be touched.
+    guards: RefCell<Vec<bool>>,
     /// Requests that are let pass before one is refused.
     patience: Cell<u32>,
     bound_to: Cell<Option<u32>>,
@@ -28,7 +29,7 @@ impl Pages {
         let count = layout.size().get() / PAGE;
         Self {
             segment,
-            protection: RefCell::new(vec![Protection::ReadWrite; count]),
+            guards: RefCell::new(vec![false; count]),
             patience: Cell::new(u32::MAX),
             bound_to: Cell::new(None),
             advised: Cell::new(None),
@@ -42,17 +43,13 @@ impl Pages {
 
     /// Pages that may not be touched.
     pub(crate) fn inaccessible(&self) -> usize {
-        let protection = self.protection.borrow();
-        protection
-            .iter()
-            .filter(|&&p| p == Protection::None)
-            .count()
+        self.guards.borrow().iter().filter(|&&guard| guard).count()
     }
 
     /// Whether the page that holds `address` may not be touched.
     pub(crate) fn faults_at(&self, address: usize) -> bool {
         let page = (address - self.segment.base().addr().get()) / PAGE;
-        self.protection.borrow()[page] == Protection::None
+        self.guards.borrow()[page]
     }
 
     pub(crate) fn bound_to(&self) -> Option<u32> {
@@ -128,7 +125,7 @@ unsafe impl OsBacked for Pages {
     ) -> Result<(), OsError> {
         self.judge("protect", offset, len)?;
         let pages = offset / PAGE..(offset + len) / PAGE;
-        self.protection.borrow_mut()[pages].fill(protection);
+        self.guards.borrow_mut()[pages].fill(protection == Protection::None);
         Ok(())
     }
 

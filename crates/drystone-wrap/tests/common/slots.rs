@@ -17,8 +17,8 @@ mod pages;
 /// The size and alignment in bytes of a slot, unless one says so.
 pub(crate) const SLOT: usize = 64;
 
-/// Up to 64 slots, the lowest free one first. Blocks are whole slots, so they grow and shrink in
-/// place up to the size of a slot.
+/// Up to 64 slots, the lowest free one first. A block is the beginning of a slot, in steps of 64
+/// bytes, and grows and shrinks in place up to the whole slot.
 #[derive(Debug)]
 pub(crate) struct Slots {
     range: Pages,
@@ -63,10 +63,12 @@ impl Slots {
         layout.size().get() <= self.slot && layout.align().get() <= self.slot
     }
 
-    fn slot(&self, index: u32) -> NonNull<[u8]> {
+    /// A block of `layout` in slot `index`.
+    fn block(&self, index: u32, layout: NonZeroLayout) -> NonNull<[u8]> {
+        let len = layout.size().get().next_multiple_of(SLOT).min(self.slot);
         // SAFETY: `index < count`, so the offset is inside the range.
         let start = unsafe { self.range.base().add(index as usize * self.slot) };
-        NonNull::slice_from_raw_parts(start, self.slot)
+        NonNull::slice_from_raw_parts(start, len)
     }
 
     fn index(&self, ptr: NonNull<u8>) -> u32 {
@@ -85,7 +87,7 @@ impl Slots {
         if !self.fits(new) {
             return Err(AllocError);
         }
-        Ok(self.slot(index))
+        Ok(self.block(index, new))
     }
 }
 
@@ -105,7 +107,7 @@ unsafe impl Allocator for Slots {
             return Err(AllocError);
         }
         self.live.set(self.live.get() | 1 << index);
-        Ok(self.slot(index))
+        Ok(self.block(index, layout))
     }
 
     unsafe fn grow(
@@ -143,8 +145,8 @@ unsafe impl Allocator for Slots {
 // SAFETY: the range's base reaches every slot; slots do not move; what was handed out since the last
 // reset lies in the range.
 unsafe impl Contents for Slots {
-    unsafe fn own_pointer(&self, block: NonNull<u8>, _layout: NonZeroLayout) -> NonNull<u8> {
-        self.slot(self.index(block)).cast()
+    unsafe fn own_pointer(&self, block: NonNull<u8>, layout: NonZeroLayout) -> NonNull<u8> {
+        self.block(self.index(block), layout).cast()
     }
 
     unsafe fn grow_in_place(
