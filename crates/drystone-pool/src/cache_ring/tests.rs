@@ -43,7 +43,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (0..9_usize).prop_map(Step::Steal),
         1 => Just(Step::Drain),
     ];
-    prop::collection::vec(step, 0..120)
+    prop::collection::vec(step, 0..if cfg!(miri) { 16 } else { 120 })
 }
 
 /// A ring beside the queue that it must equal; the front is the cold end.
@@ -146,7 +146,7 @@ impl Pair {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 8 } else { 400 },
+        cases: if cfg!(miri) { 4 } else { 400 },
         failure_persistence: None,
         ..ProptestConfig::default()
     })]

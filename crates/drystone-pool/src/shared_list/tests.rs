@@ -93,12 +93,12 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::TakeAll),
         1 => (0..9_usize).prop_map(Step::Widen),
     ];
-    prop::collection::vec(step, 0..100)
+    prop::collection::vec(step, 0..if cfg!(miri) { 16 } else { 100 })
 }
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 2 } else { 400 },
+        cases: if cfg!(miri) { 4 } else { 400 },
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
