@@ -30,10 +30,10 @@ pub struct ArenaConfig {
     /// How many bytes of free blocks of one class a cache may come to keep, at least eight blocks.
     /// 256 KiB by default.
     pub local_cache_target_bytes: usize,
-    /// How long the memory of slices that nothing uses is kept before it is given back, in whole
-    /// milliseconds: 10 by default. A heap looks at the time once in 64 of its slow paths, so it
-    /// may be later. With [`Duration::MAX`] memory goes back only when
-    /// [`trim`](crate::Arena::trim) is called, and when a range of segments is idle as a whole.
+    /// How long memory that nothing uses is kept before it is given back: one second by default. A
+    /// heap looks at the time once in 64 of its slow paths, so it may be later. With
+    /// [`Duration::MAX`] memory goes back only when [`trim`](crate::Arena::trim) is called, and
+    /// beyond 64 MiB of idle segments and 64 MiB of kept huge blocks.
     pub purge_delay: Duration,
 }
 
@@ -49,7 +49,7 @@ impl ArenaConfig {
             alignment: 1,
             refill_target_bytes: 4 << 10,
             local_cache_target_bytes: 256 << 10,
-            purge_delay: Duration::from_millis(10),
+            purge_delay: Duration::from_secs(1),
         }
     }
 

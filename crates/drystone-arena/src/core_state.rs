@@ -17,19 +17,23 @@
 //! A spin lock over lists, held for a few dozen instructions. Mapping and unmapping are outside.
 
 use core::cell::UnsafeCell;
-use core::ptr::{self, NonNull};
+use core::ptr;
 
 use drystone_core::{AllocError, NonZeroLayout, OsError};
 use drystone_sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use drystone_sync::{RawGuard, RawLock as _, SpinLock};
 
 use crate::config::ArenaConfig;
-use crate::geometry::{LARGE_MAX, SEGMENT_BYTES, SLICE_BYTES, segment_address};
+use crate::geometry::{SEGMENT_BYTES, SLICE_BYTES};
 use crate::heap::Heap;
 use crate::segment::Segment;
 use crate::segment_map;
 use crate::source::{Range, Source};
 use crate::stats::Sums;
+
+use huge::HUGE_KEPT_MAX;
+
+mod huge;
 
 /// The most segments that are reserved at once.
 const RESERVE_MAX: usize = 32;
@@ -37,12 +41,11 @@ const RESERVE_MAX: usize = 32;
 /// Heaps without a thread that are tidied before a range is mapped.
 const TIDIED_MAX: usize = 4;
 
-/// Idle segments that keep their memory.
-const IDLE_DIRTY_MAX: usize = 2;
+/// Idle segments that keep their memory until the delay is over.
+const IDLE_DIRTY_MAX: usize = 16;
 
-/// Huge blocks that are kept for the next request, and how many bytes they may have in all.
-const HUGE_KEPT_MAX: usize = 16;
-const HUGE_KEPT_BYTES_MAX: usize = 64 << 20;
+/// Idle segments that stay mapped after that.
+const IDLE_SEGMENTS_MIN: usize = 2;
 
 /// The shared part of an arena.
 pub struct Core {
@@ -235,23 +238,43 @@ impl Core {
             // SAFETY: kept blocks are live mappings of the arena, and this one is in no list now.
             self.unmap_huge(unsafe { &*kept });
         }
+        self.sweep_idle(0, Segment::release_slices);
+        before.saturating_sub(self.mapped_bytes())
+    }
+
+    /// Gives back what has been idle since the last call: the memory of idle segments, ranges of
+    /// them, and huge blocks that are kept.
+    pub(crate) fn purge(&self) {
+        while let Some(kept) = self.locked(State::pop_aged_kept) {
+            // SAFETY: kept blocks are live mappings of the arena, and this one is in no list now.
+            self.unmap_huge(unsafe { &*kept });
+        }
+        self.locked(State::age_kept);
+        self.sweep_idle(IDLE_SEGMENTS_MIN, Segment::release_aged);
+    }
+
+    /// Releases something of each idle segment, and unmaps ranges of which nothing is left while at
+    /// least `keep` other segments are idle.
+    fn sweep_idle(&self, keep: usize, release: impl Fn(&Segment)) {
         let mut left = self.locked(|state| state.idle_count);
         while left > 0 {
             left -= 1;
             let Some(segment) = self.idle_segment_at_the_back() else {
-                break;
+                return;
             };
-            segment.release_slices();
+            release(segment);
             let gone = self.locked(|state| {
                 state.link_idle(segment);
-                state.take_whole_range(segment, 0)
+                let is_clean = !segment.is_dirty();
+                is_clean
+                    .then(|| state.take_whole_range(segment, keep))
+                    .flatten()
             });
             if let Some(first) = gone {
                 left = left.saturating_sub(first.reservation().segments.get() - 1);
                 self.unmap(first);
             }
         }
-        before.saturating_sub(self.mapped_bytes())
     }
 
     /// The idle segment that has waited longest.
@@ -341,7 +364,8 @@ impl Core {
         Some(first)
     }
 
-    /// Takes back a segment of which nothing is in use.
+    /// Takes back a segment of which nothing is in use. Its memory goes back after the delay, or now
+    /// if many are idle.
     pub(crate) fn put_idle(&self, segment: &Segment) {
         debug_assert!(segment.is_idle(), "C1");
         if self.locked(|state| state.idle_count) >= IDLE_DIRTY_MAX {
@@ -393,159 +417,6 @@ impl Core {
     /// Takes back the heap of a thread that ends.
     pub(crate) fn put_orphan(&self, heap: &Heap) {
         self.locked(|state| state.push_orphan(heap));
-    }
-
-    /// A block with a mapping of its own, and whether it has only zero bytes.
-    pub(crate) fn allocate_huge(&self, layout: NonZeroLayout) -> Option<(NonNull<u8>, bool)> {
-        debug_assert!(layout.size().get() > LARGE_MAX || layout.align().get() > LARGE_MAX);
-        let align = layout.align().get().max(SLICE_BYTES);
-        let bytes = layout.size().get().checked_next_multiple_of(SLICE_BYTES)?;
-        self.charge(bytes)?;
-        let block = self
-            .kept_huge(bytes, align)
-            .map(|block| (block, false))
-            .or_else(|| self.map_huge(bytes, align));
-        if block.is_none() {
-            self.uncharge(bytes);
-        }
-        block
-    }
-
-    fn map_huge(&self, bytes: usize, align: usize) -> Option<(NonNull<u8>, bool)> {
-        let total = bytes.checked_add(align)?;
-        let layout = NonZeroLayout::from_size_align(total, align.max(SEGMENT_BYTES)).ok()?;
-        let range = self.range(layout).ok()?;
-        let zeroed = range.is_zeroed();
-        // SAFETY: the range has `align` bytes before the block.
-        let block = unsafe { range.base().add(align) };
-        let header = segment_address(block.addr().get()) - range.base().addr().get();
-        // SAFETY: the header's segment begins in the range, before the block.
-        let header = unsafe { range.base().add(header) };
-        if !zeroed {
-            // SAFETY: the header lies before the block.
-            unsafe { header.write_bytes(0, size_of::<Segment>()) };
-        }
-        // SAFETY: the pointer of the range; removed before it goes.
-        unsafe { segment_map::enter(header) }.ok()?;
-        // SAFETY: the segment was entered, and its header is zero, which is valid.
-        let segment = unsafe { Segment::of(header.addr().get()) };
-        segment.reservation().begin(self, segment, range, 0);
-        segment.reservation().huge_bytes.set(bytes);
-        segment.reservation().huge_capacity.set(bytes);
-        segment.reservation().huge_start.set(block.as_ptr());
-        segment.reservation().set_huge_live();
-        self.mapped.fetch_add(total, Ordering::Relaxed);
-        self.locked(|state| state.link_range(segment));
-        Some((block, zeroed))
-    }
-
-    /// Moves the first `bytes` of a huge block to another one, whose pages are new: by moving the
-    /// pages. Whether it could; nothing has changed otherwise.
-    ///
-    /// # Safety
-    ///
-    /// Both blocks have so many bytes, the segment is the header of the block that is moved, nobody
-    /// else uses either, and the old one's bytes are not read again.
-    pub(crate) unsafe fn move_huge(&self, from: &Segment, to: NonNull<u8>, bytes: usize) -> bool {
-        // SAFETY: the header of a live huge block.
-        let header = unsafe { Segment::of(segment_address(to.addr().get())) };
-        let offset_in = |range: &Range, address: usize| address - range.base().addr().get();
-        let (new, old) = (header.reservation().range(), from.reservation().range());
-        let start = from.reservation().huge_start.get().addr();
-        // SAFETY: huge blocks are whole slices, hence whole pages; the rest is the caller's promise.
-        let moved = unsafe {
-            new.move_from(
-                offset_in(new, to.addr().get()),
-                old,
-                offset_in(old, start),
-                bytes.next_multiple_of(SLICE_BYTES),
-            )
-        };
-        if moved {
-            from.reservation().huge_hollow.set(true);
-        }
-        moved
-    }
-
-    /// Makes a huge block larger or smaller where it is. Whether it could.
-    pub(crate) fn resize_huge(&self, segment: &Segment, size: usize) -> bool {
-        let record = segment.reservation();
-        let have = record.huge_bytes.get();
-        let Some(bytes) = size.checked_next_multiple_of(SLICE_BYTES) else {
-            return false;
-        };
-        // A block that has become much smaller goes elsewhere, so that its memory comes back.
-        if bytes > record.huge_capacity.get() || bytes < record.huge_capacity.get() / 4 {
-            return false;
-        }
-        if bytes > have && self.charge(bytes - have).is_none() {
-            return false;
-        }
-        if bytes < have {
-            self.uncharge(have - bytes);
-        }
-        record.huge_bytes.set(bytes);
-        true
-    }
-
-    /// A kept huge block that is large enough, and at most four times too large: it can grow in
-    /// place then, and is taken back as a whole.
-    fn kept_huge(&self, bytes: usize, align: usize) -> Option<NonNull<u8>> {
-        self.locked(|state| {
-            let place = state.kept.iter().position(|kept| {
-                // SAFETY: kept blocks are live mappings of the arena.
-                unsafe { kept.as_ref() }.is_some_and(|kept| {
-                    let record = kept.reservation();
-                    let capacity = record.huge_capacity.get();
-                    bytes <= capacity
-                        && capacity / 4 <= bytes
-                        && record.huge_start.get().addr() % align == 0
-                })
-            })?;
-            let kept = state.take_kept(place);
-            // SAFETY: as above.
-            let record = unsafe { &*kept }.reservation();
-            record.huge_bytes.set(bytes);
-            record.set_huge_live();
-            NonNull::new(record.huge_start.get())
-        })
-    }
-
-    /// Takes back a huge block. Whether somebody had it.
-    ///
-    /// # Safety
-    ///
-    /// The segment is the header of a huge block, and nobody uses the block.
-    #[must_use]
-    pub(crate) unsafe fn free_huge(&self, segment: &Segment) -> bool {
-        if !segment.reservation().set_huge_free() {
-            return false;
-        }
-        let bytes = segment.reservation().huge_bytes.get();
-        debug_assert!(bytes > 0);
-        self.uncharge(bytes);
-        let gone = self.locked(|state| {
-            let gone = state.keep(segment);
-            for segment in gone.into_iter().flatten() {
-                state.unlink_range(segment);
-            }
-            gone
-        });
-        for segment in gone.into_iter().flatten() {
-            self.unmap_huge(segment);
-        }
-        true
-    }
-
-    fn unmap_huge(&self, segment: &Segment) {
-        let record = segment.reservation();
-        let start = record.range().base().addr().get();
-        let total = record.huge_start.get().addr() - start + record.huge_capacity.get();
-        self.mapped.fetch_sub(total, Ordering::Relaxed);
-        // SAFETY: nobody has the block, it is in no list, and this happens once.
-        let range = unsafe { record.take_range() };
-        segment_map::remove(segment.base());
-        drop(range);
     }
 
     /// What all segments, large blocks and heaps have.
@@ -639,17 +510,6 @@ impl State {
         Some(heap)
     }
 
-    /// Takes out the newest of the huge blocks that are kept.
-    fn pop_kept(&mut self) -> Option<*const Segment> {
-        if self.kept[0].is_null() {
-            return None;
-        }
-        let kept = self.take_kept(0);
-        // SAFETY: kept blocks are live mappings of the arena.
-        self.unlink_range(unsafe { &*kept });
-        Some(kept)
-    }
-
     fn link_range(&mut self, first: &Segment) {
         let next = self.ranges;
         first.reservation().next.set(next);
@@ -720,38 +580,5 @@ impl State {
         self.reserved -= count;
         self.unlink_range(first);
         Some(first)
-    }
-
-    /// Keeps a huge block for the next request of its size; gives those that must go to make room.
-    fn keep<'a>(&mut self, segment: &'a Segment) -> [Option<&'a Segment>; 2] {
-        let bytes = segment.reservation().huge_capacity.get();
-        if bytes > HUGE_KEPT_BYTES_MAX || segment.reservation().huge_hollow.get() {
-            return [Some(segment), None];
-        }
-        // The oldest one makes room, if the new one does not fit beside it.
-        let last = self.kept.iter().rposition(|kept| !kept.is_null());
-        let full = last == Some(HUGE_KEPT_MAX - 1);
-        let mut gone = None;
-        if let Some(last) = last.filter(|_| full || self.kept_bytes + bytes > HUGE_KEPT_BYTES_MAX) {
-            let oldest = self.take_kept(last);
-            // SAFETY: kept blocks are live mappings of the arena.
-            gone = Some(unsafe { &*oldest });
-        }
-        if self.kept_bytes + bytes > HUGE_KEPT_BYTES_MAX {
-            return [Some(segment), gone];
-        }
-        self.kept.copy_within(..HUGE_KEPT_MAX - 1, 1);
-        self.kept[0] = segment;
-        self.kept_bytes += bytes;
-        [gone, None]
-    }
-
-    fn take_kept(&mut self, place: usize) -> *const Segment {
-        let kept = self.kept[place];
-        self.kept.copy_within(place + 1.., place);
-        self.kept[HUGE_KEPT_MAX - 1] = ptr::null();
-        // SAFETY: kept blocks are live mappings of the arena.
-        self.kept_bytes -= unsafe { &*kept }.reservation().huge_capacity.get();
-        kept
     }
 }

@@ -587,6 +587,7 @@ impl Heap {
         // What was free at the last look, and since, has been free for the delay.
         self.purged_at.set(MaybeUninit::new(now));
         self.each_with_free_slices(|segment| segment.release_aged());
+        self.core().purge();
     }
 
     /// Gives back the memory of every free slice.

@@ -35,6 +35,8 @@ pub(crate) struct Reservation {
     pub(crate) huge_capacity: Cell<usize>,
     /// The block's pages were moved to another block, so that keeping it would save nothing.
     pub(crate) huge_hollow: Cell<bool>,
+    /// The block was kept already when the arena last looked for what to give back.
+    pub(crate) huge_aged: Cell<bool>,
     /// Where that block begins.
     pub(crate) huge_start: Cell<*mut u8>,
     /// Somebody has that block.

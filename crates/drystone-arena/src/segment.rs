@@ -326,6 +326,11 @@ impl Segment {
         self.slices().fresh.set(self.slices().fresh.get() | mask);
     }
 
+    /// Whether a free slice has memory, as far as that can be given back.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.reservation().range().is_zeroed() && self.dirty() != 0
+    }
+
     fn dirty(&self) -> u64 {
         self.slices().free.get() & !self.slices().fresh.get()
     }

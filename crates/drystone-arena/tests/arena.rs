@@ -4,6 +4,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use drystone_arena::{Arena, ArenaConfig, ArenaError, Fast, FreeError, ThreadCache};
 use drystone_backing::{MmapBacked, MmapSource};
@@ -378,4 +379,30 @@ fn memory_that_nothing_uses_goes_back() {
     arena.trim();
     let left = resident_bytes().saturating_sub(before);
     assert!(left < BYTES / 100 * 3, "{left} bytes of {BYTES} stay");
+}
+
+#[test]
+fn what_is_idle_for_the_delay_goes_back() {
+    let config = ArenaConfig {
+        purge_delay: Duration::ZERO,
+        ..ArenaConfig::default()
+    };
+    let arena = Arena::new(config).expect("valid");
+    let mut cache = ThreadCache::new(config);
+    let blocks: Vec<_> = [1 << 20; 8]
+        .into_iter()
+        .chain([5 << 20; 3])
+        .map(|size| allocate(&arena, &mut cache, layout(size, 8)))
+        .collect();
+    for block in blocks {
+        assert_eq!(free(&arena, &mut cache, block), Ok(()));
+    }
+    assert!(arena.stats().retained_bytes >= 20 << 20);
+    // Each of these takes a slow path, of which one in 64 looks at the time.
+    for _ in 0..200 {
+        let block = allocate(&arena, &mut cache, layout(200_000, 8));
+        assert_eq!(free(&arena, &mut cache, block), Ok(()));
+    }
+    let stats = arena.stats();
+    assert!(stats.retained_bytes < 1 << 20, "{stats}");
 }

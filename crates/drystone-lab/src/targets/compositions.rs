@@ -2,13 +2,14 @@
 
 use core::alloc::Layout;
 
+use drystone_arena::GlobalArena;
 use drystone_backing::{MmapBacked, MmapFlags, System};
-use drystone_core::{Reset, SizeClass};
+use drystone_core::{Checked, Fast, Reset, SizeClass};
 use drystone_layout::{BumpArena, SizeClassed};
 use drystone_wrap::{Locked, Statistics, WithFallback};
 
 use crate::lab::Lab;
-use crate::target::{Description, FromAllocator, ReplayTarget, Role, Workload};
+use crate::target::{Description, FromAllocator, FromGlobal, ReplayTarget, Role, Workload};
 
 /// Address space that a composition reserves, in bytes: 4 GiB where addresses have 64 bits. Only
 /// what is used becomes memory.
@@ -37,11 +38,13 @@ fn general() -> Result<General, String> {
     Ok(Locked::new(WithFallback::new(classes, System)))
 }
 
-fn hot_then_system() -> Result<impl ReplayTarget, String> {
+fn hot_then_arena() -> Result<impl ReplayTarget, String> {
     let bytes = HOT_SIZES.iter().sum::<usize>() * HOT_BLOCKS + (1 << 20);
     let hot = SizeClassed::with_class_sizes(reserve(bytes)?, HOT_SIZES, HOT_BLOCKS);
     let hot = hot.map_err(|e| e.to_string())?;
-    Ok(FromAllocator(Locked::new(WithFallback::new(hot, System))))
+    let hot = Locked::new(hot);
+    let arena = GlobalArena::<Fast>::new();
+    Ok(FromAllocator(WithFallback::new(hot, arena)))
 }
 
 /// A bump arena for all threads, emptied between passes.
@@ -100,6 +103,18 @@ pub(super) fn add(lab: Lab) -> Lab {
             .flags("Fast profile, spin lock")
     };
     lab.target(
+        described("arena", "GlobalArena<Fast>").flags("Fast profile"),
+        |_| Ok(FromGlobal(GlobalArena::<Fast>::new())),
+    )
+    .target(
+        described(
+            "arena-checked",
+            "GlobalArena<Checked>: every misuse of a free is found",
+        )
+        .flags("Checked profile"),
+        |_| Ok(FromGlobal(GlobalArena::<Checked>::new())),
+    )
+    .target(
         described(
             "size-classed",
             "Locked<WithFallback<SizeClassed<MmapBacked>, System>>",
@@ -113,9 +128,9 @@ pub(super) fn add(lab: Lab) -> Lab {
     .target(
         described(
             "fallback",
-            "8 hot sizes up to 512 B, 8192 blocks each, then System; one lock",
+            "8 hot sizes up to 512 B, 8192 blocks each, behind a lock; then the arena",
         ),
-        |_| hot_then_system(),
+        |_| hot_then_arena(),
     )
     .target(
         described(
