@@ -81,6 +81,8 @@ pub use budget::Budget;
 pub use cache_jitter::CacheJitter;
 #[cfg(target_has_atomic = "ptr")]
 pub use canary::Canary;
+#[cfg(feature = "critical-section")]
+pub use drystone_sync::CriticalSectionLock;
 #[cfg(target_has_atomic = "32")]
 pub use drystone_sync::SpinLock;
 pub use drystone_sync::{NoLock, RawLock};
