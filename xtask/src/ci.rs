@@ -223,7 +223,10 @@ fn command(gates: &[Gate], mut args: Args) -> Result<(), Failure> {
 
 fn fmt(workspace: &Workspace) -> Result<(), Failure> {
     Cmd::cargo("fmt").args(["--all", "--check"]).run()?;
-    let mut others = vec![workspace.root.join("fuzz")];
+    let mut others = vec![
+        workspace.root.join("fuzz"),
+        workspace.root.join(targets::PROGRAM),
+    ];
     others.extend(outside::crates(workspace)?);
     for dir in others {
         Cmd::cargo("fmt").arg("--check").dir(&dir).run()?;

@@ -57,6 +57,7 @@ mod global;
 #[cfg(feature = "alloc")]
 mod heap;
 mod inspect;
+mod late;
 mod no_heap;
 mod nonzero_layout;
 mod os;
@@ -93,6 +94,7 @@ pub use global::{Global, GlobalSafe};
 #[cfg(feature = "alloc")]
 pub use heap::{HeapSegment, HeapSource};
 pub use inspect::{BlockInfo, Corruption, Inspect, Misuse, MisusePolicy, Report};
+pub use late::Late;
 pub use no_heap::NoHeap;
 pub use nonzero_layout::NonZeroLayout;
 pub use os::{Advice, OsBacked, OsError, Protection};

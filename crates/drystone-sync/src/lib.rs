@@ -21,7 +21,8 @@
 //!
 //! # Features
 //!
-//! None by default: no_std, no `alloc`. `std` lets waiters yield to the operating system.
+//! None by default: no_std, no `alloc`. `std` lets waiters yield to the operating system;
+//! `critical-section` adds `CriticalSectionLock`, for programs without one.
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -31,6 +32,8 @@ extern crate std;
 pub mod atomic;
 mod backoff;
 pub mod cell;
+#[cfg(feature = "critical-section")]
+mod critical_section_lock;
 mod guard;
 pub mod hint;
 mod no_heap;
@@ -46,6 +49,8 @@ mod thread_mark;
 mod thread_slot;
 
 pub use backoff::Backoff;
+#[cfg(feature = "critical-section")]
+pub use critical_section_lock::CriticalSectionLock;
 pub use drystone_core::{CACHE_LINE, CachePadded};
 pub use guard::RawGuard;
 pub use no_lock::NoLock;

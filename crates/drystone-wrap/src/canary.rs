@@ -58,6 +58,8 @@ use crate::{On, Switch};
 mod block;
 mod frame;
 mod key;
+#[cfg(all(test, loom))]
+mod models;
 mod tail;
 
 use block::{Block, before};

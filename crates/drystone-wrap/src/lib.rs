@@ -11,6 +11,10 @@
 //! | [`Budget<A>`](Budget) | a hard limit on the bytes that are out |
 //! | [`Watermark<A, H>`](Watermark) | tells a handler when memory runs low |
 //! | [`Tagged<A>`](Tagged) | counts under a label whose memory it is |
+//! | [`PoisonOnFree<A>`](PoisonOnFree) | freed bytes carry a pattern |
+//! | `ZeroizeOnFree<A>` | freed bytes are zero, for sure |
+//! | [`Quarantine<A, N>`](Quarantine) | freed blocks rest, and writes to them are found |
+//! | [`Canary<A>`](Canary) | writes beside a block are found |
 //! | [`GuardPages<A>`](GuardPages) | an access beside a block faults |
 //! | [`CacheJitter<A>`](CacheJitter) | large blocks start in different sets of a cache |
 //! | [`NumaLocal<A>`](NumaLocal) | memory of one node |
@@ -81,6 +85,8 @@ pub use budget::Budget;
 pub use cache_jitter::CacheJitter;
 #[cfg(target_has_atomic = "ptr")]
 pub use canary::Canary;
+#[cfg(feature = "critical-section")]
+pub use drystone_sync::CriticalSectionLock;
 #[cfg(target_has_atomic = "32")]
 pub use drystone_sync::SpinLock;
 pub use drystone_sync::{NoLock, RawLock};

@@ -129,12 +129,17 @@ fn every_underflow_is_found() {
     assert_eq!(memory.corruption_events(), CASES as u64);
 }
 
+/// 256 bytes, handed out whole.
+#[repr(align(64))]
+struct Large(#[allow(dead_code, reason = "only its size and alignment matter")] [u8; 256]);
+
 #[test]
 fn every_single_byte_around_a_block_counts() {
     let record = Record::default();
     let sizes = if cfg!(miri) { 17..18 } else { 1..70 };
     for (size, align) in sizes.flat_map(|size| [(size, 1), (size, 8), (size, 64)]) {
-        let memory = Watched::with_policy(Slots::sized(2, 256), &record);
+        let slab = Slab::<Large, _>::new(2, segment(512)).expect("room");
+        let memory = Watched::with_policy(slab, &record);
         let block = memory.take(size, align).expect("room");
         let prefix = align.max(HEADER);
         let slack = 256 - prefix - size - WORD;

@@ -228,19 +228,32 @@ impl Reset for Erased {
 fn conforms(make: &dyn Fn() -> Box<dyn Whole>) {
     let make = || Erased(make());
     if cfg!(miri) {
-        // What moves bytes and pointers. The rest is arithmetic, and the same with and without.
+        // What moves bytes and pointers, once. The rest is arithmetic, and the same with and without.
         conformance::basic_round_trip(make, CAPS);
-        conformance::zeroed(make, CAPS);
-        conformance::grow_shrink(make, CAPS);
-    } else {
-        conformance::check_allocator(make, CAPS);
-        conformance::sends(make, CAPS);
-        // The oracle knows every live block: none overlaps another, and each is freed as it was
-        // made.
-        conformance::check_allocator(|| Oracle::new(make(), PanicOnMisuse), CAPS);
+        resizes(&make());
+        return conformance::owns(make, CAPS);
     }
+    conformance::check_allocator(make, CAPS);
+    conformance::sends(make, CAPS);
+    // The oracle knows every live block: none overlaps another, and each is freed as it was made.
+    conformance::check_allocator(|| Oracle::new(make(), PanicOnMisuse), CAPS);
     conformance::owns(make, CAPS);
     conformance::reset(make, CAPS);
+}
+
+/// A block keeps its bytes through every kind of resize, in the sizes that Miri has time for.
+fn resizes(allocator: &Erased) {
+    let block = allocator.take(3, 8).expect("room");
+    block.fill(1);
+    let block = allocator.grow_to(block, 9).expect("room");
+    block.check(1, 3);
+    block.fill(2);
+    let block = allocator.grow_zeroed_to(block, 14).expect("room");
+    block.check(2, 9);
+    block.check_zero_from(9);
+    let block = allocator.shrink_to(block, 5, 8).expect("room");
+    block.check(2, 5);
+    allocator.give(block);
 }
 
 /// A wrapper whose own work shows, inside `outer`.

@@ -46,6 +46,7 @@
 //! | `alloc` | `HeapBacked`, `HeapSource`, forwarding for `Box`, `Rc` and `Arc` |
 //! | `mmap` | `MmapBacked`, `MmapSource`: pages of the operating system |
 //! | `parking_lot` | `ParkingLotLock`: waiters of [`Locked`] sleep |
+//! | `critical-section` | `CriticalSectionLock`: [`Locked`] without compare-and-swap, and in interrupt handlers |
 //! | `siphash` | `SipHashMac`: the links of a slab's free list carry a keyed code |
 //! | `arena` | `GlobalArena`, `Arena` and `ThreadCache`: the thread-cached general-purpose allocator |
 //! | `pool` | `BufferPool` and its views: buffers for network and storage I/O |
@@ -87,7 +88,9 @@ pub use drystone_core::Foreign04;
     reason = "empty where the compiler has no such trait"
 )]
 pub use drystone_core::standard::*;
-pub use drystone_core::{AllocatorClone, Global, GlobalSafe, NoHeap, StaticAllocator, StdCompat};
+pub use drystone_core::{
+    AllocatorClone, Global, GlobalSafe, Late, NoHeap, StaticAllocator, StdCompat,
+};
 #[cfg(feature = "allocator-api2-02")]
 pub use drystone_core::{Foreign02, StdCompat02};
 
@@ -129,6 +132,8 @@ pub use drystone_layout::{SharedBumpArena, shared_bump};
 pub use drystone_wrap::AllocatorExt;
 #[cfg(target_has_atomic = "ptr")]
 pub use drystone_wrap::Canary;
+#[cfg(feature = "critical-section")]
+pub use drystone_wrap::CriticalSectionLock;
 #[cfg(feature = "parking_lot")]
 pub use drystone_wrap::ParkingLotLock;
 pub use drystone_wrap::{AlwaysFail, FailOnSize, Faulty, Locked, NeverFail, NoLock, RawLock};

@@ -28,7 +28,7 @@ names! {
     }
     link_codes if "siphash": drystone_core { SipHashMac }
     adapters: drystone_core {
-        Global, GlobalSafe, NoHeap, StdCompat, AllocatorClone, StaticAllocator,
+        Global, GlobalSafe, Late, NoHeap, StdCompat, AllocatorClone, StaticAllocator,
     }
     adapters_02 if "allocator-api2-02": drystone_core { StdCompat02, Foreign02 }
     adapters_04 if "allocator-api2-04": drystone_core { Foreign04 }
@@ -73,6 +73,7 @@ names! {
     }
     buffer_views if "pool": drystone_pool { IoBuf, IoBufMut, IoBufs, IoBufsMut, CapacityError }
     recording if "trace": drystone_trace { Recorder, RecordError, record_to, finish_recording }
+    section_lock if "critical-section": drystone_wrap { CriticalSectionLock }
     sleeping_lock if "parking_lot": drystone_wrap { ParkingLotLock }
 }
 

@@ -6,13 +6,17 @@ use crate::failure::Failure;
 use crate::tools;
 use crate::workspace::{Package, Workspace};
 
-/// 32 and 64 bits, with and without 64-bit atomics, none with an operating system.
+/// 32 and 64 bits, with and without 64-bit atomics and compare-and-swap, none with an operating system.
 const BARE_METAL: &[&str] = &[
+    "thumbv6m-none-eabi",
     "thumbv7em-none-eabi",
     "riscv32imac-unknown-none-elf",
     "x86_64-unknown-none",
     "aarch64-unknown-none",
 ];
+
+/// The program that is linked for each of them; a workspace of its own.
+pub(crate) const PROGRAM: &str = "tests/bare/static-heap";
 
 /// Where the libraries are meant to work beside the machine that runs the tests.
 const OTHERS: &[&str] = &[
@@ -48,8 +52,24 @@ pub(crate) fn bare_metal(workspace: &Workspace) -> Result<(), Failure> {
                 .packages([package.name.as_str()])
                 .run()?;
         }
-        Ok(())
+        link_heap(workspace, target)
     })
+}
+
+/// Builds and links the program whose global allocator is a composition over static regions.
+fn link_heap(workspace: &Workspace, target: &str) -> Result<(), Failure> {
+    let manifest = workspace.root.join(PROGRAM).join("Cargo.toml");
+    Cmd::cargo("build")
+        .target_dir(&workspace.target_dir.join("bare"))
+        .args([
+            "--quiet",
+            "--release",
+            "--target",
+            target,
+            "--manifest-path",
+        ])
+        .arg(manifest.display().to_string())
+        .run()
 }
 
 pub(crate) fn others(workspace: &Workspace) -> Result<(), Failure> {

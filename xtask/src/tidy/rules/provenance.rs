@@ -5,13 +5,6 @@ use crate::tidy::Finding;
 use crate::tidy::source::{Source, words};
 use crate::tidy::tree::Tree;
 
-/// Where a pointer has to be made from an address, each with its reason beside the code: the blocks
-/// of a process-wide arena, and those of the platform's allocator, which shows no base.
-const PLACES: &[&str] = &[
-    "crates/drystone-arena/src/segment_map.rs",
-    "crates/drystone-backing/src/system.rs",
-];
-
 const EXPOSED: &[&str] = &[
     "with_exposed_provenance",
     "with_exposed_provenance_mut",
@@ -21,8 +14,7 @@ const EXPOSED: &[&str] = &[
 pub(crate) fn find(tree: &Tree) -> Vec<Finding> {
     let mut found = Vec::new();
     for source in tree.stone_sources() {
-        let is_place = PLACES.iter().any(|place| source.path.ends_with(place));
-        for name in EXPOSED.iter().filter(|_| !is_place) {
+        for name in EXPOSED {
             found.extend(wherever(source, name, &message(name)));
         }
         for at in thin_casts(source) {
