@@ -328,6 +328,7 @@ macro_rules! row_over_contents {
 }
 
 /// The row of a wrapper of two allocators.
+#[rustfmt::skip] // It indents the macro inside further at every run.
 macro_rules! row_of_two {
     ($name:literal, $wrapper:ident) => {{
     #[rustfmt::skip] // It indents this further at every run.
