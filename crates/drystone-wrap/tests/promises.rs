@@ -327,33 +327,33 @@ macro_rules! row_over_contents {
     }};
 }
 
+/// A cell of the row of a wrapper of two allocators.
+macro_rules! cell_of_two {
+    ($wrapper:ident: $promise:path, $with:ty, $without:ty) => {
+        of_two([
+            has!($wrapper<$with, $with>: $promise),
+            has!($wrapper<$with, $without>: $promise),
+            has!($wrapper<$without, $with>: $promise),
+            has!($wrapper<$without, $without>: $promise),
+        ])
+    };
+}
+
 /// The row of a wrapper of two allocators.
-#[rustfmt::skip] // It indents the macro inside further at every run.
 macro_rules! row_of_two {
     ($name:literal, $wrapper:ident) => {{
-    #[rustfmt::skip] // It indents this further at every run.
-        macro_rules! cell {
-            ($promise:path, $with:ty, $without:ty) => {
-                of_two([
-                    has!($wrapper<$with, $with>: $promise),
-                    has!($wrapper<$with, $without>: $promise),
-                    has!($wrapper<$without, $with>: $promise),
-                    has!($wrapper<$without, $without>: $promise),
-                ])
-            };
-            }
         let cells = vec![
-            cell!(Allocator, Full, NoAllocator),
-            cell!(Owns, Full, Forgetful),
-            cell!(Reset, Full, Bare),
-            cell!(StableAddress, Full, Bare),
-            cell!(FixedRange, Full, Bare),
-            cell!(OsBacked, Full, Bare),
-            cell!(Send, Shared, OneThread),
-            cell!(Sync, Shared, OneThread),
-            cell!(GlobalSafe, Full, Bare),
-            cell!(Contents, Full, Bare),
-            cell!(OverPages, Full, Bare),
+            cell_of_two!($wrapper: Allocator, Full, NoAllocator),
+            cell_of_two!($wrapper: Owns, Full, Forgetful),
+            cell_of_two!($wrapper: Reset, Full, Bare),
+            cell_of_two!($wrapper: StableAddress, Full, Bare),
+            cell_of_two!($wrapper: FixedRange, Full, Bare),
+            cell_of_two!($wrapper: OsBacked, Full, Bare),
+            cell_of_two!($wrapper: Send, Shared, OneThread),
+            cell_of_two!($wrapper: Sync, Shared, OneThread),
+            cell_of_two!($wrapper: GlobalSafe, Full, Bare),
+            cell_of_two!($wrapper: Contents, Full, Bare),
+            cell_of_two!($wrapper: OverPages, Full, Bare),
         ];
         ($name, cells)
     }};
