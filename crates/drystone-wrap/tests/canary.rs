@@ -399,6 +399,17 @@ fn a_free_takes_the_words_away() {
     assert!(left.is_empty(), "{left:?}");
 }
 
+/// A block that grows where it lies shows nothing of the word that was behind it.
+#[test]
+fn growth_takes_the_word_away() {
+    let memory = Canary::new(BumpArena::new(segment(4096)));
+    let block = memory.take(24, 8).expect("room");
+    let grown = memory.grow_to(block, 100).expect("in place");
+    assert_eq!(grown.ptr, block.ptr);
+    assert!((24..32).all(|at| read(grown, at) == 0));
+    memory.give(grown);
+}
+
 #[test]
 fn a_narrow_pointer_is_enough() {
     let memory = Canary::new(Slots::sized(2, 256));
