@@ -7,10 +7,10 @@
 //! | layer | what it is | parts |
 //! |---|---|---|
 //! | contracts | what allocators promise each other | [`Allocator`], [`Deallocator`], [`FixedRange`], [`Owns`], [`Reset`], [`StableAddress`], [`NonZeroLayout`] … |
-//! | backing | where the bytes come from | [`InlineBacked`], [`StaticBacked`], `HeapBacked`, `MmapBacked`, `System` |
+//! | backing | where the bytes come from | [`InlineBacked`], [`StaticBacked`], `HeapBacked`, `MmapBacked`, `HugePageBacked`, `LockedMmapBacked`, `GuardedMmapBacked`, `System` |
 //! | layout | how a range is cut into blocks | [`BumpArena`], [`Slab`], [`SizeClassed`] |
 //! | adapter | to what others call an allocator | [`Global`], [`StdCompat`], `Foreign02`, `Foreign04`, `ForeignStd` |
-//! | wrapper | one behaviour over any allocator | [`WithFallback`], [`Locked`], [`Statistics`], [`Faulty`] |
+//! | wrapper | one behaviour over any allocator | [`WithFallback`], [`Segregate`], [`Budget`], [`Watermark`], [`Locked`], [`Statistics`], [`GuardPages`] …; [`AllocatorExt`] has a method for each |
 //!
 //! A backing is one exclusive range of bytes; a layout takes it by value and hands out blocks of
 //! it; a wrapper takes an allocator by value and adds one thing. A block can be a range again
