@@ -16,7 +16,7 @@ fn operations() -> usize {
     const VARIABLE: &str = "DRYSTONE_COLLECTION_OPERATIONS";
     match std::env::var(VARIABLE) {
         Ok(number) => number.parse().expect("a number of operations"),
-        Err(_) if cfg!(miri) => 8,
+        Err(_) if cfg!(miri) => 12,
         Err(_) => 50_000,
     }
 }

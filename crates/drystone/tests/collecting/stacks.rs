@@ -7,8 +7,8 @@ use drystone_layout::{
     BumpArena, ExtendableSlab, GrowableBump, SharedBumpArena, SizeClassed, Slab, StackAlloc,
 };
 use drystone_wrap::{
-    Budget, FailEveryNth, Faulty, Locked, NeverFail, Off, Segregate, Statistics, Tagged,
-    WithFallback,
+    Budget, CacheJitter, Canary, FailEveryNth, Faulty, Locked, NeverFail, Off, PoisonOnFree,
+    Quarantine, Segregate, Statistics, Tagged, WithFallback,
 };
 
 /// Enough for a run of operations on an arena that takes nothing back.
@@ -119,17 +119,40 @@ pub(crate) fn tagged() -> Tagged<System> {
     Tagged::new(System, "collections")
 }
 
+pub(crate) fn poisoned() -> impl drystone_core::Allocator {
+    PoisonOnFree::new(stack())
+}
+
+pub(crate) fn quarantined() -> impl drystone_core::Allocator {
+    Quarantine::<_, 16>::new(PoisonOnFree::new(stack()))
+}
+
+/// Over a range of its own: a box narrows its pointer, and the canary beside the block is reached through
+/// one that is derived from the range.
+pub(crate) fn canaried() -> impl drystone_core::Allocator {
+    Canary::new(stack())
+}
+
+pub(crate) fn jittered() -> impl drystone_core::Allocator {
+    CacheJitter::new(stack())
+}
+
 pub(crate) fn system() -> System {
     System
 }
 
-/// `$run!(name)` for each stack, in a module of that name.
+/// `$run!(name)` for each stack, in a module of that name. Under Miri without those that differ from
+/// another one in what is switched off, in a lock, or in pages that are blocks of the heap there.
 macro_rules! on_every_stack {
     ($run:ident) => {
         on_every_stack! { $run:
-            bump bump_mapped shared_bump growable_bump growable_bump_mapped stack size_classed
-            strict_classes inline_bump slab slab_with_code extendable_slab slab_in_bump locked
-            statistics statistics_off faulty faulty_primary segregate budget tagged system
+            bump growable_bump stack strict_classes slab extendable_slab slab_in_bump statistics
+            faulty_primary quarantined canaried jittered tagged
+        }
+        #[cfg(not(miri))]
+        on_every_stack! { $run:
+            bump_mapped shared_bump growable_bump_mapped size_classed inline_bump slab_with_code locked
+            statistics_off faulty segregate budget poisoned system
         }
     };
     ($run:ident: $($stack:ident)+) => { $(
