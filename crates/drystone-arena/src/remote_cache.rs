@@ -4,7 +4,7 @@
 //! owner by one compare-and-swap when it is long, when another page needs its place, and whenever
 //! the heap takes a slow path.
 
-use core::cell::Cell;
+use core::cell::{Cell, UnsafeCell};
 use core::ptr;
 
 use crate::inbox::Inbox;
@@ -48,16 +48,28 @@ impl Chain {
 /// Chains that were not sent yet.
 #[derive(Debug)]
 pub(crate) struct RemoteCache {
-    sets: [[Cell<Chain>; WAYS]; SETS],
+    /// By hash, the newest chain of each first. Each is reached by a reference to it alone: whoever
+    /// checks references would look at all the others too.
+    chains: UnsafeCell<[Cell<Chain>; SETS * WAYS]>,
     bytes: PublishedUsize,
 }
 
 impl RemoteCache {
     pub(crate) const fn new() -> Self {
         Self {
-            sets: [const { [const { Cell::new(Chain::NONE) }; WAYS] }; SETS],
+            chains: UnsafeCell::new([const { Cell::new(Chain::NONE) }; SETS * WAYS]),
             bytes: PublishedUsize::new(0),
         }
+    }
+
+    #[inline]
+    fn chain(&self, place: usize) -> &Cell<Chain> {
+        debug_assert!(place < SETS * WAYS);
+        let first = self.chains.get().cast::<Cell<Chain>>();
+        // SAFETY: inside the array.
+        let chain = unsafe { first.add(place) };
+        // SAFETY: chains change in their cells only.
+        unsafe { &*chain }
     }
 
     /// Adds a block to the chain of its page. The chain that has to be sent now, if any.
@@ -68,9 +80,10 @@ impl RemoteCache {
     #[inline]
     pub(crate) unsafe fn stage(&self, inbox: &Inbox, block: *mut Block, bytes: usize) -> Chain {
         let inbox = ptr::from_ref(inbox);
-        let set = &self.sets[inbox.addr() / size_of::<Inbox>() % SETS];
+        let set = inbox.addr() / size_of::<Inbox>() % SETS * WAYS;
+        let ways = || (set..set + WAYS).map(|place| self.chain(place));
         self.bytes.set(self.bytes.get() + bytes);
-        for way in set {
+        for way in ways() {
             let mut chain = way.get();
             if chain.inbox == inbox {
                 // SAFETY: the block is the caller's to give up.
@@ -96,7 +109,7 @@ impl RemoteCache {
             bytes,
         };
         // The first way has the newest page, the last one makes room.
-        self.leaving(set.iter().fold(chain, |chain, way| way.replace(chain)))
+        self.leaving(ways().fold(chain, |chain, way| way.replace(chain)))
     }
 
     #[inline]
@@ -117,8 +130,8 @@ impl RemoteCache {
             return;
         }
         self.bytes.set(0);
-        for way in self.sets.as_flattened() {
-            let chain = way.replace(Chain::NONE);
+        for place in 0..SETS * WAYS {
+            let chain = self.chain(place).replace(Chain::NONE);
             if !chain.is_none() {
                 send(chain);
             }

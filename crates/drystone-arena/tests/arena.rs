@@ -137,7 +137,7 @@ fn a_cache_serves_another_arena_when_it_is_empty() {
 
 #[test]
 fn the_limit_holds_and_says_what_remains() {
-    let limit = 1 << 20;
+    let limit = if cfg!(miri) { 128 << 10 } else { 1 << 20 };
     let arena = arena_of(limit);
     let mut cache = new_cache();
     let mut blocks = Vec::new();
@@ -170,9 +170,10 @@ fn the_limit_holds_and_says_what_remains() {
 fn what_a_dropped_cache_had_serves_the_next_one() {
     let arena = arena_of(64 << 10);
     let mut blocks = Vec::new();
-    for _ in 0..20 {
+    let (caches, each) = if cfg!(miri) { (3, 4) } else { (20, 50) };
+    for _ in 0..caches {
         let mut cache = new_cache();
-        for _ in 0..50 {
+        for _ in 0..each {
             blocks.push(allocate(&arena, &mut cache, layout(64, 8)));
         }
     }
@@ -323,7 +324,7 @@ fn a_bound_arena_is_an_allocator() {
 #[test]
 fn many_threads_free_what_others_allocated() {
     let arena = arena_of(ArenaConfig::UNLIMITED);
-    let rounds = if cfg!(miri) { 4 } else { 2000 };
+    let (rounds, each) = if cfg!(miri) { (2, 8) } else { (2000, 40) };
     let (send_a, receive_a) = std::sync::mpsc::channel::<Vec<Block>>();
     let (send_b, receive_b) = std::sync::mpsc::channel::<Vec<Block>>();
     thread::scope(|threads| {
@@ -332,7 +333,7 @@ fn many_threads_free_what_others_allocated() {
             threads.spawn(move || {
                 let mut cache = new_cache();
                 for round in 0..rounds {
-                    let batch = (0..40)
+                    let batch = (0..each)
                         .map(|i| allocate(arena, &mut cache, layout(16 + (round + i) % 200, 8)));
                     send.send(batch.collect()).expect("the other listens");
                     for block in receive.recv().expect("the other sends") {

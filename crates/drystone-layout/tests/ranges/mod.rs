@@ -8,8 +8,8 @@
 use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use drystone_core::{
     AllocError, FixedRange, HeapSegment, NonZeroLayout, SegmentSource, StableAddress, arith,
