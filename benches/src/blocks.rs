@@ -193,4 +193,10 @@ unsafe impl GlobalAlloc for MimallocTuned {
         // SAFETY: the block is live and has this size and alignment.
         unsafe { libmimalloc_sys::mi_free_size_aligned(ptr.cast(), layout.size(), layout.align()) };
     }
+
+    #[inline(always)]
+    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // SAFETY: the block is live, and the alignment is a power of two.
+        unsafe { libmimalloc_sys::mi_realloc_aligned(ptr.cast(), new_size, layout.align()) }.cast()
+    }
 }

@@ -1,5 +1,6 @@
 //! The rows: which workload, which contestants.
 
+mod arena;
 mod bump;
 mod extendable;
 pub mod extendable_sweep;
@@ -22,7 +23,7 @@ mod wrap_policy;
 use crate::Row;
 
 /// The names of all rows, in the order in which they are shown.
-pub const IDS: [&str; 45] = [
+pub const IDS: [&str; 54] = [
     "limit-add",
     "limit-tls",
     "limit-atomic",
@@ -62,6 +63,15 @@ pub const IDS: [&str; 45] = [
     "remote-free",
     "remote-drain",
     "remote-idle",
+    "arena-hot-64",
+    "arena-hot-1k",
+    "arena-hot-16k",
+    "arena-batch",
+    "arena-churn-5k",
+    "arena-churn-200k",
+    "arena-pipe",
+    "arena-large",
+    "arena-doubling",
     "wrap-content-hot",
     "wrap-content-churn",
     "wrap-wipe-4k",
@@ -108,6 +118,15 @@ pub fn build(id: &str) -> Option<Row> {
         "remote-free" => Some(remote::free_alone()),
         "remote-drain" => Some(remote::drain_alone()),
         "remote-idle" => Some(remote::idle_remote()),
+        "arena-hot-64" => Some(arena::hot_64()),
+        "arena-hot-1k" => Some(arena::hot_1k()),
+        "arena-hot-16k" => Some(arena::hot_16k()),
+        "arena-batch" => Some(arena::batch()),
+        "arena-churn-5k" => Some(arena::churn_5k()),
+        "arena-churn-200k" => Some(arena::churn_200k()),
+        "arena-pipe" => Some(arena::pipe()),
+        "arena-large" => Some(arena::large()),
+        "arena-doubling" => Some(arena::doubling()),
         "wrap-policy" => Some(wrap_policy::hot_pair()),
         "wrap-content-hot" => Some(wrap_content::hot_pair()),
         "wrap-content-churn" => Some(wrap_content::churn_at_half_full()),

@@ -129,14 +129,14 @@ impl<T> Pipe<T> {
 
 /// A thread that drops what it receives. It meets the sender first, so that its waking up is not
 /// timed.
-struct Consumer<T: Send + 'static> {
+pub(super) struct Consumer<T: Send + 'static> {
     pipe: Arc<Pipe<T>>,
     met: Arc<AtomicUsize>,
     worker: Worker<(), bool>,
 }
 
 impl<T: Send + 'static> Consumer<T> {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let (pipe, met) = (Arc::new(Pipe::new()), Arc::new(AtomicUsize::new(0)));
         let (its_pipe, its_met) = (Arc::clone(&pipe), Arc::clone(&met));
         let worker = Worker::new(move |()| {
@@ -148,7 +148,7 @@ impl<T: Send + 'static> Consumer<T> {
 
     /// Sends a piece; `fill` writes each value to its place.
     #[inline(always)]
-    fn piece(&self, mut fill: impl FnMut(&mut MaybeUninit<T>)) -> (Duration, bool) {
+    pub(super) fn piece(&self, mut fill: impl FnMut(&mut MaybeUninit<T>)) -> (Duration, bool) {
         let pieces = self.met.load(Ordering::Acquire);
         self.worker.give(());
         wait_until(|| self.met.load(Ordering::Acquire) != pieces);
