@@ -199,3 +199,8 @@ pub mod prelude {
 #[cfg(all(doctest, feature = "mmap", feature = "pool"))]
 #[doc = include_str!("../../../README.md")]
 struct FrontPage;
+
+// The stacks of docs/RECIPES.md, likewise.
+#[cfg(all(doctest, feature = "mmap", feature = "arena", feature = "zeroize"))]
+#[doc = include_str!("../../../docs/RECIPES.md")]
+struct Recipes;
