@@ -170,14 +170,21 @@ impl<P: Profile> Arena<P> {
         ptr: NonNull<u8>,
         layout: NonZeroLayout,
     ) -> Result<(), FreeError> {
-        let raised = self.raised(layout);
-        let heap = cache.heap_of(&self.core).map_err(|error| match error {
-            BindError::WrongArena => FreeError::WrongArena,
-            BindError::OutOfMemory => FreeError::OutOfMemory,
-        })?;
+        let Some(raised) = self.raised(layout) else {
+            return Err(FreeError::SizeMismatch {
+                provided: layout.size().get(),
+                recorded: find(&self.core, ptr.addr().get(), P::CHECKED)?.kind.bytes(),
+            });
+        };
+        let heap = match cache.heap_of(&self.core) {
+            Ok(heap) => Some(heap),
+            // Without a heap of its own the block is sent home at once.
+            Err(BindError::OutOfMemory) => None,
+            Err(BindError::WrongArena) => return Err(FreeError::WrongArena),
+        };
         // SAFETY: the cache has the heap, and the arena is of this profile; the rest is the
         // caller's promise.
-        unsafe { ops::free::<P>(&self.core, Some(heap), ptr.addr().get(), raised) }
+        unsafe { ops::free::<P>(&self.core, heap, ptr.addr().get(), Some(raised)) }
     }
 
     /// Gives everything back that the cache keeps: blocks of other caches to those, blocks of its
@@ -230,8 +237,13 @@ impl<P: Profile> Arena<P> {
     ///
     /// # Errors
     ///
-    /// [`FreeError`]: why freeing the block here would be wrong.
-    pub fn block_bytes(&self, ptr: NonNull<u8>) -> Result<usize, FreeError> {
+    /// [`FreeError`]: why freeing the block here would be wrong, as far as the profile finds out.
+    ///
+    /// # Safety
+    ///
+    /// No other thread gives back memory at that address meanwhile: by freeing the block, or by a
+    /// trim if it is free already.
+    pub unsafe fn block_bytes(&self, ptr: NonNull<u8>) -> Result<usize, FreeError> {
         find(&self.core, ptr.addr().get(), P::CHECKED).map(|place| place.kind.bytes())
     }
 }

@@ -51,21 +51,24 @@ impl PlaceKind {
     }
 }
 
-/// Finds the block that begins at the address. Any address may be asked about; `checked` says
-/// whether the arena has block bits.
+/// Finds the block that begins at the address. Any address may be asked about, unless other threads
+/// give the memory there back meanwhile; `checked` says whether the arena has block bits.
 pub(crate) fn find<'a>(core: &Core, address: usize, checked: bool) -> Result<Place<'a>, FreeError> {
     let at = segment_address(address);
-    let base = segment_map::segment_at(at).ok_or(FreeError::ForeignPointer)?;
-    // SAFETY: an entry of the map is a live segment. One that is unmapped meanwhile had no live
-    // block, so the pointer would not have been the caller's to free.
-    let segment = unsafe { Segment::of(base.addr().get()) };
-    if !ptr::eq(segment.reservation().core(), core) {
+    let (base, owner) = segment_map::find(at).ok_or(FreeError::ForeignPointer)?;
+    if !ptr::eq(owner, core) {
         return Err(FreeError::WrongArena);
     }
+    // SAFETY: an entry of the map is a live segment. One that is unmapped meanwhile had no live
+    // block, so the pointer would not have been the caller's to ask about.
+    let segment = unsafe { Segment::of(base.addr().get()) };
     let huge_bytes = segment.reservation().huge_bytes.get();
     if huge_bytes > 0 {
         if segment.reservation().huge_start.get().addr() != address {
             return Err(FreeError::Misaligned);
+        }
+        if !segment.reservation().is_huge_live() {
+            return Err(FreeError::DoubleFree);
         }
         let kind = PlaceKind::Huge { bytes: huge_bytes };
         return Ok(Place {

@@ -19,6 +19,8 @@
 use core::cell::UnsafeCell;
 use core::ptr;
 
+use std::time::Instant;
+
 use drystone_core::{AllocError, NonZeroLayout, OsError};
 use drystone_sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use drystone_sync::{RawGuard, RawLock as _, SpinLock};
@@ -79,6 +81,8 @@ struct State {
     /// Huge blocks that nobody has, newest first.
     kept: [*const Segment; HUGE_KEPT_MAX],
     kept_bytes: usize,
+    /// When the last purge was.
+    purged_at: Option<Instant>,
 }
 
 // SAFETY: the state is only used under the lock, and the pointers in it are to memory that belongs
@@ -102,6 +106,7 @@ impl Core {
                 idle_count: 0,
                 kept: [ptr::null(); HUGE_KEPT_MAX],
                 kept_bytes: 0,
+                purged_at: None,
             }),
             source,
             header_slices,
@@ -170,10 +175,6 @@ impl Core {
     /// Reserves bytes under the limit.
     #[must_use]
     pub(crate) fn charge(&self, bytes: usize) -> Option<()> {
-        if self.limit() == usize::MAX {
-            self.charged.fetch_add(bytes, Ordering::Relaxed);
-            return Some(());
-        }
         self.charged
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |charged| {
                 charged
@@ -238,35 +239,69 @@ impl Core {
             // SAFETY: kept blocks are live mappings of the arena, and this one is in no list now.
             self.unmap_huge(unsafe { &*kept });
         }
-        self.sweep_idle(0, Segment::release_slices);
+        self.sweep_idle(0, |segment| {
+            segment.release_slices();
+            true
+        });
         before.saturating_sub(self.mapped_bytes())
+    }
+
+    /// Makes room after a refusal: with what idle threads and kept blocks have.
+    pub(crate) fn make_room(&self) {
+        let orphans = self.locked(|state| state.orphan_count);
+        self.tidy_orphans(orphans, Heap::drain);
+        while let Some(kept) = self.locked(State::pop_kept) {
+            // SAFETY: kept blocks are live mappings of the arena, and this one is in no list now.
+            self.unmap_huge(unsafe { &*kept });
+        }
+        self.sweep_idle(0, |_| true);
     }
 
     /// Gives back what has been idle since the last call: the memory of idle segments, ranges of
     /// them, and huge blocks that are kept.
-    pub(crate) fn purge(&self) {
+    ///
+    /// Nothing if that was less than the delay ago.
+    pub(crate) fn purge(&self, now: Instant) {
+        let due = self.locked(|state| {
+            let last = state.purged_at.replace(now);
+            let due = last
+                .is_none_or(|last| now.saturating_duration_since(last) >= self.config.purge_delay);
+            if !due {
+                state.purged_at = last;
+            }
+            due
+        });
+        if !due {
+            return;
+        }
+        self.tidy_orphans(TIDIED_MAX, |heap| {
+            heap.drain();
+            heap.release_aged();
+        });
         while let Some(kept) = self.locked(State::pop_aged_kept) {
             // SAFETY: kept blocks are live mappings of the arena, and this one is in no list now.
             self.unmap_huge(unsafe { &*kept });
         }
         self.locked(State::age_kept);
-        self.sweep_idle(IDLE_SEGMENTS_MIN, Segment::release_aged);
+        self.sweep_idle(IDLE_SEGMENTS_MIN, |segment| {
+            segment.release_aged();
+            !segment.is_dirty()
+        });
     }
 
-    /// Releases something of each idle segment, and unmaps ranges of which nothing is left while at
-    /// least `keep` other segments are idle.
-    fn sweep_idle(&self, keep: usize, release: impl Fn(&Segment)) {
+    /// Asks of each idle segment whether it may go, and unmaps ranges of which all may while at least
+    /// `keep` other segments are idle.
+    fn sweep_idle(&self, keep: usize, may_go: impl Fn(&Segment) -> bool) {
         let mut left = self.locked(|state| state.idle_count);
         while left > 0 {
             left -= 1;
             let Some(segment) = self.idle_segment_at_the_back() else {
                 return;
             };
-            release(segment);
+            let may_go = may_go(segment);
             let gone = self.locked(|state| {
                 state.link_idle(segment);
-                let is_clean = !segment.is_dirty();
-                is_clean
+                may_go
                     .then(|| state.take_whole_range(segment, keep))
                     .flatten()
             });
@@ -331,10 +366,10 @@ impl Core {
                 unsafe { start.write_bytes(0, self.header_slices * SLICE_BYTES) };
             }
             // SAFETY: the pointer of the range; its segments are removed before it goes.
-            if unsafe { segment_map::enter(start) }.is_err() {
+            if unsafe { segment_map::enter(start, 1) }.is_err() {
                 for index in 0..index {
-                    // SAFETY: as above.
-                    segment_map::remove(unsafe { base.add(index * SEGMENT_BYTES) });
+                    // SAFETY: the range has `count` segments.
+                    segment_map::remove(unsafe { base.add(index * SEGMENT_BYTES) }, 1);
                 }
                 return None;
             }
@@ -353,6 +388,8 @@ impl Core {
             if index > 0 {
                 segment.reservation().join(first);
             }
+            let end = segment.address() + SEGMENT_BYTES;
+            segment_map::publish(segment.base(), 1, self, end);
         }
         self.locked(|state| {
             state.reserved += count;
@@ -388,7 +425,7 @@ impl Core {
         let range = unsafe { first.reservation().take_range() };
         for index in 0..count {
             // SAFETY: the range has `count` segments.
-            segment_map::remove(unsafe { base.add(index * SEGMENT_BYTES) });
+            segment_map::remove(unsafe { base.add(index * SEGMENT_BYTES) }, 1);
         }
         self.mapped
             .fetch_sub(count * SEGMENT_BYTES, Ordering::Relaxed);
@@ -397,7 +434,10 @@ impl Core {
 
     /// A heap for the calling thread: an orphan with all it has, or a new one.
     pub(crate) fn heap(&self) -> Option<&Heap> {
-        self.locked(State::pop_orphan).or_else(|| self.new_heap())
+        let adopted = self.locked(State::pop_orphan);
+        adopted
+            .inspect(|heap| heap.begin_delay())
+            .or_else(|| self.new_heap())
     }
 
     fn new_heap(&self) -> Option<&Heap> {
@@ -443,7 +483,7 @@ impl Core {
         let record = first.reservation();
         if record.huge_capacity.get() > 0 {
             let bytes = record.huge_bytes.get();
-            return sums.add_huge(bytes, record.is_huge_live());
+            return sums.add_huge(bytes, record.huge_capacity.get(), record.is_huge_live());
         }
         for index in 0..record.segments.get() {
             // SAFETY: the segments of a range lie side by side, and live as long as it.

@@ -203,7 +203,12 @@ impl<P: Profile> GlobalArena<P> {
     /// # Errors
     ///
     /// [`FreeError`]: why freeing the block would be wrong, as far as the profile finds out.
-    pub fn block_bytes(ptr: NonNull<u8>) -> Result<usize, FreeError> {
+    ///
+    /// # Safety
+    ///
+    /// No other thread gives back memory at that address meanwhile: by freeing the block, or by a
+    /// trim if it is free already.
+    pub unsafe fn block_bytes(ptr: NonNull<u8>) -> Result<usize, FreeError> {
         find(P::core(), ptr.addr().get(), P::CHECKED).map(|place| place.kind.bytes())
     }
 

@@ -117,7 +117,7 @@ impl Heap {
     /// Makes a zeroed heap one of the arena's.
     pub(crate) fn begin(&self, core: &Core) {
         self.core.set(core);
-        self.purged_at.set(MaybeUninit::new(Instant::now()));
+        self.begin_delay();
         self.configure(core.config());
     }
 
@@ -341,6 +341,15 @@ impl Heap {
         slices: usize,
         align_slices: usize,
     ) -> Option<(&Segment, usize, bool)> {
+        self.charged_run(slices, align_slices).or_else(|| {
+            // What is cached may be all that the limit, or the source, leaves.
+            self.drain();
+            self.core().make_room();
+            self.charged_run(slices, align_slices)
+        })
+    }
+
+    fn charged_run(&self, slices: usize, align_slices: usize) -> Option<(&Segment, usize, bool)> {
         self.core().charge(slices * SLICE_BYTES)?;
         let run = self.find_run(slices, align_slices);
         if run.is_none() {
@@ -586,8 +595,18 @@ impl Heap {
         }
         // What was free at the last look, and since, has been free for the delay.
         self.purged_at.set(MaybeUninit::new(now));
-        self.each_with_free_slices(|segment| segment.release_aged());
-        self.core().purge();
+        self.release_aged();
+        self.core().purge(now);
+    }
+
+    /// Gives back the memory of slices that have been free since the last call.
+    pub(crate) fn release_aged(&self) {
+        self.each_with_free_slices(Segment::release_aged);
+    }
+
+    /// Counts the delay of its free slices from now on.
+    pub(crate) fn begin_delay(&self) {
+        self.purged_at.set(MaybeUninit::new(Instant::now()));
     }
 
     /// Gives back the memory of every free slice.
@@ -626,19 +645,18 @@ impl Heap {
         }
     }
 
-    /// Gives back the one empty page that a class keeps.
+    /// Gives back the empty pages that a class keeps.
     fn retire_last(&self, class: usize) {
-        let page = self.queues.of(class).get();
-        if page.is_null() {
-            return;
-        }
-        // SAFETY: pages in a queue are this heap's.
-        let page = unsafe { &*page };
-        if page.used.get() == 0 {
-            let segment = segment_of_page(page);
-            self.leave_queue(page);
-            let first = segment.first_of_page(page);
-            self.give_back_run(segment, first, segment.run_slices(first));
+        let mut at = self.queues.of(class).get();
+        // SAFETY: pages in a queue are this heap's, whose segments live while they are in use.
+        while let Some(page) = unsafe { at.as_ref() } {
+            at = page.next.get();
+            if page.used.get() == 0 {
+                let segment = segment_of_page(page);
+                let first = segment.first_of_page(page);
+                self.leave_queue(page);
+                self.give_back_run(segment, first, segment.run_slices(first));
+            }
         }
     }
 
@@ -660,6 +678,10 @@ impl Heap {
     pub(crate) fn configure(&self, config: &ArenaConfig) {
         self.carve_bytes.set(config.refill_target_bytes);
         self.cache_bytes.set(config.local_cache_target_bytes);
+        for class in 0..SizeClass::COUNT {
+            self.bin(class)
+                .narrow(class, config.local_cache_target_bytes);
+        }
     }
 
     /// Whether every cache of the heap is empty.

@@ -62,7 +62,11 @@ pub(crate) unsafe fn allocate<P: Profile>(
             Some(Fresh { block, zeroed })
         }
         Kind::Huge => {
-            let (block, zeroed) = core.allocate_huge(layout)?;
+            let (block, zeroed) = core.allocate_huge(layout).or_else(|| {
+                heap.drain();
+                core.make_room();
+                core.allocate_huge(layout)
+            })?;
             Some(Fresh { block, zeroed })
         }
     }

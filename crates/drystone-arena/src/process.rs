@@ -45,7 +45,8 @@ pub fn allocate(size: usize) -> Result<NonNull<u8>, ArenaError> {
 /// # Safety
 ///
 /// If the address is that of a live block, then nobody uses it any more. A block that was freed and
-/// handed out again since is live.
+/// handed out again since is live. If it is not, no other thread gives the memory there back to the
+/// system meanwhile.
 pub unsafe fn deallocate(ptr: NonNull<u8>) -> Result<(), FreeError> {
     // SAFETY: the caller's promise.
     unsafe { GlobalArena::<Checked>::try_free(ptr, None) }
@@ -65,7 +66,8 @@ pub unsafe fn deallocate_with_size(ptr: NonNull<u8>, size: usize) -> Result<(), 
     let Some(layout) = layout(size) else {
         return Err(FreeError::SizeMismatch {
             provided: size,
-            recorded: GlobalArena::<Checked>::block_bytes(ptr)?,
+            // SAFETY: the caller's promise.
+            recorded: unsafe { GlobalArena::<Checked>::block_bytes(ptr) }?,
         });
     };
     // SAFETY: the caller's promise.

@@ -1,7 +1,7 @@
 //! What the faces of an arena promise beyond [`Allocator`]: what wrappers and adapters ask for.
 
 use core::mem::MaybeUninit;
-use core::ptr::{self, NonNull};
+use core::ptr::NonNull;
 
 use drystone_core::{
     AllocError, Allocator, AllocatorClone, Contents, GlobalSafe, NoHeap, NonZeroLayout, Owns,
@@ -13,17 +13,11 @@ use crate::core_state::Core;
 use crate::geometry::{Kind, segment_address};
 use crate::global::GlobalArena;
 use crate::profile::Profile;
-use crate::segment::Segment;
 use crate::segment_map;
 
 /// Whether the address lies in memory of this arena.
 fn owns(core: &Core, address: NonNull<u8>) -> bool {
-    let Some(base) = segment_map::segment_at(segment_address(address.addr().get())) else {
-        return false;
-    };
-    // SAFETY: an entry of the map is a live segment.
-    let segment = unsafe { Segment::of(base.addr().get()) };
-    ptr::eq(segment.reservation().core(), core)
+    segment_map::is_of(core, address.addr().get())
 }
 
 /// The arena's own pointer to a live block.
@@ -50,8 +44,8 @@ fn same_block(old: NonZeroLayout, new: NonZeroLayout) -> bool {
 macro_rules! faces {
     ($([$($generics:tt)*] $face:ty, |$face_arg:ident| $core:expr;)+) => {
         $(
-            // SAFETY: every block lies in a segment of the arena, and the map of segments says of
-            // each address whose segment it is.
+            // SAFETY: every block lies in a mapping of the arena, and the map says of each address
+            // whose mapping it is in, up to the mapping's end.
             unsafe impl<$($generics)*> Owns for $face {
                 fn owns(&self, ptr: NonNull<u8>) -> bool {
                     let $face_arg = self;

@@ -35,6 +35,7 @@ use crate::page_use::Use;
 use crate::published::PublishedU64;
 use crate::reservation::Reservation;
 use crate::segment_map;
+use crate::source::Released;
 
 /// Owner lines: the owner of neighbouring segments is read from different sets of the cache.
 const OWNER_LINES: usize = 32;
@@ -72,6 +73,9 @@ struct SliceSets {
     free: PublishedU64,
     /// Those that are free and have only zero bytes. Owner only.
     fresh: PublishedU64,
+    /// Those that are free and whose memory was given back, where that does not make it zero. Owner
+    /// only.
+    released: Cell<u64>,
     /// Those that may be in runs, by the profile.
     usable: Cell<u64>,
     /// Those that were free at the last look for old ones, and all the time since. Owner only.
@@ -79,6 +83,9 @@ struct SliceSets {
 }
 
 const _: () = assert!(size_of::<Header>() <= SLICE_BYTES);
+
+/// The bytes of a header, which must be zero when a segment begins.
+pub(crate) const HEADER_BYTES: usize = size_of::<Header>();
 
 /// A segment, by its address.
 ///
@@ -302,6 +309,9 @@ impl Segment {
         self.slices().free.set(self.slices().free.get() & !mask);
         self.slices().fresh.set(self.slices().fresh.get() & !mask);
         self.slices().aged.set(self.slices().aged.get() & !mask);
+        self.slices()
+            .released
+            .set(self.slices().released.get() & !mask);
     }
 
     /// Gives back the end of a run.
@@ -332,7 +342,7 @@ impl Segment {
     }
 
     fn dirty(&self) -> u64 {
-        self.slices().free.get() & !self.slices().fresh.get()
+        self.slices().free.get() & !self.slices().fresh.get() & !self.slices().released.get()
     }
 
     /// Gives the memory of the free slices back, as far as the source can.
@@ -359,8 +369,13 @@ impl Segment {
             let mask = run_mask(slices) << first;
             dirty &= !mask;
             // SAFETY: the slices are in no run.
-            if unsafe { range.release(start + first * SLICE_BYTES, slices * SLICE_BYTES) } {
-                self.set_fresh(mask);
+            let answer =
+                unsafe { range.release(start + first * SLICE_BYTES, slices * SLICE_BYTES) };
+            let released = &self.slices().released;
+            match answer {
+                Released::Zero => self.set_fresh(mask),
+                Released::Given => released.set(released.get() | mask),
+                Released::Not => {}
             }
         }
     }

@@ -10,15 +10,15 @@
 //! # Memory picture
 //!
 //! ```text
-//!  ROOT, static                     leaf, 32 KiB, mapped when first needed, never unmapped
-//!  [ none | leaf | none | ... ] ──> [ none | base | base | none | ... ]    one for each 4 MiB
+//!  ROOT, static                     leaf, 96 KiB, mapped when first needed, never unmapped
+//!  [ none | leaf | none | ... ] ──> [ none | base, core, end | ... ]    one for each 4 MiB
 //! ```
 //!
 //! # Invariants
 //!
 //! - M1: a leaf, once in the root, stays there and stays mapped.
-//! - M2: an entry is null, or the base of a live segment, whose pointer has the provenance of the
-//!   whole mapping.
+//! - M2: an entry has no base, or that of a live segment or huge block, whose pointer has the
+//!   provenance of the whole mapping. It has a core only after the header was written.
 //!
 //! # Threads
 //!
@@ -28,7 +28,7 @@
 //! # Cost
 //!
 //! Address space and no memory for the root; a leaf covers 16 GiB of addresses and has one page
-//! touched for each 2 GiB in use.
+//! touched for each 680 MiB in use.
 //!
 //! Without Miri, [`pointer`] rebuilds the pointer from exposed provenance, which costs no
 //! instruction; the base of each segment was exposed when it was entered. Under Miri it looks the
@@ -39,8 +39,9 @@ use core::ptr::{self, NonNull};
 
 use drystone_backing::MmapBacked;
 use drystone_core::{AllocError, FixedRange};
-use drystone_sync::atomic::{AtomicPtr, Ordering};
+use drystone_sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
+use crate::core_state::Core;
 use crate::geometry::{SEGMENT_BYTES, segment_number};
 
 /// The address bits that the map covers: what user space has on the supported systems.
@@ -49,20 +50,56 @@ const LEAF_LOG2: u32 = 12;
 const LEAF_LEN: usize = 1 << LEAF_LOG2;
 const ROOT_LEN: usize = 1 << (ADDRESS_BITS - SEGMENT_BYTES.ilog2()).saturating_sub(LEAF_LOG2);
 
-/// The bases of so many segments with numbers in a row.
-type Leaf = [AtomicPtr<u8>; LEAF_LEN];
+/// What is known of so many bytes as a segment has, at a multiple of as many. Zero bytes say that
+/// nothing is.
+struct Entry {
+    /// The base of the segment, or the header of the huge block, that has these bytes.
+    base: AtomicPtr<u8>,
+    /// The arena. Null until the header is written.
+    core: AtomicPtr<Core>,
+    /// Where the mapping ends.
+    end: AtomicUsize,
+}
+
+/// Entries with numbers in a row.
+type Leaf = [Entry; LEAF_LEN];
 
 static ROOT: [AtomicPtr<Leaf>; ROOT_LEN] = [const { AtomicPtr::new(ptr::null_mut()) }; ROOT_LEN];
 
-/// The base of the segment at this address, if there is one; any address is allowed.
+/// The base of the segment, or the header of the huge block, that the address lies in, and its
+/// arena; any address is allowed.
 #[inline]
-pub(crate) fn segment_at(address: usize) -> Option<NonNull<u8>> {
+pub(crate) fn find(address: usize) -> Option<(NonNull<u8>, *const Core)> {
+    let entry = entry_of(address)?;
+    // Acquire: pairs with the Release in `publish`, for the header.
+    let core = entry.core.load(Ordering::Acquire);
+    if core.is_null() {
+        return None;
+    }
+    Some((NonNull::new(entry.base.load(Ordering::Relaxed))?, core))
+}
+
+/// Whether the address lies in memory of this arena. Looks at the map only.
+#[inline]
+pub(crate) fn is_of(core: &Core, address: usize) -> bool {
+    entry_of(address).is_some_and(|entry| {
+        ptr::eq(entry.core.load(Ordering::Acquire), core)
+            && address < entry.end.load(Ordering::Relaxed)
+    })
+}
+
+/// The base of the segment, or the header of the huge block, that the address lies in.
+#[cfg(any(miri, test))]
+fn base_of(address: usize) -> Option<NonNull<u8>> {
+    NonNull::new(entry_of(address)?.base.load(Ordering::Acquire))
+}
+
+#[inline]
+fn entry_of(address: usize) -> Option<&'static Entry> {
     let number = segment_number(address);
-    let entry = root_entry(number >> LEAF_LOG2)?;
     // Acquire: pairs with the Release in `leaf_of`, for the zeros of the leaf.
-    let leaf = NonNull::new(entry.load(Ordering::Acquire))?;
-    // Acquire: pairs with the Release in `enter`, for the header of the segment.
-    NonNull::new(leaf_entry(leaf, number).load(Ordering::Acquire))
+    let leaf = root_entry(number >> LEAF_LOG2)?.load(Ordering::Acquire);
+    Some(leaf_entry(NonNull::new(leaf)?, number))
 }
 
 /// The entry of a leaf. References are to single entries: whoever checks references would look at
@@ -81,8 +118,8 @@ fn root_entry(index: usize) -> Option<&'static AtomicPtr<Leaf>> {
 
 /// The entry of a segment.
 #[inline]
-fn leaf_entry(leaf: NonNull<Leaf>, segment_number: usize) -> &'static AtomicPtr<u8> {
-    let first = leaf.as_ptr().cast::<AtomicPtr<u8>>();
+fn leaf_entry(leaf: NonNull<Leaf>, segment_number: usize) -> &'static Entry {
+    let first = leaf.as_ptr().cast::<Entry>();
     // SAFETY: inside the leaf.
     let entry = unsafe { first.add(segment_number % LEAF_LEN) };
     // SAFETY: by M1 the leaf stays, and its entries are only shared.
@@ -103,14 +140,15 @@ pub(crate) unsafe fn pointer(address: usize) -> *mut u8 {
     }
     #[cfg(miri)]
     {
-        segment_at(address)
+        base_of(address)
             .expect("the address of a live segment")
             .as_ptr()
             .with_addr(address)
     }
 }
 
-/// Enters a segment.
+/// Enters a segment, or a mapping of several segments' size with one header, which is at its base.
+/// Nobody finds it before it is [published](publish).
 ///
 /// # Errors
 ///
@@ -119,25 +157,44 @@ pub(crate) unsafe fn pointer(address: usize) -> *mut u8 {
 /// # Safety
 ///
 /// `base` has the provenance of its whole mapping, which stays until [`remove`] was called.
-pub(crate) unsafe fn enter(base: NonNull<u8>) -> Result<(), AllocError> {
+pub(crate) unsafe fn enter(base: NonNull<u8>, segments: usize) -> Result<(), AllocError> {
     debug_assert_eq!(base.addr().get() % SEGMENT_BYTES, 0);
     let number = segment_number(base.as_ptr().expose_provenance());
-    let leaf = leaf_of(number >> LEAF_LOG2)?;
-    // Release: pairs with the Acquire in `segment_at`.
-    leaf_entry(leaf, number).store(base.as_ptr(), Ordering::Release);
+    for index in 0..segments {
+        let Ok(leaf) = leaf_of((number + index) >> LEAF_LOG2) else {
+            remove(base, index);
+            return Err(AllocError);
+        };
+        // Release: for the pointer's own mapping, which `base_of` reads with Acquire.
+        leaf_entry(leaf, number + index)
+            .base
+            .store(base.as_ptr(), Ordering::Release);
+    }
     Ok(())
 }
 
-/// Removes a segment that was entered, before its mapping goes.
-pub(crate) fn remove(base: NonNull<u8>) {
-    let number = segment_number(base.addr().get());
-    let Some(entry) = root_entry(number >> LEAF_LOG2) else {
-        return;
-    };
-    let leaf = NonNull::new(entry.load(Ordering::Acquire));
-    debug_assert!(leaf.is_some(), "the segment was entered");
-    if let Some(leaf) = leaf {
-        leaf_entry(leaf, number).store(ptr::null_mut(), Ordering::Release);
+/// Says whose the segments are that were entered, and where their mapping ends.
+pub(crate) fn publish(base: NonNull<u8>, segments: usize, core: &Core, end: usize) {
+    for index in 0..segments {
+        if let Some(entry) = entry_of(base.addr().get() + index * SEGMENT_BYTES) {
+            entry.end.store(end, Ordering::Relaxed);
+            // Release: pairs with the Acquire in `find`, for the header.
+            entry
+                .core
+                .store(ptr::from_ref(core).cast_mut(), Ordering::Release);
+        }
+    }
+}
+
+/// Removes what was entered, before its mapping goes.
+pub(crate) fn remove(base: NonNull<u8>, segments: usize) {
+    for index in 0..segments {
+        let entry = entry_of(base.addr().get() + index * SEGMENT_BYTES);
+        debug_assert!(entry.is_some(), "the segment was entered");
+        if let Some(entry) = entry {
+            entry.core.store(ptr::null_mut(), Ordering::Release);
+            entry.base.store(ptr::null_mut(), Ordering::Release);
+        }
     }
 }
 
@@ -176,25 +233,25 @@ mod tests {
             .expect("memory for a test");
         let base = segment.base();
         let start = base.addr().get();
-        assert_eq!(segment_at(start), None);
+        assert_eq!(base_of(start), None);
         // SAFETY: the mapping's own pointer; removed below.
-        unsafe { enter(base) }.expect("memory for a test");
+        unsafe { enter(base, 1) }.expect("memory for a test");
         for offset in [0, 1, SEGMENT_BYTES - 1] {
-            assert_eq!(segment_at(start + offset), Some(base));
+            assert_eq!(base_of(start + offset), Some(base));
         }
-        assert_eq!(segment_at(start + SEGMENT_BYTES), None);
+        assert_eq!(base_of(start + SEGMENT_BYTES), None);
         // SAFETY: inside the segment that was entered.
         let inside = unsafe { pointer(start + 4096) };
         // SAFETY: the mapping's own byte.
         unsafe { inside.write(7) };
-        remove(base);
-        assert_eq!(segment_at(start), None);
+        remove(base, 1);
+        assert_eq!(base_of(start), None);
     }
 
     #[test]
     fn addresses_that_no_system_gives_are_no_segment() {
         for address in [0, 1, usize::MAX, usize::MAX / 2] {
-            assert_eq!(segment_at(address), None);
+            assert!(find(address).is_none());
         }
     }
 }

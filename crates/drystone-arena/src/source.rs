@@ -108,16 +108,23 @@ impl Range {
         matches!(self, Self::Os(_))
     }
 
-    /// Gives the memory of a part back. Whether the part has only zero bytes now.
+    /// Gives the memory of a part back, as far as the source can.
     ///
     /// # Safety
     ///
     /// Nothing in the part is read again before it is written.
-    pub(crate) unsafe fn release(&self, offset: usize, len: usize) -> bool {
+    pub(crate) unsafe fn release(&self, offset: usize, len: usize) -> Released {
         match self {
-            // SAFETY: the caller's promise.
-            Self::Os(pages) => unsafe { pages.release(offset, len) }.is_ok() && RELEASED_IS_ZERO,
-            Self::User(_) => false,
+            Self::Os(pages) => {
+                // SAFETY: the caller's promise.
+                let answer = unsafe { pages.release(offset, len) };
+                match answer {
+                    Ok(()) if RELEASED_IS_ZERO => Released::Zero,
+                    Ok(()) => Released::Given,
+                    Err(_) => Released::Not,
+                }
+            }
+            Self::User(_) => Released::Not,
         }
     }
 
@@ -151,6 +158,17 @@ impl Range {
             }),
         }
     }
+}
+
+/// What became of memory that was given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Released {
+    /// The system has it, and it has only zero bytes when it is used again.
+    Zero,
+    /// The system may take it.
+    Given,
+    /// It stays.
+    Not,
 }
 
 /// Whether pages that were released read as zero.

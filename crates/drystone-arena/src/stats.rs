@@ -74,12 +74,12 @@ impl Sums {
     }
 
     /// Adds a block with a mapping of its own, whose header takes a slice.
-    pub(crate) fn add_huge(&mut self, bytes: usize, is_live: bool) {
-        self.resident += bytes + SLICE_BYTES;
+    pub(crate) fn add_huge(&mut self, bytes: usize, capacity: usize, is_live: bool) {
+        self.resident += capacity + SLICE_BYTES;
         if is_live {
             self.out += bytes;
         } else {
-            self.retained += bytes;
+            self.retained += capacity;
         }
     }
 

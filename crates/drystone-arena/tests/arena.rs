@@ -9,7 +9,8 @@ use std::time::Duration;
 use drystone_arena::{Arena, ArenaConfig, ArenaError, Fast, FreeError, ThreadCache};
 use drystone_backing::{MmapBacked, MmapSource};
 use drystone_core::{
-    AllocError, Allocator, Deallocator, NonZeroLayout, SegmentSource, StableAddress,
+    AllocError, Allocator, Deallocator, FixedRange, HeapSegment, HeapSource, NonZeroLayout, Owns,
+    SegmentSource, StableAddress,
 };
 
 fn layout(size: usize, align: usize) -> NonZeroLayout {
@@ -256,7 +257,7 @@ impl Drop for CountedSegment {
 }
 
 // SAFETY: the mapping's answers.
-unsafe impl drystone_core::FixedRange for CountedSegment {
+unsafe impl FixedRange for CountedSegment {
     fn base(&self) -> NonNull<u8> {
         self.0.base()
     }
@@ -406,4 +407,96 @@ fn what_is_idle_for_the_delay_goes_back() {
     }
     let stats = arena.stats();
     assert!(stats.retained_bytes < 1 << 20, "{stats}");
+}
+
+/// A source of memory that is not zero, from the heap.
+struct Dirty;
+
+// SAFETY: each segment is a block of the heap of its own.
+unsafe impl SegmentSource for Dirty {
+    type Segment = HeapSegment;
+
+    fn segment(&self, layout: NonZeroLayout) -> Result<HeapSegment, AllocError> {
+        let segment = HeapSource.segment(layout)?;
+        // SAFETY: the segment's bytes, which nobody else has yet.
+        unsafe { segment.base().write_bytes(0xa5, layout.size().get()) };
+        Ok(segment)
+    }
+}
+
+#[test]
+fn memory_that_is_not_zero_serves_too() {
+    let arena = Arena::with_source(ArenaConfig::default(), Dirty).expect("valid");
+    let mut cache = new_cache();
+    for size in SIZES {
+        for _ in 0..3 {
+            let block = allocate(&arena, &mut cache, layout(size, 8));
+            assert_eq!(free(&arena, &mut cache, block), Ok(()));
+        }
+    }
+    let bound = arena.bind(&mut cache);
+    let zeroed = bound.allocate_zeroed(layout(3 << 20, 8)).expect("memory");
+    let step = if cfg!(miri) { 1 << 16 } else { 1 };
+    // SAFETY: the block's bytes.
+    let bytes = unsafe { zeroed.as_ref() };
+    assert!(bytes.iter().step_by(step).all(|byte| *byte == 0));
+    // SAFETY: live, of this layout, and not used again.
+    unsafe { bound.deallocate(zeroed.cast(), layout(3 << 20, 8)) };
+}
+
+#[test]
+fn a_free_huge_block_is_not_resized() {
+    let arena = arena_of(ArenaConfig::UNLIMITED);
+    let mut cache = new_cache();
+    let block = allocate(&arena, &mut cache, layout(5 << 20, 8));
+    assert_eq!(free(&arena, &mut cache, block), Ok(()));
+    // SAFETY: nothing else happens in this arena.
+    let answer = unsafe { arena.block_bytes(block.0) };
+    assert_eq!(answer, Err(FreeError::DoubleFree));
+}
+
+#[test]
+fn every_byte_of_a_block_is_the_arenas_and_none_behind_it() {
+    let arena = arena_of(ArenaConfig::UNLIMITED);
+    let mut cache = new_cache();
+    let bound = arena.bind(&mut cache);
+    let layout = layout(9 << 20, 8 << 20);
+    let block: NonNull<u8> = bound.allocate(layout).expect("memory").cast();
+    for offset in [0, 4 << 20, (8 << 20) + 5, (9 << 20) - 1] {
+        // SAFETY: inside the block.
+        assert!(bound.owns(unsafe { block.add(offset) }), "{offset}");
+    }
+    let behind = block.as_ptr().wrapping_add(16 << 20);
+    assert!(!bound.owns(NonNull::new(behind).expect("not null")));
+    // SAFETY: live, of this layout, and not used again.
+    unsafe { bound.deallocate(block, layout) };
+    assert!(!bound.owns(NonNull::from(&arena).cast()));
+}
+
+#[test]
+fn what_is_cached_makes_room_for_what_is_asked_for() {
+    let arena = arena_of(64 << 10);
+    let mut cache = new_cache();
+    let small = allocate(&arena, &mut cache, layout(64, 8));
+    assert_eq!(free(&arena, &mut cache, small), Ok(()));
+    let other = allocate(&arena, &mut cache, layout(128, 8));
+    assert_eq!(free(&arena, &mut cache, other), Ok(()));
+}
+
+#[test]
+fn an_impossible_layout_frees_nothing() {
+    let arena = Arena::new(ArenaConfig {
+        alignment: 16,
+        ..ArenaConfig::default()
+    })
+    .expect("valid");
+    let mut cache = new_cache();
+    let block = allocate(&arena, &mut cache, layout(64, 8));
+    let wrong = layout(isize::MAX as usize, 1);
+    let answer = free(&arena, &mut cache, Block(block.0, wrong));
+    assert!(
+        matches!(answer, Err(FreeError::SizeMismatch { .. })),
+        "{answer:?}"
+    );
+    assert_eq!(free(&arena, &mut cache, block), Ok(()));
 }

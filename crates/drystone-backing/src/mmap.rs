@@ -175,7 +175,7 @@ impl MmapBacked {
     /// # Errors
     ///
     /// [`OsError`] if either is not whole pages of its range, or the system cannot move pages, as
-    /// only Linux from 5.7 can; nothing has changed then.
+    /// only Linux from 5.7 can; nothing has changed then but the content of the pages of this mapping.
     ///
     /// # Safety
     ///

@@ -12,7 +12,7 @@ use drystone_sync::atomic::Ordering;
 
 use super::{Core, State};
 use crate::geometry::{LARGE_MAX, SEGMENT_BYTES, SLICE_BYTES, segment_address};
-use crate::segment::Segment;
+use crate::segment::{HEADER_BYTES, Segment};
 use crate::segment_map;
 use crate::source::Range;
 
@@ -49,10 +49,12 @@ impl Core {
         let header = unsafe { range.base().add(header) };
         if !zeroed {
             // SAFETY: the header lies before the block.
-            unsafe { header.write_bytes(0, size_of::<Segment>()) };
+            unsafe { header.write_bytes(0, HEADER_BYTES) };
         }
+        let end = range.base().addr().get() + total;
+        let segments = segments_between(header, end);
         // SAFETY: the pointer of the range; removed before it goes.
-        unsafe { segment_map::enter(header) }.ok()?;
+        unsafe { segment_map::enter(header, segments) }.ok()?;
         // SAFETY: the segment was entered, and its header is zero, which is valid.
         let segment = unsafe { Segment::of(header.addr().get()) };
         segment.reservation().begin(self, segment, range, 0);
@@ -60,6 +62,7 @@ impl Core {
         segment.reservation().huge_capacity.set(bytes);
         segment.reservation().huge_start.set(block.as_ptr());
         segment.reservation().set_huge_live();
+        segment_map::publish(header, segments, self, end);
         self.mapped.fetch_add(total, Ordering::Relaxed);
         self.locked(|state| state.link_range(segment));
         Some((block, zeroed))
@@ -109,6 +112,10 @@ impl Core {
         }
         if bytes < have {
             self.uncharge(have - bytes);
+            let range = record.range();
+            let start = record.huge_start.get().addr() - range.base().addr().get();
+            // SAFETY: the end of the block, which its owner gives up.
+            unsafe { range.release(start + bytes, have - bytes) };
         }
         record.huge_bytes.set(bytes);
         true
@@ -170,9 +177,17 @@ impl Core {
         self.mapped.fetch_sub(total, Ordering::Relaxed);
         // SAFETY: nobody has the block, it is in no list, and this happens once.
         let range = unsafe { record.take_range() };
-        segment_map::remove(segment.base());
+        segment_map::remove(
+            segment.base(),
+            segments_between(segment.base(), start + total),
+        );
         drop(range);
     }
+}
+
+/// How many segments' sizes there are from the header to the end, the last of them in part.
+fn segments_between(header: NonNull<u8>, end: usize) -> usize {
+    (end - header.addr().get()).div_ceil(SEGMENT_BYTES)
 }
 
 impl State {

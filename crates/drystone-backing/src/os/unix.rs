@@ -167,10 +167,55 @@ pub(super) unsafe fn move_pages(
     // else can get the addresses before that mapping goes.
     let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED | libc::MREMAP_DONTUNMAP;
     let target: *mut libc::c_void = to.as_ptr().cast();
+    let mark = to.cast::<usize>();
+    let own = !to.addr().get();
+    // SAFETY: the first word of pages that nobody else uses and that are replaced.
+    unsafe { mark.write(own) };
     // SAFETY: whole pages of live mappings that nobody else uses, by the caller's promise; the
     // pages at the target are replaced.
     let answer = unsafe { libc::mremap(from.as_ptr().cast(), len, len, flags, target) };
-    checked("mremap", if answer == target { 0 } else { -1 })
+    if answer == target {
+        return Ok(());
+    }
+    let refused = checked("mremap", -1);
+    // The system unmaps the target before some of the checks that may fail, such as that of pages in
+    // several pieces before Linux 6.17. Whoever else maps pages now may get the hole.
+    if !map_again(target, len) && !holds(mark, own) {
+        // The pages are somebody else's: their owner here would write to them, and unmap them.
+        // SAFETY: ends the process.
+        unsafe { libc::abort() };
+    }
+    refused
+}
+
+/// Maps pages where nothing is mapped. Whether nothing was, and it could.
+#[cfg(target_os = "linux")]
+fn map_again(target: *mut libc::c_void, len: usize) -> bool {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
+    let bits = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: no mapping is replaced.
+    let answer = unsafe { libc::mmap(target, len, bits, flags, -1, 0) };
+    answer == target
+}
+
+/// Whether the word is there and has this value. By a call of the system, because nothing may be
+/// mapped there, or something that must not be read.
+#[cfg(target_os = "linux")]
+fn holds(word: NonNull<usize>, value: usize) -> bool {
+    let mut found = 0_usize;
+    let into = libc::iovec {
+        iov_base: (&raw mut found).cast(),
+        iov_len: size_of::<usize>(),
+    };
+    let from = libc::iovec {
+        iov_base: word.as_ptr().cast(),
+        iov_len: size_of::<usize>(),
+    };
+    // SAFETY: no requirements.
+    let own = unsafe { libc::getpid() };
+    // SAFETY: both lists have one part; the one that is written to is `found`.
+    let read = unsafe { libc::process_vm_readv(own, &raw const into, 1, &raw const from, 1, 0) };
+    read == size_of::<usize>().cast_signed() && found == value
 }
 
 /// # Safety
