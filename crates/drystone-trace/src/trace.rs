@@ -42,8 +42,9 @@ pub struct Recording {
     /// Whether the trace goes on to where the recording ended. A file that was cut off, or that lost
     /// operations, is a trace up to there.
     pub complete: bool,
-    /// Frees and reallocations of blocks that are older than the recording. Such a free is not in the
-    /// trace; such a reallocation is there as an allocation.
+    /// Frees and reallocations of blocks that are older than the recording, and blocks whose end was
+    /// not recorded. Such a free is not in the trace; such a reallocation is there as an allocation;
+    /// such a block is freed when another one lies where it lay.
     pub unmatched: u64,
 }
 

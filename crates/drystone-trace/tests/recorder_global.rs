@@ -72,5 +72,8 @@ fn a_file_that_cannot_be_made_is_told_at_the_end() {
         "the program itself is well: {child:?}"
     );
     let said = String::from_utf8_lossy(&child.stderr);
-    assert!(said.contains("DRYSTONE_TRACE: cannot"), "{said}");
+    assert!(
+        said.contains("DRYSTONE_TRACE: cannot make the file"),
+        "{said}"
+    );
 }

@@ -110,7 +110,7 @@ fn spawn(tasks: &Tasks, id: u32, name: &'static str) -> Option<TaskBox> {
     tasks.alloc(Task { id, name }).ok()
 }
 
-fn main() {
+pub(crate) fn main() {
     let tasks = Tasks::with_lock(&POOL, IrqSpinLock::INIT).expect("a page for the master slab");
     let init = spawn(&tasks, 1, "init").expect("room");
 

@@ -115,6 +115,9 @@ pub(super) fn ids(mut contents: Contents) -> Result<Trace, TraceError> {
 /// A live block: its object, and the size that it was asked for with.
 type Live = (u32, u64);
 
+/// The end of a block whose own end was not recorded, and the record of an operation.
+type Made = (Option<Record>, Option<Record>);
+
 /// What lies where, while the operations are walked.
 #[derive(Default)]
 struct Heap {
@@ -133,8 +136,8 @@ pub(super) fn addresses(mut contents: Contents) -> Result<Trace, TraceError> {
     let mut heap = Heap::default();
     for (number, (thread, operation)) in (0..).zip(&contents.operations) {
         let made = heap.step(*thread, operation);
-        let made = made.map_err(|what| fault(number, what))?;
-        if let Some(record) = made {
+        let (ended, record) = made.map_err(|what| fault(number, what))?;
+        for record in ended.into_iter().chain(record) {
             records.push(record, operation.tick);
         }
     }
@@ -145,8 +148,8 @@ pub(super) fn addresses(mut contents: Contents) -> Result<Trace, TraceError> {
 }
 
 impl Heap {
-    /// The record that `operation` is, if it is one by itself.
-    fn step(&mut self, thread: u32, operation: &Operation) -> Result<Option<Record>, &'static str> {
+    /// The records that `operation` makes: the end of a block that lay where it puts one, and its own.
+    fn step(&mut self, thread: u32, operation: &Operation) -> Result<Made, &'static str> {
         let &Operation {
             name: address,
             size,
@@ -154,63 +157,72 @@ impl Heap {
             align_log2,
             ..
         } = operation;
-        let (op, object) = match kind {
-            Kind::Allocate => (Op::Allocate, self.place_new(address, size)?),
-            Kind::AllocateZeroed => (Op::AllocateZeroed, self.place_new(address, size)?),
+        let resized = match kind {
+            Kind::Allocate | Kind::AllocateZeroed => None,
             Kind::Free => {
                 let Some((object, size)) = self.live.remove(&address) else {
                     self.unmatched += 1;
-                    return Ok(None);
+                    return Ok((None, None));
                 };
-                return self.record(thread, Op::Free, object, size, 0).map(Some);
+                let free = self.record(thread, Op::Free, object, size, 0)?;
+                return Ok((None, Some(free)));
             }
             Kind::ResizeBegin => {
                 let block = self.live.remove(&address);
                 if self.resizing.insert(thread, (address, block)).is_some() {
                     return Err("a thread begins a resize inside another");
                 }
-                return Ok(None);
+                return Ok((None, None));
             }
             Kind::ResizeFailed => {
-                if let (old, Some(block)) = self.end_resize(thread)? {
-                    self.place(old, block)?;
-                }
-                return Ok(None);
+                return match self.resizing.remove(&thread) {
+                    Some((old, Some(block))) => Ok((self.place(thread, old, block)?, None)),
+                    Some((_, None)) => Ok((None, None)),
+                    // It began before the recording.
+                    None => {
+                        self.unmatched += 1;
+                        Ok((None, None))
+                    }
+                };
             }
-            Kind::ResizeEnd => match self.end_resize(thread)? {
-                (_, Some((object, _))) => {
-                    self.place(address, (object, size))?;
-                    (Op::Reallocate, object)
-                }
-                // The block is older than the recording.
-                (_, None) => {
-                    self.unmatched += 1;
-                    (Op::Allocate, self.place_new(address, size)?)
-                }
-            },
+            Kind::ResizeEnd => {
+                // Without a block, it or the beginning of its resize is older than the recording.
+                let block = self.resizing.remove(&thread).and_then(|(_, block)| block);
+                self.unmatched += u64::from(block.is_none());
+                block
+            }
             Kind::Reallocate => return Err("a whole resize in a trace that names addresses"),
         };
-        self.record(thread, op, object, size, align_log2).map(Some)
+        let (op, object) = match (resized, kind) {
+            (Some((object, _)), _) => (Op::Reallocate, object),
+            (None, Kind::AllocateZeroed) => (Op::AllocateZeroed, self.new_object()?),
+            (None, _) => (Op::Allocate, self.new_object()?),
+        };
+        let ended = self.place(thread, address, (object, size))?;
+        let record = self.record(thread, op, object, size, align_log2)?;
+        Ok((ended, Some(record)))
     }
 
-    fn end_resize(&mut self, thread: u32) -> Result<(u64, Option<Live>), &'static str> {
-        self.resizing
-            .remove(&thread)
-            .ok_or("a resize ends that did not begin")
-    }
-
-    fn place_new(&mut self, address: u64, size: u64) -> Result<u32, &'static str> {
+    fn new_object(&mut self) -> Result<u32, &'static str> {
         let object = self.objects;
         self.objects = object.checked_add(1).ok_or("more than 2^32 - 1 objects")?;
-        self.place(address, (object, size))?;
         Ok(object)
     }
 
-    fn place(&mut self, address: u64, block: Live) -> Result<(), &'static str> {
-        match self.live.insert(address, block) {
-            None => Ok(()),
-            Some(_) => Err("a block lies where another one is live"),
-        }
+    /// Puts `block` at `address`, and gives the end of what was live there. That is no damage: blocks end
+    /// without a free at a reset, and of two nested allocators that are both recorded, a block of the
+    /// inner one starts where the outer one's first block does.
+    fn place(
+        &mut self,
+        thread: u32,
+        address: u64,
+        block: Live,
+    ) -> Result<Option<Record>, &'static str> {
+        let Some((object, size)) = self.live.insert(address, block) else {
+            return Ok(None);
+        };
+        self.unmatched += 1;
+        self.record(thread, Op::Free, object, size, 0).map(Some)
     }
 
     /// Threads are numbered by their first record.
@@ -238,5 +250,96 @@ impl Heap {
             align_log2,
             size,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::header::Header;
+    use super::*;
+
+    /// The trace of operations at addresses: thread, kind, address, size.
+    fn resolved(rows: &[(u32, Kind, u64, u64)]) -> Trace {
+        let operations = (0..).zip(rows).map(|(order, &(thread, kind, name, size))| {
+            let operation = Operation {
+                order,
+                tick: order,
+                name,
+                size,
+                kind,
+                align_log2: 3,
+            };
+            (thread, operation)
+        });
+        let contents = Contents {
+            header: Header {
+                stage: Stage::Addresses,
+                ticks_per_second: Some(NANOSECONDS as u64),
+            },
+            operations: operations.collect(),
+            complete: true,
+        };
+        addresses(contents).expect("a valid recording")
+    }
+
+    fn rows(trace: &Trace) -> Vec<(Op, u32, u64)> {
+        let rows = trace.records().iter();
+        rows.map(|record| (record.op, record.object, record.size))
+            .collect()
+    }
+
+    #[test]
+    fn a_block_where_another_is_live_ends_that_one() {
+        let trace = resolved(&[
+            (1, Kind::Allocate, 0x1000, 4096),
+            (1, Kind::AllocateZeroed, 0x1000, 64),
+            (1, Kind::Free, 0x1000, 64),
+            (1, Kind::Free, 0x1000, 4096),
+        ]);
+        let expected = [
+            (Op::Allocate, 0, 4096),
+            (Op::Free, 0, 4096),
+            (Op::AllocateZeroed, 1, 64),
+            (Op::Free, 1, 64),
+        ];
+        assert_eq!(rows(&trace), expected);
+        assert_eq!(trace.times_ns(), Some(&[0, 1, 1, 2][..]));
+        assert_eq!(trace.recording().unmatched, 2);
+    }
+
+    #[test]
+    fn a_resize_to_where_another_block_is_live_ends_that_one() {
+        let trace = resolved(&[
+            (1, Kind::Allocate, 0x1000, 8),
+            (1, Kind::Allocate, 0x2000, 16),
+            (1, Kind::ResizeBegin, 0x1000, 0),
+            (2, Kind::Allocate, 0x1000, 24),
+            (1, Kind::ResizeEnd, 0x2000, 32),
+            (2, Kind::ResizeBegin, 0x1000, 0),
+            (1, Kind::Allocate, 0x1000, 40),
+            (2, Kind::ResizeFailed, 0x1000, 0),
+        ]);
+        let expected = [
+            (Op::Allocate, 0, 8),
+            (Op::Allocate, 1, 16),
+            (Op::Allocate, 2, 24),
+            (Op::Free, 1, 16),
+            (Op::Reallocate, 0, 32),
+            (Op::Allocate, 3, 40),
+            (Op::Free, 3, 40),
+        ];
+        assert_eq!(rows(&trace), expected);
+        assert_eq!(trace.recording().unmatched, 2);
+    }
+
+    #[test]
+    fn the_end_of_a_resize_without_its_beginning_is_unmatched() {
+        let trace = resolved(&[
+            (1, Kind::ResizeFailed, 0x1000, 0),
+            (1, Kind::ResizeEnd, 0x2000, 32),
+            (1, Kind::Free, 0x2000, 32),
+        ]);
+        assert_eq!(rows(&trace), [(Op::Allocate, 0, 32), (Op::Free, 0, 32)]);
+        assert_eq!(trace.recording().unmatched, 2);
     }
 }

@@ -12,6 +12,7 @@ const LANE_BYTES: usize = 16 << 10;
 pub(super) struct Lane {
     // I1: the operations are `bytes[CHUNK_HEADER_BYTES..len]`, and there are `operations` of them.
     // I2: `len + CHUNK_TAIL_BYTES <= LANE_BYTES`.
+    // A lane that was never begun has `len` 0 instead, and `operations` 0.
     header: ChunkHeader,
     coder: Coder,
     len: usize,
@@ -19,6 +20,8 @@ pub(super) struct Lane {
 }
 
 impl Lane {
+    /// A lane to be [begun](Self::begin) before anything is put in. It is all zeros, so that the lanes
+    /// of a static take no place in the program's file.
     pub(super) const fn new() -> Self {
         Self {
             header: ChunkHeader {
@@ -28,8 +31,8 @@ impl Lane {
                 first_order: 0,
                 first_tick: 0,
             },
-            coder: Coder::new(0, 0, true),
-            len: CHUNK_HEADER_BYTES,
+            coder: Coder::new(0, 0, false),
+            len: 0,
             bytes: [0; LANE_BYTES],
         }
     }

@@ -137,7 +137,8 @@ pub fn record_to(path: &Path) -> Result<(), RecordError> {
 /// # Errors
 ///
 /// [`RecordError::NotRecording`] if there is none, [`RecordError::Write`] if the file could not be
-/// written, now or before; it then holds what was written until then.
+/// written, now or before; it then holds what was written until then. [`RecordError::Create`] if
+/// the file that the environment names could not be made.
 pub fn finish_recording() -> Result<Recorded, RecordError> {
     TAPE.finish()
 }

@@ -50,6 +50,11 @@ impl Output {
         }
     }
 
+    /// Whether there was a file to write to.
+    pub(super) fn was_open(&self) -> bool {
+        self.bytes > 0
+    }
+
     /// What ended the recording before its time. Told once.
     pub(super) fn take_error(&mut self) -> Option<io::Error> {
         self.error.take()
@@ -83,7 +88,7 @@ impl Output {
         written
     }
 
-    /// Keeps the error for who asks.
+    /// Keeps the error of a file that could not be opened, for who asks.
     #[cfg(all(unix, not(miri)))]
     pub(super) fn fail(&mut self, error: io::Error) {
         self.error = Some(error);

@@ -21,7 +21,11 @@ use crate::dst::{HEADER_BYTES_MAX, Header, Kind, Operation, Stage};
 pub(super) static TAPE: Tape = Tape::new();
 
 /// Threads that write side by side. More take turns.
-const LANES: usize = 64;
+const LANE_COUNT: usize = 64;
+
+/// Beside the tape and not in it, because they are all zeros and the tape is not: so they take no place
+/// in the program's file.
+static LANES: [Guarded<Lane>; LANE_COUNT] = [const { Guarded::new(Lane::new()) }; LANE_COUNT];
 
 const HEADER: Header = Header {
     stage: Stage::Addresses,
@@ -49,7 +53,6 @@ pub(super) struct Tape {
     threads: AtomicU32,
     order: CachePadded<AtomicU64>,
     epoch: OnceLock<Instant>,
-    lanes: [Guarded<Lane>; LANES],
     output: Guarded<Output>,
 }
 
@@ -84,7 +87,6 @@ impl Tape {
             threads: AtomicU32::new(0),
             order: CachePadded::new(AtomicU64::new(0)),
             epoch: OnceLock::new(),
-            lanes: [const { Guarded::new(Lane::new()) }; LANES],
             output: Guarded::new(Output::closed()),
         }
     }
@@ -145,7 +147,7 @@ impl Tape {
 
     /// Records to `output` from here on. The state is `BUSY` by this thread.
     fn roll(&self, output: Output) {
-        for lane in &self.lanes {
+        for lane in &LANES {
             lane.hold().begin(0, 0, 0);
         }
         *self.output.hold() = output;
@@ -165,11 +167,12 @@ impl Tape {
         if !self.change(ON, BUSY) {
             let mut output = self.output.hold();
             return Err(match output.take_error() {
-                Some(error) => self.lost(error, &output),
+                Some(error) if output.was_open() => self.lost(error, &output),
+                Some(error) => RecordError::Create(error),
                 None => RecordError::NotRecording,
             });
         }
-        for lane in &self.lanes {
+        for lane in &LANES {
             let mut lane = lane.hold();
             if !self.flush(&mut lane) {
                 break;
@@ -218,7 +221,7 @@ impl Tape {
     #[inline]
     pub(super) fn write(&self, _: &Inside, kind: Kind, address: usize, layout: NonZeroLayout) {
         let thread = self.number();
-        let mut lane = self.lane(thread);
+        let mut lane = Self::lane(thread);
         // Acquire: pairs with the Release in `roll`.
         if self.state.load(Ordering::Acquire) != ON {
             return;
@@ -256,12 +259,12 @@ impl Tape {
 
     /// A lane that nobody has: the thread's own, or after a fork, or with many threads, another one.
     #[inline]
-    fn lane(&self, thread: u32) -> Held<'_, Lane> {
-        let first = thread as usize % LANES;
+    fn lane(thread: u32) -> Held<'static, Lane> {
+        let first = thread as usize % LANE_COUNT;
         let mut backoff = drystone_sync::Backoff::new();
         loop {
-            for step in 0..LANES {
-                if let Some(lane) = self.lanes[(first + step) % LANES].try_hold() {
+            for step in 0..LANE_COUNT {
+                if let Some(lane) = LANES[(first + step) % LANE_COUNT].try_hold() {
                     return lane;
                 }
             }
