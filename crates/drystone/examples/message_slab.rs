@@ -1,4 +1,4 @@
-//! Messages between threads without a heap: one thread allocates, any thread frees.
+//! Messages between threads from one slab: one thread allocates, any thread frees.
 //!
 //! `SlabOwner` allocates without an atomic operation. A `RemoteBox` is dropped on whatever thread has
 //! it, and its slot finds the way home; for blocks without a type `owner.remote()` gives a
