@@ -74,7 +74,7 @@ pub unsafe trait Contents: Allocator {
     ///
     /// The pieces may hold other bytes as well, such as the links of freed blocks. A value that ends
     /// no block when it goes, because others lead to the same memory, passes nothing: a reference, a
-    /// shared handle, the system's allocator.
+    /// shared handle beside another or beside a weak one, the system's allocator.
     ///
     /// # Safety
     ///
@@ -116,20 +116,13 @@ macro_rules! through {
     };
 }
 
-/// For handles beside which there may be others: they end no block.
-macro_rules! shared_handle {
-    ($handle:ty) => {
-        // SAFETY: the answers are those of the same allocator, whose blocks outlive the handle.
-        unsafe impl<A: Contents + ?Sized> Contents for $handle {
-            through!();
+// SAFETY: the answers are those of the same allocator, whose blocks outlive the reference.
+unsafe impl<A: Contents + ?Sized> Contents for &A {
+    through!();
 
-            #[inline]
-            unsafe fn ending(&mut self, _visit: &mut dyn FnMut(&mut [MaybeUninit<u8>])) {}
-        }
-    };
+    #[inline]
+    unsafe fn ending(&mut self, _visit: &mut dyn FnMut(&mut [MaybeUninit<u8>])) {}
 }
-
-shared_handle!(&A);
 
 /// The owning handles.
 #[cfg(feature = "alloc")]
@@ -140,9 +133,30 @@ mod owning {
     #[cfg(target_has_atomic = "ptr")]
     use crate::alloc_crate::sync::Arc;
 
-    shared_handle!(Rc<A>);
+    /// For handles beside which there may be others: the only one ends the blocks, and of several the
+    /// last one, which is the only one by then.
+    macro_rules! counted_handle {
+        ($handle:ident) => {
+            // SAFETY: the answers are those of the same allocator. Its blocks outlive the handle while
+            // there is another one, or a weak one that may become another; otherwise they end with it.
+            unsafe impl<A: Contents + ?Sized> Contents for $handle<A> {
+                through!();
+
+                #[inline]
+                unsafe fn ending(&mut self, visit: &mut dyn FnMut(&mut [MaybeUninit<u8>])) {
+                    if let Some(inner) = $handle::get_mut(self) {
+                        // SAFETY: the caller's requirements: the allocator is dropped with its only
+                        // handle.
+                        unsafe { inner.ending(visit) }
+                    }
+                }
+            }
+        };
+    }
+
+    counted_handle!(Rc);
     #[cfg(target_has_atomic = "ptr")]
-    shared_handle!(Arc<A>);
+    counted_handle!(Arc);
 
     // SAFETY: the answers are those of the allocator in the box, which is dropped with it.
     unsafe impl<A: Contents + ?Sized> Contents for Box<A> {

@@ -5,6 +5,8 @@ mod common;
 
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
+use std::rc::Rc;
+use std::sync::Arc;
 
 use common::content::{Random, SECRET, bytes_of, secrets, secrets_in};
 use common::{Block, Blocks, Slots};
@@ -290,6 +292,30 @@ macro_rules! covers {
                     memory.give(blocks[7]);
                 }
                 assert_eq!((first.secrets(), second.secrets()), (0, 0));
+            }
+
+            #[test]
+            fn a_drop_of_the_only_counted_handle() {
+                let mut buffer = Buffer::new();
+                a_drop_covers_live_blocks($new(Rc::new(BumpArena::new(buffer.range()))), 9);
+                assert_eq!(buffer.secrets(), 0);
+
+                let mut buffer = Buffer::new();
+                a_drop_covers_live_blocks($new(Arc::new(BumpArena::new(buffer.range()))), 9);
+                assert_eq!(buffer.secrets(), 0);
+            }
+
+            #[test]
+            fn blocks_of_a_counted_handle_outlive_the_wrapper_beside_another() {
+                let slots = Rc::new(Slots::new(4));
+                let block = {
+                    let memory = $new(Rc::clone(&slots));
+                    let block = memory.take(24, 8).expect("room");
+                    block.fill(3);
+                    block
+                };
+                block.check(3, 24);
+                slots.give(block);
             }
 
             #[test]
