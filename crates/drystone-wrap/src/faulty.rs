@@ -6,6 +6,9 @@
 //! `grow_zeroed` and `shrink`. A refused request never reaches the inner allocator. For tests of
 //! what happens when memory runs out, at the place and time of the test's choice.
 //!
+//! Each request is judged once: a wrapper outside that would rather grow a block where it lies is told
+//! that it cannot, and asks for a new one.
+//!
 //! # Memory picture
 //!
 //! ```text
@@ -159,25 +162,13 @@ unsafe impl<A: Allocator, P: AllocFaultPolicy> Allocator for Faulty<A, P> {
     forward_queries!(inner);
 }
 
-// SAFETY: the blocks are those of the inner allocator, which answers. That a block shrinks in place is
-// never said, because the policy may refuse the request.
+// SAFETY: the blocks are those of the inner allocator, which answers. Nothing is resized in
+// place: `grow_in_place` declines always, so that the policy judges each request once.
 unsafe impl<A: Contents, P: AllocFaultPolicy> Contents for Faulty<A, P> {
     #[inline]
     unsafe fn own_pointer(&self, block: NonNull<u8>, layout: NonZeroLayout) -> NonNull<u8> {
         // SAFETY: the block is the inner allocator's; same requirements.
         unsafe { self.inner.own_pointer(block, layout) }
-    }
-
-    #[inline]
-    unsafe fn grow_in_place(
-        &self,
-        ptr: NonNull<u8>,
-        old: NonZeroLayout,
-        new: NonZeroLayout,
-    ) -> Result<NonNull<[u8]>, AllocError> {
-        self.pass(new)?;
-        // SAFETY: the block is the inner allocator's; same requirements.
-        unsafe { self.inner.grow_in_place(ptr, old, new) }
     }
 
     #[inline]

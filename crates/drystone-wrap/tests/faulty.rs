@@ -4,7 +4,9 @@ mod common;
 
 use common::{Blocks, SLOT, Slots, layout};
 use drystone_core::{AllocError, AllocFaultPolicy, Allocator, Owns, Reset};
-use drystone_wrap::{AlwaysFail, FailAfter, FailEveryNth, FailOnSize, Faulty, NeverFail};
+use drystone_wrap::{
+    AlwaysFail, FailAfter, FailEveryNth, FailOnSize, Faulty, NeverFail, PoisonOnFree,
+};
 
 /// The answers of a policy to `n` requests.
 fn answers(policy: &impl AllocFaultPolicy, n: usize) -> Vec<bool> {
@@ -47,6 +49,15 @@ fn the_passes_left_can_be_read() {
 fn constants_can_hold_policies() {
     static FAULTS: FailEveryNth = FailEveryNth::new(2);
     assert_eq!(answers(&FAULTS, 2), [false, true]);
+}
+
+#[test]
+fn a_growth_through_a_wrapper_that_would_rather_stay_is_one_request() {
+    let memory = PoisonOnFree::new(Faulty::new(Slots::new(8), FailAfter::new(9)));
+    let block = memory.take(8, 8).expect("first");
+    let grown = memory.grow_to(block, 16).expect("second");
+    assert_eq!(memory.inner().policy().remaining(), 7);
+    memory.give(grown);
 }
 
 #[test]
