@@ -428,9 +428,16 @@ impl<A: Contents, S: Switch, P: MisusePolicy> Canary<A, S, P> {
         let (old, wider) = (block.frame.layout, frame.layout);
         // SAFETY: the whole is a live block of the inner allocator; the frame grows with the block.
         let whole = unsafe { self.inner.grow_in_place(block.start, old, wider) }?;
+        // The block as it was, through the pointer that reaches it now. What the whole had more of
+        // before, it may have no longer; a word behind the old bytes it has still.
+        let grown = Block {
+            start: whole.cast(),
+            ..block
+        };
+        let room = whole.len() - grown.frame.prefix - grown.layout.size().get();
         // The old words would show in the caller's new bytes.
-        // SAFETY: the whole is no shorter than it was.
-        unsafe { tail::write(block.tail(), extent.tail_bytes(), 0) };
+        // SAFETY: the tail lies in the whole, and is no longer than the rest of it.
+        unsafe { tail::write(grown.tail(), extent.tail_bytes().min(room), 0) };
         // SAFETY: the whole was just resized for the frame.
         Ok(unsafe { Self::arm(guard, frame, whole, new) })
     }
