@@ -19,6 +19,14 @@ impl MisusePolicy for AbortOnMisuse {
     }
 }
 
+/// Ends the process after one line, `drystone: ` and `what`, as [`AbortOnMisuse`] does: for what the
+/// workspace's own allocators cannot go on after. What is behind the 85th byte is left out.
+#[doc(hidden)]
+#[cold]
+pub fn abort_after(what: &'static str) -> ! {
+    imp::abort_after(what)
+}
+
 #[cfg(feature = "std")]
 mod imp {
     use std::io::{self, Write};
@@ -32,10 +40,14 @@ mod imp {
         line.push(misuse.name().as_bytes());
         line.push(b" at 0x");
         line.push_hex(address);
-        line.push(b"\n");
-        // A closed standard error changes nothing about what follows.
-        let _ = io::stderr().write_all(line.bytes());
-        process::abort();
+        line.end();
+    }
+
+    pub(super) fn abort_after(what: &'static str) -> ! {
+        let mut line = Line::new();
+        line.push(b"drystone: ");
+        line.push(&what.as_bytes()[..what.len().min(85)]);
+        line.end();
     }
 
     /// One line of text in a fixed buffer. What does not fit is left out.
@@ -65,6 +77,14 @@ mod imp {
             for digit in (0..digits).rev() {
                 self.push(&[b"0123456789abcdef"[(value >> (digit * 4)) & 15]]);
             }
+        }
+
+        /// Ends the process after this line.
+        fn end(mut self) -> ! {
+            self.push(b"\n");
+            // A closed standard error changes nothing about what follows.
+            let _ = io::stderr().write_all(self.bytes());
+            process::abort();
         }
 
         fn bytes(&self) -> &[u8] {
@@ -104,5 +124,9 @@ mod imp {
 
     pub(super) fn abort(misuse: Misuse, address: usize) -> ! {
         abort_on_unwind(|| panic!("drystone: {misuse} at {address:#x}"))
+    }
+
+    pub(super) fn abort_after(what: &'static str) -> ! {
+        abort_on_unwind(|| panic!("drystone: {what}"))
     }
 }

@@ -75,6 +75,8 @@ mod stats;
 mod unwind;
 
 pub use abort::AbortOnMisuse;
+#[doc(hidden)]
+pub use abort::abort_after;
 pub use alloc::{Allocator, Deallocator};
 pub use allocated_region::AllocatedRegion;
 #[cfg(feature = "allocator-api2-04")]

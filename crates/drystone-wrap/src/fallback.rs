@@ -44,7 +44,7 @@ use core::ptr::NonNull;
 
 use drystone_core::{
     AllocError, Allocator, Contents, Deallocator, NonZeroLayout, Owns, Reset, StableAddress,
-    abort_on_unwind,
+    abort_after,
 };
 
 use crate::relocate::relocate;
@@ -239,10 +239,11 @@ impl<P: Allocator + Owns, S: Allocator> WithFallback<P, S> {
 }
 
 /// Ends the process: the secondary resized a block into the primary's memory, the old block is
-/// gone, and there is no place to which the new one could be moved.
+/// gone, and there is no place to which the new one could be moved. Allocates nothing: this may be the
+/// program's own allocator.
 #[cold]
 fn broken_composition() -> ! {
-    abort_on_unwind(|| panic!("WithFallback: the secondary's memory lies inside the primary's"))
+    abort_after("the secondary of a WithFallback has memory inside the primary's")
 }
 
 // SAFETY: by I1 the block goes back to the part that handed it out; each part keeps the contract.

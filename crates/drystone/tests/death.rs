@@ -2,10 +2,14 @@
 //! and pages that may not be touched fault. Not under Miri, which starts no processes.
 #![cfg(not(miri))]
 
+use std::cell::Cell;
 use std::ptr::NonNull;
 
 use drystone_backing::{HeapBacked, MmapBacked, System, page_size};
-use drystone_core::{Allocator, FixedRange, NonZeroLayout, OsBacked, Protection, StableAddress};
+use drystone_core::{
+    AllocError, Allocator, Deallocator, FixedRange, NonZeroLayout, OsBacked, Owns, Protection,
+    StableAddress,
+};
 use drystone_layout::{BumpArena, Slab};
 use drystone_testkit::FirstFit;
 use drystone_testkit::death::{self, End, Expect};
@@ -137,4 +141,72 @@ fn touching_the_next_page_does_not_fault() {
     });
     let words = survived.expect_err("alive").to_string();
     assert!(words.starts_with("the body did not die"), "{words}");
+}
+
+/// A heap whose blocks are the primary's from the first resize on, and a primary that has no room.
+#[derive(Default)]
+struct Swallowed(Cell<bool>);
+
+// SAFETY: the blocks are the system's.
+unsafe impl Deallocator for Swallowed {
+    unsafe fn deallocate(&self, ptr: NonNull<u8>, layout: NonZeroLayout) {
+        // SAFETY: the block is the system's; same requirements.
+        unsafe { System.deallocate(ptr, layout) };
+    }
+}
+
+// SAFETY: the blocks are the system's.
+unsafe impl Allocator for Swallowed {
+    fn allocate(&self, layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
+        System.allocate(layout)
+    }
+
+    unsafe fn grow(
+        &self,
+        ptr: NonNull<u8>,
+        old: NonZeroLayout,
+        new: NonZeroLayout,
+    ) -> Result<NonNull<[u8]>, AllocError> {
+        self.0.set(true);
+        // SAFETY: the block is the system's; same requirements.
+        unsafe { System.grow(ptr, old, new) }
+    }
+}
+
+/// Has no room, and says that every block is its own once the heap has resized one.
+struct Swallows<'a>(&'a Swallowed);
+
+// SAFETY: there is never a block.
+unsafe impl Deallocator for Swallows<'_> {
+    unsafe fn deallocate(&self, _ptr: NonNull<u8>, _layout: NonZeroLayout) {}
+}
+
+// SAFETY: there is never a block.
+unsafe impl Allocator for Swallows<'_> {
+    fn allocate(&self, _layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
+        Err(AllocError)
+    }
+}
+
+// SAFETY: none: the answer is meant to be wrong.
+unsafe impl Owns for Swallows<'_> {
+    fn owns(&self, _ptr: NonNull<u8>) -> bool {
+        self.0.0.get()
+    }
+}
+
+#[test]
+fn a_secondary_that_resizes_into_the_primary_ends_the_process() {
+    let expected = Expect {
+        end: End::Abort,
+        line: "drystone: the secondary of a WithFallback has memory inside the primary's",
+    };
+    let test = "a_secondary_that_resizes_into_the_primary_ends_the_process";
+    death::expect(test, expected, || {
+        let heap = Swallowed::default();
+        let both = WithFallback::new(Swallows(&heap), &heap);
+        let block = both.allocate(layout(64)).expect("memory").cast();
+        // SAFETY: the block is live with this layout.
+        let _ = unsafe { both.grow(block, layout(64), layout(128)) };
+    });
 }
