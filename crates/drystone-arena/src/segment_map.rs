@@ -1,5 +1,5 @@
 //! The process's map from addresses to segments: which addresses are an arena's, and the one place
-//! where a pointer is made from an address.
+//! of the arena where a pointer is made from an address.
 //!
 //! # What
 //!

@@ -155,8 +155,8 @@ unsafe impl Allocator for System {
 // SAFETY: the pointer to a block is found again by its address, because every block was exposed when
 // it was handed out; blocks are exactly as long as asked; none ends with a value of this type.
 unsafe impl Contents for System {
-    /// The only place where a pointer is made from an integer: the platform's allocator has no base
-    /// that one could be derived from. Miri, which checks provenance strictly and knows no exposed
+    /// One of two places where a pointer is made from an integer (the other is the arena's map of
+    /// segments): the platform's allocator has no base that one could be derived from. Miri, which checks provenance strictly and knows no exposed
     /// one, gets the caller's pointer.
     #[inline]
     unsafe fn own_pointer(&self, block: NonNull<u8>, _layout: NonZeroLayout) -> NonNull<u8> {

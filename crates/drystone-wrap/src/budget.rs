@@ -66,7 +66,8 @@ mod models;
 /// ```
 ///
 /// A resize is counted by its result. Where the inner allocator moves the block, it holds both the
-/// old and the new one for the time of the copy.
+/// old and the new one for the time of the copy. `PoisonOnFree`, `ZeroizeOnFree`, `Quarantine`, `Canary`
+/// and `GuardPages` move blocks themselves: a budget belongs outside of them, for inside it counts both.
 pub struct Budget<A, S: Switch = On> {
     inner: A,
     ledger: S::Keep<Ledger>,

@@ -34,7 +34,8 @@
 //! # Cost
 //!
 //! An atomic addition for each large allocation; a mask for each large free. Each large block takes
-//! up to a span more, 4 KiB by default. At [`Off`](crate::Off) nothing.
+//! up to a span more, 4 KiB by default. The inner allocator must have blocks at multiples of the
+//! span; one that has none refuses every large request. At [`Off`](crate::Off) nothing.
 
 use core::fmt;
 use core::mem::MaybeUninit;

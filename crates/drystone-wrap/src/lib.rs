@@ -31,7 +31,8 @@
 //! # Features
 //!
 //! None by default: no_std, no `alloc`. `std` gives [`Statistics`] its path without atomic
-//! operations; `parking_lot` adds a lock whose waiters sleep; `zeroize` adds `ZeroizeOnFree`.
+//! operations; `parking_lot` adds a lock whose waiters sleep; `critical-section` adds
+//! `CriticalSectionLock`, without compare-and-swap; `zeroize` adds `ZeroizeOnFree`.
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -62,6 +62,9 @@ mod models;
 /// The methods run inside `allocate`, `grow` and `shrink`, never inside `deallocate`. They may free
 /// blocks of the same allocator, and log. They may not allocate from it: an `on_oom` that does is
 /// called from inside itself, without end. A panic ends the process.
+///
+/// Where a [`Locked`](crate::Locked) is around the watermark, the lock is held while a handler runs: there
+/// the handler may not free through the `Locked`, for it would wait for itself.
 pub trait WatermarkHandler {
     /// The bytes used have risen over the lower mark.
     fn on_warn(&self, used_bytes: usize, capacity_bytes: usize) {
@@ -100,6 +103,10 @@ impl<H: WatermarkHandler + ?Sized> WatermarkHandler for &H {
 ///
 /// The capacity is the inner allocator's, asked once. One without a fixed limit has no marks: only
 /// `on_oom` is ever called then, unless [`with_capacity`](Watermark::with_capacity) says a limit.
+///
+/// Over a `Canary`, `CacheJitter` or `GuardPages` the bytes asked for are counted against the capacity
+/// inside, of which each block takes more, so the marks come late. Put the watermark inside of those, or
+/// say the limit.
 ///
 /// ```
 /// # use core::cell::Cell;

@@ -47,6 +47,7 @@
 //! | `mmap` | `MmapBacked`, `MmapSource`: pages of the operating system |
 //! | `parking_lot` | `ParkingLotLock`: waiters of [`Locked`] sleep |
 //! | `critical-section` | `CriticalSectionLock`: [`Locked`] without compare-and-swap, and in interrupt handlers |
+//! | `zeroize` | `ZeroizeOnFree`: freed bytes are zero, for sure |
 //! | `siphash` | `SipHashMac`: the links of a slab's free list carry a keyed code |
 //! | `arena` | `GlobalArena`, `Arena` and `ThreadCache`: the thread-cached general-purpose allocator |
 //! | `pool` | `BufferPool` and its views: buffers for network and storage I/O |
