@@ -21,7 +21,7 @@ struct Info<'a> {
     figures: &'a Figures,
     /// Whether the trace goes on to where its recording ended.
     complete: bool,
-    /// Frees and reallocations of blocks older than the recording.
+    /// Frees and reallocations of blocks older than the recording, and blocks whose end is not in it.
     unmatched: u64,
 }
 
@@ -53,7 +53,10 @@ fn missing(recording: Recording) -> String {
     }
     if recording.unmatched > 0 {
         let count = grouped(recording.unmatched);
-        text += &format!("{count} frees or reallocations of blocks older than the recording.\n");
+        text += &format!(
+            "{count} frees or reallocations of blocks older than the recording, or blocks whose end \
+             is not in it.\n"
+        );
     }
     text
 }
