@@ -76,9 +76,14 @@ pub(crate) fn secrets_in<B: FixedRange>(range: &B) -> usize {
     secrets(&bytes_of(range))
 }
 
-/// How many bytes are [`SECRET`], but for one or two by themselves: an allocator keeps addresses in
-/// its range, and any byte may be part of an address.
+/// How many bytes are [`SECRET`].
 pub(crate) fn secrets(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| **byte == SECRET).count()
+}
+
+/// As [`secrets`], but for one or two by themselves: for an allocator that keeps addresses in its
+/// range, of which any byte may be a part.
+pub(crate) fn secrets_beside_addresses(bytes: &[u8]) -> usize {
     let runs = bytes.chunk_by(|a, b| a == b);
     runs.filter(|run| run[0] == SECRET && run.len() > 2)
         .map(<[u8]>::len)
