@@ -80,7 +80,8 @@ impl Arena {
     }
 
     /// An arena over segments of 4 MiB from a source of the caller's. A block above 2 MiB takes a
-    /// segment of its own, 64 KiB larger than itself.
+    /// segment of its own, larger than itself by its alignment and by at least 64 KiB. What the arena
+    /// keeps of each segment is a box of the global heap, so such an arena cannot serve that heap.
     ///
     /// # Errors
     ///

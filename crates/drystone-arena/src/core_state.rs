@@ -14,7 +14,9 @@
 //!
 //! # Threads
 //!
-//! A spin lock over lists, held for a few dozen instructions. Mapping and unmapping are outside.
+//! A spin lock over lists, held for a few dozen instructions; statistics hold it for a look at every
+//! segment, and the request for huge pages for a system call on every range. Mapping and unmapping are
+//! outside.
 
 use core::cell::UnsafeCell;
 use core::ptr;
