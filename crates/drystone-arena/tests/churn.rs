@@ -1,10 +1,13 @@
 //! Threads that come and go, and leave blocks behind: the memory of the process does not grow.
 #![cfg(all(target_os = "linux", not(miri)))]
 
+mod common;
+
 use std::cell::RefCell;
 use std::sync::Mutex;
 use std::thread;
 
+use common::resident_bytes;
 use drystone_arena::GlobalArena;
 
 #[global_allocator]
@@ -26,15 +29,6 @@ impl Drop for Late {
 
 thread_local! {
     static LATE: RefCell<Option<Late>> = const { RefCell::new(None) };
-}
-
-fn resident_bytes() -> usize {
-    let text = std::fs::read_to_string("/proc/self/statm").expect("Linux tells");
-    let pages = text
-        .split(' ')
-        .nth(1)
-        .and_then(|pages| pages.parse::<usize>().ok());
-    pages.expect("a number") * drystone_backing::page_size()
 }
 
 /// Threads in turns, each of which leaves a block that a later one frees.

@@ -2,12 +2,20 @@
 
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use drystone_arena::{
     Arena, ArenaConfig, ArenaError, FreeError, ThreadCache, allocate, deallocate,
     deallocate_with_size, global_stats, trim,
 };
 use drystone_core::NonZeroLayout;
+
+/// Whoever has it has the process-wide arena to itself, so that its figures stand still.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Blocks of a kind.
 const COUNT: usize = if cfg!(miri) { 9 } else { 100 };
@@ -18,6 +26,7 @@ fn layout(size: usize) -> NonZeroLayout {
 
 #[test]
 fn blocks_are_aligned_and_freed_once() {
+    let _alone = alone();
     for size in [1, 15, 16, 17, 1000, 70_000, 200_000] {
         let block = allocate(size).expect("there is memory");
         assert!(block.addr().get().is_multiple_of(16));
@@ -25,7 +34,7 @@ fn blocks_are_aligned_and_freed_once() {
         unsafe { block.write_bytes(1, size) };
         // SAFETY: nobody uses the block.
         assert_eq!(unsafe { deallocate(block) }, Ok(()));
-        // SAFETY: the block is free, and no other thread of the test allocates of this size.
+        // SAFETY: the block is free, and nobody else allocates from this arena.
         let again = unsafe { deallocate(block) };
         assert_eq!(again, Err(FreeError::DoubleFree), "{size}");
     }
@@ -33,6 +42,7 @@ fn blocks_are_aligned_and_freed_once() {
 
 #[test]
 fn what_cannot_be_is_refused() {
+    let _alone = alone();
     assert_eq!(allocate(0), Err(ArenaError::ZeroSize));
     let refused = allocate(usize::MAX);
     assert!(matches!(
@@ -50,6 +60,7 @@ fn what_cannot_be_is_refused() {
 
 #[test]
 fn a_size_that_is_not_the_blocks_is_named() {
+    let _alone = alone();
     let block = allocate(5000).expect("there is memory");
     for wrong in [1, 2500, 10_000, usize::MAX] {
         // SAFETY: nothing is freed where the size is wrong.
@@ -66,6 +77,7 @@ fn a_size_that_is_not_the_blocks_is_named() {
 
 #[test]
 fn the_functions_have_figures() {
+    let _alone = alone();
     let block = allocate(3 << 20).expect("there is memory");
     let stats = global_stats();
     assert!(stats.live_bytes >= 3 << 20, "{stats}");
