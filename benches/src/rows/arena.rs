@@ -119,9 +119,9 @@ impl<A: Heap> Block<A> {
         }
     }
 
-    /// Writes one byte of each page.
-    fn touch(&mut self) {
-        for offset in (0..self.layout.size()).step_by(4096) {
+    /// Writes one byte of each page from this offset on.
+    fn touch(&mut self, from: usize) {
+        for offset in (from..self.layout.size()).step_by(4096) {
             // SAFETY: inside the block.
             let byte = unsafe { self.bytes.add(offset) };
             // SAFETY: the block's own byte.
@@ -235,7 +235,7 @@ impl Workload for Churn {
                 *place = None;
                 let mut block = Block::new(heap, layouts[at]);
                 if self.touched {
-                    block.touch();
+                    block.touch(0);
                 }
                 *place = Some(black_box(block));
                 // Places and sizes go round in different steps, so that they meet anew each time.
@@ -343,12 +343,7 @@ fn double<A: Heap>(block: &mut Block<A>) {
     };
     block.bytes = NonNull::new(grown).expect("there is memory");
     block.layout = bytes(2 * old);
-    for offset in (old..2 * old).step_by(4096) {
-        // SAFETY: inside the block.
-        let byte = unsafe { block.bytes.add(offset) };
-        // SAFETY: the block's own byte.
-        unsafe { byte.write(1) };
-    }
+    block.touch(old);
 }
 
 pub(crate) fn doubling() -> Row {

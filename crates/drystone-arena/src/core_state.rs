@@ -237,10 +237,7 @@ impl Core {
             heap.drain();
             heap.release_all();
         });
-        while let Some(kept) = self.locked(State::pop_kept) {
-            // SAFETY: kept blocks are live mappings of the arena, and this one is in no list now.
-            self.unmap_huge(unsafe { &*kept });
-        }
+        self.unmap_kept(State::pop_kept);
         self.sweep_idle(0, |segment| {
             segment.release_slices();
             true
@@ -252,10 +249,7 @@ impl Core {
     pub(crate) fn make_room(&self) {
         let orphans = self.locked(|state| state.orphan_count);
         self.tidy_orphans(orphans, Heap::drain);
-        while let Some(kept) = self.locked(State::pop_kept) {
-            // SAFETY: kept blocks are live mappings of the arena, and this one is in no list now.
-            self.unmap_huge(unsafe { &*kept });
-        }
+        self.unmap_kept(State::pop_kept);
         self.sweep_idle(0, |_| true);
     }
 
@@ -280,10 +274,7 @@ impl Core {
             heap.drain();
             heap.release_aged();
         });
-        while let Some(kept) = self.locked(State::pop_aged_kept) {
-            // SAFETY: kept blocks are live mappings of the arena, and this one is in no list now.
-            self.unmap_huge(unsafe { &*kept });
-        }
+        self.unmap_kept(State::pop_aged_kept);
         self.locked(State::age_kept);
         self.sweep_idle(IDLE_SEGMENTS_MIN, |segment| {
             segment.release_aged();

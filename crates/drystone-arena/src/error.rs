@@ -76,9 +76,6 @@ pub enum FreeError {
     DoubleFree,
     /// Another arena has the block, or the cache is bound to another arena and is not empty.
     WrongArena,
-    /// There is no memory for the thread's part of the arena, without which no block can be
-    /// taken back.
-    OutOfMemory,
 }
 
 impl fmt::Display for FreeError {
@@ -92,7 +89,6 @@ impl fmt::Display for FreeError {
             ),
             Self::DoubleFree => f.write_str("the block is free already"),
             Self::WrongArena => f.write_str("the block or the cache belongs to another arena"),
-            Self::OutOfMemory => f.write_str("no memory for the thread's part of the arena"),
         }
     }
 }

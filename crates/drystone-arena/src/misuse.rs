@@ -9,9 +9,7 @@ use crate::error::FreeError;
 #[inline(never)]
 pub(crate) fn abort(error: FreeError, address: usize) -> ! {
     let misuse = match error {
-        FreeError::ForeignPointer | FreeError::WrongArena | FreeError::OutOfMemory => {
-            Misuse::ForeignPointer
-        }
+        FreeError::ForeignPointer | FreeError::WrongArena => Misuse::ForeignPointer,
         FreeError::Misaligned => Misuse::InteriorPointer,
         FreeError::SizeMismatch { .. } => Misuse::LayoutMismatch,
         FreeError::DoubleFree => Misuse::DoubleFree,

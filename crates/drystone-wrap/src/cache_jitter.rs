@@ -40,7 +40,7 @@
 use core::fmt;
 use core::mem::MaybeUninit;
 use core::num::{NonZeroU16, NonZeroUsize};
-use core::ptr::{self, NonNull};
+use core::ptr::NonNull;
 
 use drystone_core::arith::{align_down, is_aligned};
 use drystone_core::{
@@ -48,7 +48,7 @@ use drystone_core::{
 };
 use drystone_sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use crate::relocate::relocate;
+use crate::resize;
 use crate::sizes::exactly;
 use crate::switch::{Keep, Kept};
 use crate::{On, Switch};
@@ -330,10 +330,8 @@ unsafe impl<A: Contents, S: Switch> Allocator for CacheJitter<A, S> {
         if let Ok(block) = unsafe { self.grow_in_place(ptr, old, new) } {
             return Ok(block);
         }
-        let block = self.allocate(new)?;
-        // SAFETY: the caller's requirements; the new block is as long as `new`.
-        unsafe { relocate(self, ptr, old, block, new) };
-        Ok(block)
+        // SAFETY: the caller's requirements are the same.
+        unsafe { resize::moved(self, ptr, old, new) }
     }
 
     unsafe fn grow_zeroed(
@@ -348,17 +346,12 @@ unsafe impl<A: Contents, S: Switch> Allocator for CacheJitter<A, S> {
         }
         // SAFETY: the block is live and `old` fits it.
         if let Ok(block) = unsafe { self.grow_in_place(ptr, old, new) } {
-            let kept = old.size().get();
-            // SAFETY: `kept <= block.len()`, so the pointer stays in the block.
-            let tail = unsafe { block.as_ptr().cast::<u8>().add(kept) };
-            // SAFETY: the block is writable for its whole length.
-            unsafe { ptr::write_bytes(tail, 0, block.len() - kept) };
+            // SAFETY: the block is writable for its whole length, which is at least that of `old`.
+            unsafe { resize::zero_from(block, old.size().get()) };
             return Ok(block);
         }
-        let block = self.allocate_zeroed(new)?;
-        // SAFETY: the caller's requirements; the new block is as long as `new`.
-        unsafe { relocate(self, ptr, old, block, new) };
-        Ok(block)
+        // SAFETY: the caller's requirements are the same.
+        unsafe { resize::moved_zeroed(self, ptr, old, new) }
     }
 
     unsafe fn shrink(
@@ -381,10 +374,8 @@ unsafe impl<A: Contents, S: Switch> Allocator for CacheJitter<A, S> {
         if let Some(block) = unsafe { self.resized_in_place(ptr, old, new, in_place) } {
             return Ok(block);
         }
-        let block = self.allocate(new)?;
-        // SAFETY: the caller's requirements; the new block is as long as `new`.
-        unsafe { relocate(self, ptr, old, block, new) };
-        Ok(block)
+        // SAFETY: the caller's requirements are the same.
+        unsafe { resize::moved(self, ptr, old, new) }
     }
 
     /// The requested size, or for a block that is not displaced what the inner allocator says.

@@ -39,7 +39,7 @@
 
 use core::fmt;
 use core::mem::MaybeUninit;
-use core::ptr::{self, NonNull};
+use core::ptr::NonNull;
 
 use drystone_core::{
     AllocError, Allocator, Contents, Deallocator, FixedRange, NonZeroLayout, OsBacked, OsError,
@@ -47,7 +47,7 @@ use drystone_core::{
 };
 use drystone_sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use crate::relocate::relocate;
+use crate::resize;
 use geometry::Geometry;
 
 mod geometry;
@@ -299,10 +299,8 @@ unsafe impl<A: OverPages> Allocator for GuardPages<A> {
         if let Some(block) = self.resized_in_place(ptr, old, new) {
             return Ok(block);
         }
-        let block = self.allocate(new)?;
-        // SAFETY: the caller's requirements; the new block is as long as `new`.
-        unsafe { relocate(self, ptr, old, block, new) };
-        Ok(block)
+        // SAFETY: the caller's requirements are the same.
+        unsafe { resize::moved(self, ptr, old, new) }
     }
 
     unsafe fn grow_zeroed(
@@ -312,17 +310,12 @@ unsafe impl<A: OverPages> Allocator for GuardPages<A> {
         new: NonZeroLayout,
     ) -> Result<NonNull<[u8]>, AllocError> {
         if let Some(block) = self.resized_in_place(ptr, old, new) {
-            let kept = old.size().get();
-            // SAFETY: `kept <= block.len()`, so the pointer stays in the block.
-            let tail = unsafe { block.as_ptr().cast::<u8>().add(kept) };
-            // SAFETY: the block is writable for its whole length, through a pointer of its own.
-            unsafe { ptr::write_bytes(tail, 0, block.len() - kept) };
+            // SAFETY: the block is writable for its whole length, which is at least that of `old`.
+            unsafe { resize::zero_from(block, old.size().get()) };
             return Ok(block);
         }
-        let block = self.allocate_zeroed(new)?;
-        // SAFETY: the caller's requirements; the new block is as long as `new`.
-        unsafe { relocate(self, ptr, old, block, new) };
-        Ok(block)
+        // SAFETY: the caller's requirements are the same.
+        unsafe { resize::moved_zeroed(self, ptr, old, new) }
     }
 
     unsafe fn shrink(
@@ -334,10 +327,8 @@ unsafe impl<A: OverPages> Allocator for GuardPages<A> {
         if let Some(block) = self.resized_in_place(ptr, old, new) {
             return Ok(block);
         }
-        let block = self.allocate(new)?;
-        // SAFETY: the caller's requirements; the new block is as long as `new`.
-        unsafe { relocate(self, ptr, old, block, new) };
-        Ok(block)
+        // SAFETY: the caller's requirements are the same.
+        unsafe { resize::moved(self, ptr, old, new) }
     }
 
     /// The requested size: behind it is the guard, or nobody's page end.

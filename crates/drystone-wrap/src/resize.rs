@@ -27,10 +27,8 @@ pub(crate) unsafe fn grow<O: Allocator, A: Contents>(
     if let Ok(block) = unsafe { inner.grow_in_place(ptr, old, new) } {
         return Ok(block);
     }
-    let block = outer.allocate(new)?;
-    // SAFETY: the old block is live and unchanged; the new one is as long as `new`.
-    unsafe { relocate(outer, ptr, old, block, new) };
-    Ok(block)
+    // SAFETY: the caller's requirements; the block is live and unchanged.
+    unsafe { moved(outer, ptr, old, new) }
 }
 
 /// [`Allocator::grow_zeroed`] of `outer`, which is a wrapper of `inner`.
@@ -52,10 +50,8 @@ pub(crate) unsafe fn grow_zeroed<O: Allocator, A: Contents>(
         unsafe { zero_from(block, old.size().get()) };
         return Ok(block);
     }
-    let block = outer.allocate_zeroed(new)?;
-    // SAFETY: the old block is live and unchanged; the new one is as long as `new`.
-    unsafe { relocate(outer, ptr, old, block, new) };
-    Ok(block)
+    // SAFETY: the caller's requirements; the block is live and unchanged.
+    unsafe { moved_zeroed(outer, ptr, old, new) }
 }
 
 /// [`Allocator::shrink`] of `outer`, which is a wrapper of `inner`. Where the block stays, `cut` is
@@ -79,8 +75,42 @@ pub(crate) unsafe fn shrink<O: Allocator, A: Contents>(
         // SAFETY: the caller's requirements are the same.
         return unsafe { inner.shrink(ptr, old, new) };
     }
+    // SAFETY: the caller's requirements; the block is live and unchanged.
+    unsafe { moved(outer, ptr, old, new) }
+}
+
+/// A new block with the bytes that both sizes have; the old one is freed through `outer`.
+///
+/// # Safety
+///
+/// As [`Allocator::grow`] or [`Allocator::shrink`] of `outer`.
+#[inline]
+pub(crate) unsafe fn moved<O: Allocator>(
+    outer: &O,
+    ptr: NonNull<u8>,
+    old: NonZeroLayout,
+    new: NonZeroLayout,
+) -> Result<NonNull<[u8]>, AllocError> {
     let block = outer.allocate(new)?;
-    // SAFETY: the old block is live and unchanged; the new one is as long as `new`.
+    // SAFETY: the old block is live; the new one is as long as `new`.
+    unsafe { relocate(outer, ptr, old, block, new) };
+    Ok(block)
+}
+
+/// As [`moved`], with zero bytes behind those of the old block.
+///
+/// # Safety
+///
+/// As [`Allocator::grow_zeroed`] of `outer`.
+#[inline]
+pub(crate) unsafe fn moved_zeroed<O: Allocator>(
+    outer: &O,
+    ptr: NonNull<u8>,
+    old: NonZeroLayout,
+    new: NonZeroLayout,
+) -> Result<NonNull<[u8]>, AllocError> {
+    let block = outer.allocate_zeroed(new)?;
+    // SAFETY: the old block is live; the new one is as long as `new`.
     unsafe { relocate(outer, ptr, old, block, new) };
     Ok(block)
 }

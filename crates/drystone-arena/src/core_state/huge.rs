@@ -170,6 +170,14 @@ impl Core {
         true
     }
 
+    /// Unmaps every kept block that `pop` takes out of the list.
+    pub(super) fn unmap_kept(&self, pop: impl Fn(&mut State) -> Option<*const Segment>) {
+        while let Some(kept) = self.locked(&pop) {
+            // SAFETY: kept blocks are live mappings of the arena, and this one is in no list now.
+            self.unmap_huge(unsafe { &*kept });
+        }
+    }
+
     pub(super) fn unmap_huge(&self, segment: &Segment) {
         let record = segment.reservation();
         let start = record.range().base().addr().get();
