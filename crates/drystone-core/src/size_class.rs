@@ -77,17 +77,15 @@ impl SizeClass {
             return None;
         }
         let last = size.saturating_sub(1);
-        let index = if size <= 1 << FINE_MAX_LOG2 {
-            last >> 3
+        // The fine classes are the 8 steps of the doubling up to 128 bytes and all below, so one formula
+        // without a branch serves them and the middle ones.
+        let index = if last >> MIDDLE_MAX_LOG2 == 0 {
+            let log2 = (last | 1 << (FINE_MAX_LOG2 - 1)).ilog2();
+            (last >> (log2 - 3)) + ((log2 - (FINE_MAX_LOG2 - 1)) * 8) as usize
         } else {
             let log2 = last.ilog2();
-            if log2 < MIDDLE_MAX_LOG2 {
-                let doubling = (log2 - FINE_MAX_LOG2) as usize;
-                FINE_COUNT + doubling * 8 + ((last >> (log2 - 3)) & 7)
-            } else {
-                let doubling = (log2 - MIDDLE_MAX_LOG2) as usize;
-                FINE_COUNT + MIDDLE_COUNT + doubling * 4 + ((last >> (log2 - 2)) & 3)
-            }
+            let doubling = (log2 - MIDDLE_MAX_LOG2) as usize;
+            FINE_COUNT + MIDDLE_COUNT + doubling * 4 + ((last >> (log2 - 2)) & 3)
         };
         // At most COUNT - 1 = 79, so the cast keeps the value.
         #[expect(clippy::cast_possible_truncation, reason = "below 80")]
