@@ -17,9 +17,9 @@ use drystone_backing::{MmapBacked, System};
 use drystone_core::{Allocator, HeapSegment, NonZeroLayout};
 use drystone_layout::Slab;
 use drystone_wrap::{
-    Budget, CacheJitter, Canary, Faulty, HugePageAdvised, Locked, NeverFail, NoLock, NumaLocal,
-    Off, PoisonOnFree, Quarantine, Segregate, Statistics, Tagged, Watermark, WatermarkHandler,
-    WithFallback,
+    Budget, CacheJitter, Canary, Faulty, GuardPages, HugePageAdvised, Locked, NeverFail, NoLock,
+    NumaLocal, Off, PoisonOnFree, Quarantine, Segregate, Statistics, Tagged, Watermark,
+    WatermarkHandler, WithFallback,
 };
 
 type Block = [u64; 8];
@@ -104,6 +104,9 @@ fn main() -> ExitCode {
         "jitter-small" => call(&CacheJitter::new(slab()), n),
         "jitter-off" => call(&CacheJitter::with_switch(slab(), Off), n),
         "slab-paged" => call(&paged(), n),
+        "guard-pages-off" => call(&GuardPages::with_switch(paged(), Off), n),
+        "numa-local-off" => call(&NumaLocal::with_switch(paged(), 0, Off), n),
+        "huge-page-advised-off" => call(&HugePageAdvised::with_switch(paged(), Off), n),
         "numa-local" => call(&NumaLocal::new(paged(), 0), n),
         "huge-page-advised" => call(&HugePageAdvised::new(paged()), n),
         "slab-wide" => call(&wide(), n),

@@ -25,9 +25,15 @@
 //!
 //! # Cost
 //!
-//! One system call when it is made. Every call goes straight through.
+//! One system call when it is made; none at [`Off`](crate::Off), which has no field either. Every call
+//! goes straight through.
+
+use core::fmt;
 
 use drystone_core::{Advice, FixedRange, OsBacked, OsError, OverPages};
+
+use crate::switch::Keep;
+use crate::{On, Switch};
 
 /// `A`, with its pages advised to be huge.
 ///
@@ -45,23 +51,29 @@ use drystone_core::{Advice, FixedRange, OsBacked, OsError, OverPages};
 ///     }
 /// }
 /// ```
-#[derive(Debug)]
-pub struct HugePageAdvised<A> {
+pub struct HugePageAdvised<A, S: Switch = On> {
     inner: A,
+    advice: S::Keep<Given>,
+}
+
+/// The system's answer.
+#[derive(Debug)]
+struct Given {
     last_refusal: Option<OsError>,
+}
+
+/// Advises that all pages of `inner` be huge.
+fn advise<A: OverPages>(inner: &A) -> Result<(), OsError> {
+    let pages = inner.pages();
+    pages.advise(0, pages.size(), Advice::HugePages)
 }
 
 impl<A: OverPages> HugePageAdvised<A> {
     /// `inner`, on huge pages if the system takes the advice.
+    #[inline]
     #[must_use]
     pub fn new(inner: A) -> Self {
-        let mut advised = Self {
-            inner,
-            last_refusal: None,
-        };
-        // What was refused is kept in the value.
-        advised.advise().ok();
-        advised
+        Self::with_switch(inner, On)
     }
 
     /// Gives the advice again, for instance after pages were given back to the system.
@@ -70,25 +82,39 @@ impl<A: OverPages> HugePageAdvised<A> {
     ///
     /// [`OsError`] if the system has no huge pages or refuses to give them to this range.
     pub fn advise(&mut self) -> Result<(), OsError> {
-        let pages = self.inner.pages();
-        let answer = pages.advise(0, pages.size(), Advice::HugePages);
-        self.last_refusal = answer.err();
+        let answer = advise(&self.inner);
+        self.advice.0.last_refusal = answer.err();
         answer
     }
 }
 
-impl<A> HugePageAdvised<A> {
-    /// The inner allocator.
-    #[inline]
-    pub const fn inner(&self) -> &A {
-        &self.inner
+impl<A: OverPages, S: Switch> HugePageAdvised<A, S> {
+    /// `inner`, advised as by [`new`](HugePageAdvised::new), or left as it is, as `switch` says.
+    #[must_use]
+    pub fn with_switch(inner: A, switch: S) -> Self {
+        let _ = switch;
+        // What was refused is kept in the value.
+        let advice = S::Keep::keep_made(|| Given {
+            last_refusal: advise(&inner).err(),
+        });
+        Self { inner, advice }
     }
+}
 
+impl<A> HugePageAdvised<A> {
     /// Why the last advice was refused; `None` if the system took it.
     #[inline]
     #[must_use]
     pub const fn last_refusal(&self) -> Option<OsError> {
-        self.last_refusal
+        self.advice.0.last_refusal
+    }
+}
+
+impl<A, S: Switch> HugePageAdvised<A, S> {
+    /// The inner allocator.
+    #[inline]
+    pub const fn inner(&self) -> &A {
+        &self.inner
     }
 
     /// The inner allocator, its pages advised as they are.
@@ -102,4 +128,14 @@ impl<A> HugePageAdvised<A> {
     }
 }
 
-forward_every_call!([A] HugePageAdvised<A>, inner);
+forward_every_call!([A, S: Switch] HugePageAdvised<A, S>, inner);
+
+impl<A: fmt::Debug, S: Switch> fmt::Debug for HugePageAdvised<A, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("HugePageAdvised");
+        if let Some(given) = self.advice.get() {
+            debug.field("last_refusal", &given.last_refusal);
+        }
+        debug.field("inner", &self.inner).finish()
+    }
+}

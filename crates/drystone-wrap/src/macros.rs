@@ -102,9 +102,9 @@ macro_rules! forward_contents {
 /// An allocator that passes every call on as it is, and every promise that does not need more: for
 /// wrappers whose work is done when they are made.
 macro_rules! forward_every_call {
-    ([$a:ident] $wrapper:ty, $inner:ident) => {
+    ([$a:ident, $($rest:tt)+] $wrapper:ty, $inner:ident) => {
         // SAFETY: every call goes to the inner allocator, which keeps the contract.
-        unsafe impl<$a: drystone_core::Deallocator> drystone_core::Deallocator for $wrapper {
+        unsafe impl<$a: drystone_core::Deallocator, $($rest)+> drystone_core::Deallocator for $wrapper {
             #[inline]
             unsafe fn deallocate(
                 &self,
@@ -117,7 +117,7 @@ macro_rules! forward_every_call {
         }
 
         // SAFETY: every call goes to the inner allocator, which keeps the contract.
-        unsafe impl<$a: drystone_core::Allocator> drystone_core::Allocator for $wrapper {
+        unsafe impl<$a: drystone_core::Allocator, $($rest)+> drystone_core::Allocator for $wrapper {
             #[inline]
             fn allocate(
                 &self,
@@ -141,13 +141,13 @@ macro_rules! forward_every_call {
         }
 
         // SAFETY: the blocks are those of the inner allocator, which answers.
-        unsafe impl<$a: drystone_core::Contents> drystone_core::Contents for $wrapper {
+        unsafe impl<$a: drystone_core::Contents, $($rest)+> drystone_core::Contents for $wrapper {
             forward_contents!($inner);
             forward_every_call!(@resize $inner grow_in_place);
         }
 
         // SAFETY: the blocks and the range are those of the inner allocator, which this value owns.
-        unsafe impl<$a: drystone_core::OverPages> drystone_core::OverPages for $wrapper {
+        unsafe impl<$a: drystone_core::OverPages, $($rest)+> drystone_core::OverPages for $wrapper {
             type Pages = $a::Pages;
 
             #[inline]
@@ -156,7 +156,7 @@ macro_rules! forward_every_call {
             }
         }
 
-        forward_promises!([$a] $wrapper, $inner: Owns, Reset, StableAddress);
+        forward_promises!([$a, $($rest)+] $wrapper, $inner: Owns, Reset, StableAddress);
     };
     (@resize $inner:ident $method:ident) => {
         #[inline]
@@ -168,6 +168,72 @@ macro_rules! forward_every_call {
         ) -> Result<core::ptr::NonNull<[u8]>, drystone_core::AllocError> {
             // SAFETY: the block is the inner allocator's; same requirements.
             unsafe { self.$inner.$method(ptr, old, new) }
+        }
+    };
+}
+
+/// `Allocator` and `Contents` of a wrapper that passes each request on and counts it, by a method of its
+/// own: `counted(outcome, layout, event)`, with the request's outcome, the layout that the block has by
+/// it, and the [`Event`](crate::statistics::Event) that success is.
+#[cfg(target_has_atomic = "32")]
+macro_rules! count_each_request {
+    ([$a:ident, $($rest:tt)+] $wrapper:ty, $inner:ident) => {
+        // SAFETY: every block is the inner allocator's, or the beginning of one that is at least as
+        // long as asked; counting touches no block.
+        unsafe impl<$a: drystone_core::Allocator, $($rest)+> drystone_core::Allocator for $wrapper {
+            #[inline]
+            fn allocate(
+                &self,
+                layout: drystone_core::NonZeroLayout,
+            ) -> Result<core::ptr::NonNull<[u8]>, drystone_core::AllocError> {
+                let event = crate::statistics::Event::Allocated(layout.size().get());
+                self.counted(self.$inner.allocate(layout), layout, event)
+            }
+
+            #[inline]
+            fn allocate_zeroed(
+                &self,
+                layout: drystone_core::NonZeroLayout,
+            ) -> Result<core::ptr::NonNull<[u8]>, drystone_core::AllocError> {
+                let event = crate::statistics::Event::Allocated(layout.size().get());
+                self.counted(self.$inner.allocate_zeroed(layout), layout, event)
+            }
+
+            count_each_request!(@resize $inner grow);
+            count_each_request!(@resize $inner grow_zeroed);
+            count_each_request!(@resize $inner shrink);
+            forward_queries!($inner);
+        }
+
+        // SAFETY: the blocks are those of the inner allocator, which answers.
+        unsafe impl<$a: drystone_core::Contents, $($rest)+> drystone_core::Contents for $wrapper {
+            /// Counted where the block grows. To decline is no failure.
+            #[inline]
+            unsafe fn grow_in_place(
+                &self,
+                ptr: core::ptr::NonNull<u8>,
+                old: drystone_core::NonZeroLayout,
+                new: drystone_core::NonZeroLayout,
+            ) -> Result<core::ptr::NonNull<[u8]>, drystone_core::AllocError> {
+                // SAFETY: the block is the inner allocator's; same requirements.
+                let block = unsafe { self.$inner.grow_in_place(ptr, old, new) }?;
+                self.counted(Ok(block), new, crate::statistics::Event::grow(old, new))
+            }
+
+            forward_contents!($inner);
+        }
+    };
+    (@resize $inner:ident $method:ident) => {
+        #[inline]
+        unsafe fn $method(
+            &self,
+            ptr: core::ptr::NonNull<u8>,
+            old: drystone_core::NonZeroLayout,
+            new: drystone_core::NonZeroLayout,
+        ) -> Result<core::ptr::NonNull<[u8]>, drystone_core::AllocError> {
+            // SAFETY: the block is the inner allocator's; same requirements.
+            let outcome = unsafe { self.$inner.$method(ptr, old, new) };
+            self.counted(outcome, new, crate::statistics::Event::$method(old, new))
         }
     };
 }

@@ -42,8 +42,8 @@ by_parts! {
     [A: Contents, W: Scrub, S: Switch] ScrubOnFree<A, W, S>: A;
     [A: Contents + StableAddress, const N: usize, S: Switch, P: MisusePolicy]
         Quarantine<A, N, S, P>: A; P
-    [A] NumaLocal<A>: A;
-    [A] HugePageAdvised<A>: A;
+    [A, S: Switch] NumaLocal<A, S>: A;
+    [A, S: Switch] HugePageAdvised<A, S>: A;
 }
 
 #[cfg(target_has_atomic = "32")]
@@ -57,7 +57,7 @@ by_parts! {
     [A, S: Switch] Budget<A, S>: A;
     [A, S: Switch] CacheJitter<A, S>: A;
     [A, S: Switch, P: MisusePolicy] Canary<A, S, P>: A; P
-    [A] GuardPages<A>: A;
+    [A: drystone_core::OverPages, S: Switch] GuardPages<A, S>: A;
     [A, H, S: Switch] Watermark<A, H, S>: A; H
 }
 

@@ -297,6 +297,24 @@ impl<A: Contents + StableAddress, const N: usize, S: Switch, P: MisusePolicy>
         });
     }
 
+    /// Grows a block in place that could not be moved: to make room for that, everything that was kept
+    /// back went on, and what lay behind the block may have been part of it.
+    ///
+    /// # Safety
+    ///
+    /// As [`Allocator::grow`].
+    #[cold]
+    #[inline(never)]
+    unsafe fn grow_after_flush(
+        &self,
+        ptr: NonNull<u8>,
+        old: NonZeroLayout,
+        new: NonZeroLayout,
+    ) -> Result<NonNull<[u8]>, AllocError> {
+        // SAFETY: the block is the inner allocator's; same requirements.
+        unsafe { self.inner.grow_in_place(ptr, old, new) }
+    }
+
     /// Makes a request again after everything that was kept back went on.
     #[cold]
     #[inline(never)]
@@ -363,7 +381,11 @@ unsafe impl<A: Contents + StableAddress, const N: usize, S: Switch, P: MisusePol
             return unsafe { self.inner.grow(ptr, old, new) };
         }
         // SAFETY: the caller's requirements are the same.
-        unsafe { resize::grow(self, &self.inner, ptr, old, new) }
+        match unsafe { resize::grow(self, &self.inner, ptr, old, new) } {
+            Ok(block) => Ok(block),
+            // SAFETY: the caller's requirements; an error left the block as it was.
+            Err(AllocError) => unsafe { self.grow_after_flush(ptr, old, new) },
+        }
     }
 
     #[inline]
@@ -378,7 +400,16 @@ unsafe impl<A: Contents + StableAddress, const N: usize, S: Switch, P: MisusePol
             return unsafe { self.inner.grow_zeroed(ptr, old, new) };
         }
         // SAFETY: the caller's requirements are the same.
-        unsafe { resize::grow_zeroed(self, &self.inner, ptr, old, new) }
+        match unsafe { resize::grow_zeroed(self, &self.inner, ptr, old, new) } {
+            Ok(block) => Ok(block),
+            Err(AllocError) => {
+                // SAFETY: the caller's requirements; an error left the block as it was.
+                let block = unsafe { self.grow_after_flush(ptr, old, new) }?;
+                // SAFETY: the block is at least as long as `new`, which is no smaller than `old`.
+                unsafe { resize::zero_from(block, old.size().get()) };
+                Ok(block)
+            }
+        }
     }
 
     #[inline]

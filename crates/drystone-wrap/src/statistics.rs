@@ -2,8 +2,9 @@
 //!
 //! # What
 //!
-//! Counts every request that passes through, in the caller's sizes, and gives the figures as a
-//! [`Stats`]. Most allocators serve one thread, so the counters belong to one thread at first and
+//! Counts every request that passes through, in the sizes asked for, and gives the figures as a
+//! [`Stats`]. A block is handed out exactly as long as asked, so that a free takes off what its
+//! allocation added. Most allocators serve one thread, so the counters belong to one thread at first and
 //! are plain memory; when a second thread counts, they become atomic, for everybody and for good
 //! (until the exclusive borrow of [`reset`](Reset::reset) or [`rebind`](Statistics::rebind)).
 //!
@@ -62,9 +63,9 @@
 use core::fmt;
 use core::ptr::NonNull;
 
-use drystone_core::{AllocError, Allocator, Contents, Deallocator, NonZeroLayout, Reset, Stats};
+use drystone_core::{AllocError, Allocator, Deallocator, NonZeroLayout, Reset, Stats};
 
-use crate::sizes::difference;
+use crate::sizes::{difference, exactly};
 use crate::{On, Switch};
 
 #[cfg(target_has_atomic = "64")]
@@ -108,9 +109,10 @@ macro_rules! fresh {
 /// # leak_check(slots::Slots::new(4), NonZeroLayout::from_size_align(8, 8).unwrap());
 /// ```
 ///
-/// Sizes are those that callers name. A caller may free a block with any size that fits it, up to
-/// the length it was given, which may exceed the size it asked for; such a free lowers the live
-/// bytes by more than the allocation raised them. [`Stats::live_bytes`] stops at 0 then.
+/// Sizes are those that callers ask for. A block is handed out exactly as long as asked, whatever length
+/// it has inside: it may be freed with any size up to the length it was given, so that a longer one
+/// would lower the live bytes by more than it had raised them. What else there is of a block,
+/// [`usable_size`](Allocator::usable_size) still tells.
 ///
 /// `Statistics<A, Off>` counts nothing, and has no figures to give:
 ///
@@ -219,8 +221,31 @@ pub enum Event {
     Failed,
 }
 
+impl Event {
+    /// A block grew from one layout to another. Named after the request, as the two below.
+    #[inline]
+    pub(crate) fn grow(old: NonZeroLayout, new: NonZeroLayout) -> Self {
+        Self::Grown(difference(new, old))
+    }
+
+    /// As [`grow`](Self::grow).
+    #[inline]
+    pub(crate) fn grow_zeroed(old: NonZeroLayout, new: NonZeroLayout) -> Self {
+        Self::grow(old, new)
+    }
+
+    /// A block shrank from one layout to another.
+    #[inline]
+    pub(crate) fn shrink(old: NonZeroLayout, new: NonZeroLayout) -> Self {
+        Self::Shrunk(difference(old, new))
+    }
+}
+
 /// Counters that may be switched off.
 pub trait Record {
+    /// Whether anything is counted.
+    const COUNTS: bool;
+
     /// All zero. Under loom, whose atomics cannot be made in a `const`, a function.
     #[cfg(not(loom))]
     const NEW: Self;
@@ -241,6 +266,8 @@ pub trait Record {
 
 /// The counters of a wrapper that is switched off.
 impl Record for () {
+    const COUNTS: bool = false;
+
     #[cfg(not(loom))]
     const NEW: Self = ();
 
@@ -260,13 +287,18 @@ impl Record for () {
 }
 
 impl<A, S: Switch> Statistics<A, S> {
-    /// Counts a request by its outcome, and passes it on.
+    /// Counts a request by its outcome, and passes it on, cut to the size of `layout`.
     #[inline]
     fn counted(
         &self,
         outcome: Result<NonNull<[u8]>, AllocError>,
+        layout: NonZeroLayout,
         success: Event,
     ) -> Result<NonNull<[u8]>, AllocError> {
+        if !S::Counters::COUNTS {
+            return outcome;
+        }
+        let outcome = exactly(outcome, layout);
         match outcome {
             Ok(_) if self.counters.count_alone(success) => outcome,
             Ok(_) => self.counted_together(outcome, success),
@@ -323,79 +355,10 @@ unsafe impl<A: Deallocator, S: Switch> Deallocator for Statistics<A, S> {
     }
 }
 
-// SAFETY: every block is the inner allocator's; counting touches no block.
-unsafe impl<A: Allocator, S: Switch> Allocator for Statistics<A, S> {
-    #[inline]
-    fn allocate(&self, layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
-        let outcome = self.inner.allocate(layout);
-        self.counted(outcome, Event::Allocated(layout.size().get()))
-    }
+count_each_request!([A, S: Switch] Statistics<A, S>, inner);
 
-    #[inline]
-    fn allocate_zeroed(&self, layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
-        let outcome = self.inner.allocate_zeroed(layout);
-        self.counted(outcome, Event::Allocated(layout.size().get()))
-    }
-
-    #[inline]
-    unsafe fn grow(
-        &self,
-        ptr: NonNull<u8>,
-        old: NonZeroLayout,
-        new: NonZeroLayout,
-    ) -> Result<NonNull<[u8]>, AllocError> {
-        // SAFETY: the block is the inner allocator's; same requirements.
-        let outcome = unsafe { self.inner.grow(ptr, old, new) };
-        self.counted(outcome, Event::Grown(difference(new, old)))
-    }
-
-    #[inline]
-    unsafe fn grow_zeroed(
-        &self,
-        ptr: NonNull<u8>,
-        old: NonZeroLayout,
-        new: NonZeroLayout,
-    ) -> Result<NonNull<[u8]>, AllocError> {
-        // SAFETY: the block is the inner allocator's; same requirements.
-        let outcome = unsafe { self.inner.grow_zeroed(ptr, old, new) };
-        self.counted(outcome, Event::Grown(difference(new, old)))
-    }
-
-    #[inline]
-    unsafe fn shrink(
-        &self,
-        ptr: NonNull<u8>,
-        old: NonZeroLayout,
-        new: NonZeroLayout,
-    ) -> Result<NonNull<[u8]>, AllocError> {
-        // SAFETY: the block is the inner allocator's; same requirements.
-        let outcome = unsafe { self.inner.shrink(ptr, old, new) };
-        self.counted(outcome, Event::Shrunk(difference(old, new)))
-    }
-
-    forward_queries!(inner);
-}
-
-// SAFETY: the blocks are those of the inner allocator, which answers.
-unsafe impl<A: Contents, S: Switch> Contents for Statistics<A, S> {
-    /// Counted where the block grows. To decline is no failure.
-    #[inline]
-    unsafe fn grow_in_place(
-        &self,
-        ptr: NonNull<u8>,
-        old: NonZeroLayout,
-        new: NonZeroLayout,
-    ) -> Result<NonNull<[u8]>, AllocError> {
-        // SAFETY: the block is the inner allocator's; same requirements.
-        let block = unsafe { self.inner.grow_in_place(ptr, old, new) }?;
-        self.counted(Ok(block), Event::Grown(difference(new, old)))
-    }
-
-    forward_contents!(inner);
-}
-
-/// Counts every live block as taken back. Counts do not fall, so where more was given back than
-/// handed out (by larger sizes that fit) nothing changes.
+/// Counts every live block as taken back. Counts do not fall, whatever a caller that breaks the
+/// contract gave back.
 fn end_all(stats: &mut Stats) {
     stats.deallocations = stats.deallocations.max(stats.allocations);
     stats.deallocated_bytes = stats.deallocated_bytes.max(stats.allocated_bytes);

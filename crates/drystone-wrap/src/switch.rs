@@ -24,6 +24,9 @@ pub trait Keep<T> {
     /// Keeps `state`, or drops it.
     fn keep(state: T) -> Self;
 
+    /// Keeps what `make` makes, or does not call it.
+    fn keep_made(make: impl FnOnce() -> T) -> Self;
+
     /// What is kept. The answer is a constant of the type.
     fn get(&self) -> Option<&T>;
 }
@@ -39,6 +42,11 @@ impl<T> Keep<T> for Kept<T> {
     }
 
     #[inline]
+    fn keep_made(make: impl FnOnce() -> T) -> Self {
+        Self(make())
+    }
+
+    #[inline]
     fn get(&self) -> Option<&T> {
         Some(&self.0)
     }
@@ -51,6 +59,11 @@ pub struct Nothing;
 impl<T> Keep<T> for Nothing {
     #[inline]
     fn keep(_state: T) -> Self {
+        Self
+    }
+
+    #[inline]
+    fn keep_made(_make: impl FnOnce() -> T) -> Self {
         Self
     }
 

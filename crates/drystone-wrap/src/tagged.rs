@@ -35,10 +35,10 @@
 use core::fmt;
 use core::ptr::NonNull;
 
-use drystone_core::{AllocError, Allocator, Contents, Deallocator, NonZeroLayout, Reset, Stats};
+use drystone_core::{AllocError, Deallocator, NonZeroLayout, Reset, Stats};
 
 use crate::Off;
-use crate::sizes::{difference, exactly};
+use crate::sizes::exactly;
 use crate::statistics::{Counters, Event, Record};
 
 /// A label, and what is counted under it.
@@ -256,78 +256,7 @@ unsafe impl<A: Deallocator, T: TagRef> Deallocator for Tagged<A, T> {
     }
 }
 
-// SAFETY: every block is the inner allocator's, or the beginning of one that is at least as long as
-// asked; counting touches no block.
-unsafe impl<A: Allocator, T: TagRef> Allocator for Tagged<A, T> {
-    #[inline]
-    fn allocate(&self, layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
-        let event = Event::Allocated(layout.size().get());
-        self.counted(self.inner.allocate(layout), layout, event)
-    }
-
-    #[inline]
-    fn allocate_zeroed(&self, layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
-        let event = Event::Allocated(layout.size().get());
-        self.counted(self.inner.allocate_zeroed(layout), layout, event)
-    }
-
-    #[inline]
-    unsafe fn grow(
-        &self,
-        ptr: NonNull<u8>,
-        old: NonZeroLayout,
-        new: NonZeroLayout,
-    ) -> Result<NonNull<[u8]>, AllocError> {
-        // SAFETY: the block is the inner allocator's; same requirements.
-        let outcome = unsafe { self.inner.grow(ptr, old, new) };
-        self.counted(outcome, new, Event::Grown(difference(new, old)))
-    }
-
-    #[inline]
-    unsafe fn grow_zeroed(
-        &self,
-        ptr: NonNull<u8>,
-        old: NonZeroLayout,
-        new: NonZeroLayout,
-    ) -> Result<NonNull<[u8]>, AllocError> {
-        // SAFETY: the block is the inner allocator's; same requirements.
-        let outcome = unsafe { self.inner.grow_zeroed(ptr, old, new) };
-        self.counted(outcome, new, Event::Grown(difference(new, old)))
-    }
-
-    #[inline]
-    unsafe fn shrink(
-        &self,
-        ptr: NonNull<u8>,
-        old: NonZeroLayout,
-        new: NonZeroLayout,
-    ) -> Result<NonNull<[u8]>, AllocError> {
-        // SAFETY: the block is the inner allocator's; same requirements.
-        let outcome = unsafe { self.inner.shrink(ptr, old, new) };
-        self.counted(outcome, new, Event::Shrunk(difference(old, new)))
-    }
-
-    forward_queries!(inner);
-}
-
-// SAFETY: the blocks are those of the inner allocator, which answers.
-unsafe impl<A: Contents, T: TagRef> Contents for Tagged<A, T> {
-    /// Counted where the block grows. To decline is no failure.
-    #[inline]
-    unsafe fn grow_in_place(
-        &self,
-        ptr: NonNull<u8>,
-        old: NonZeroLayout,
-        new: NonZeroLayout,
-    ) -> Result<NonNull<[u8]>, AllocError> {
-        // SAFETY: the block is the inner allocator's; same requirements.
-        let block = unsafe { self.inner.grow_in_place(ptr, old, new) }?;
-        self.counted(Ok(block), new, Event::Grown(difference(new, old)))
-    }
-
-    forward_contents!(inner);
-}
-
+count_each_request!([A, T: TagRef] Tagged<A, T>, inner);
 forward_promises!([A, T: TagRef] Tagged<A, T>, inner: Owns, StableAddress);
 
 impl<A: Reset> Reset for Tagged<A, Tag> {

@@ -233,6 +233,10 @@ fn rows() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("`Tagged<A>`", same(|spy| Tagged::new(spy, "spied"))),
         ("`Tagged<A, Off>`", same(|spy| Tagged::with_tag(spy, Off))),
         ("`GuardPages<A>`", same(GuardPages::new)),
+        (
+            "`GuardPages<A, Off>`",
+            same(|spy| GuardPages::with_switch(spy, Off)),
+        ),
         ("`CacheJitter<A>`", same(CacheJitter::new)),
         (
             "`CacheJitter<A, Off>`",
@@ -254,6 +258,14 @@ fn rows() -> BTreeMap<&'static str, Vec<&'static str>> {
             same(|spy| Canary::with_switch(spy, Off)),
         ),
         ("`NumaLocal<A>`", same(|spy| NumaLocal::new(spy, 0))),
+        (
+            "`NumaLocal<A, Off>`",
+            same(|spy| NumaLocal::with_switch(spy, 0, Off)),
+        ),
+        (
+            "`HugePageAdvised<A, Off>`",
+            same(|spy| HugePageAdvised::with_switch(spy, Off)),
+        ),
         ("`HugePageAdvised<A>`", same(HugePageAdvised::new)),
     ])
 }

@@ -125,6 +125,42 @@ mod guard_pages {
     }
 
     #[test]
+    fn no_guard_outlives_the_wrapper() {
+        for keep_the_inner in [false, true] {
+            let guarded = GuardPages::new(wide(2));
+            let guards = guarded.pages().guards();
+            guarded.take(8, 8).expect("room");
+            assert_eq!(guards.count(), 2);
+            if keep_the_inner {
+                // SAFETY: the block is not used any more.
+                let slots = unsafe { guarded.into_inner() };
+                assert_eq!((guards.count(), slots.live()), (0, 1));
+            } else {
+                drop(guarded);
+                assert_eq!(guards.count(), 0);
+            }
+        }
+    }
+
+    #[test]
+    fn off_puts_nothing_beside_a_block() {
+        let off = GuardPages::with_switch(wide(1), Off);
+        assert_eq!(size_of_val(&off), size_of::<Slots>());
+        let block = off.take(40, 8).expect("room");
+        assert_eq!(block.len, SLOT, "as the inner allocator gave it");
+        let block = off.grow_to(block, 256).expect("in place");
+        let block = off.shrink_to(block, 10, 8).expect("in place");
+        assert_eq!(
+            (off.usable(block), off.pages().inaccessible()),
+            (Some(256), 0)
+        );
+        // The system is not asked, so it cannot refuse.
+        off.pages().refuse_after(0);
+        off.give(block);
+        assert_eq!(off.inner().live(), 0);
+    }
+
+    #[test]
     fn memory_that_ends_is_accessible_to_be_wiped() {
         let mut guarded = GuardPages::new(wide(2));
         let block = guarded.take(8, 8).expect("room");
@@ -278,4 +314,16 @@ fn advice_is_taken_or_the_refusal_is_kept() {
     refused.give(block);
     refused.advise().expect("not refused any more");
     assert_eq!(refused.last_refusal(), None);
+}
+
+#[test]
+fn off_asks_nothing_of_the_system() {
+    let bound = NumaLocal::with_switch(Slots::new(2), 3, Off);
+    assert_eq!(size_of_val(&bound), size_of::<Slots>());
+    assert_eq!(bound.pages().bound_to(), None);
+    let advised = HugePageAdvised::with_switch(bound, Off);
+    assert_eq!(size_of_val(&advised), size_of::<Slots>());
+    assert_eq!(advised.pages().advised(), None);
+    let block = advised.take(8, 8).expect("room");
+    advised.give(block);
 }

@@ -53,6 +53,9 @@ struct NoAllocator;
 /// Lets its bytes be reached, stays where it is, and has no other promise.
 struct Reached;
 
+/// Lends its pages, and has no other promise.
+struct Paged;
+
 /// Has every promise that a content wrapper may ask for, but moves.
 struct Moving;
 
@@ -89,18 +92,6 @@ allocator!(Full, Bare, OneThread, Movable, Pinned, Shared, Moving);
 /// For the column of `Owns`: an allocator that does not know its blocks.
 struct Forgetful;
 
-// SAFETY: never called: no block is handed out.
-unsafe impl Deallocator for Forgetful {
-    unsafe fn deallocate(&self, _ptr: NonNull<u8>, _layout: NonZeroLayout) {}
-}
-
-// SAFETY: no block is handed out.
-unsafe impl Allocator for Forgetful {
-    fn allocate(&self, _layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
-        Err(AllocError)
-    }
-}
-
 // SAFETY: there is no block and no memory.
 unsafe impl Owns for NoAllocator {
     fn owns(&self, _ptr: NonNull<u8>) -> bool {
@@ -117,26 +108,36 @@ unsafe impl Contents for Full {
     unsafe fn ending(&mut self, _visit: &mut dyn FnMut(&mut [MaybeUninit<u8>])) {}
 }
 
-// SAFETY: there is no block.
-unsafe impl OverPages for Full {
-    type Pages = Self;
+macro_rules! over_pages {
+    ($($type:ty),+) => { $(
+        // SAFETY: there is no block.
+        unsafe impl OverPages for $type {
+            type Pages = Full;
 
-    fn pages(&self) -> &Self {
-        self
-    }
+            fn pages(&self) -> &Full {
+                &Full
+            }
+        }
+    )+ };
 }
+over_pages!(Full, Paged, OneThread, Movable, Pinned, Shared);
 
-// SAFETY: never called: no block is handed out.
-unsafe impl Deallocator for Reached {
-    unsafe fn deallocate(&self, _ptr: NonNull<u8>, _layout: NonZeroLayout) {}
-}
+macro_rules! forgetful_allocator {
+    ($($type:ty),+) => { $(
+        // SAFETY: never called: no block is handed out.
+        unsafe impl Deallocator for $type {
+            unsafe fn deallocate(&self, _ptr: NonNull<u8>, _layout: NonZeroLayout) {}
+        }
 
-// SAFETY: no block is handed out.
-unsafe impl Allocator for Reached {
-    fn allocate(&self, _layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
-        Err(AllocError)
-    }
+        // SAFETY: no block is handed out.
+        unsafe impl Allocator for $type {
+            fn allocate(&self, _layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
+                Err(AllocError)
+            }
+        }
+    )+ };
 }
+forgetful_allocator!(Forgetful, Reached, Paged);
 
 macro_rules! contents {
     ($($type:ty),+) => { $(
@@ -286,10 +287,9 @@ macro_rules! row {
     }};
 }
 
-/// The row of a wrapper that is no type unless the inner allocator lets its bytes be reached and, if
-/// nothing is said about `moving`, stays where it is.
-macro_rules! row_over_contents {
-    ($name:literal, $a:ident => $wrapper:ty $(, moving: $moving:ty)?) => {{
+/// The row of a wrapper that is no type unless the inner allocator keeps the promises of `$least`.
+macro_rules! row_over {
+    ($least:ty: $name:literal, $a:ident => $wrapper:ty, stable without: $stays:expr) => {{
         macro_rules! over {
             ($inner:ty: $promise:path) => {{
                 type $a = $inner;
@@ -309,22 +309,48 @@ macro_rules! row_over_contents {
                 )
             };
         }
-        let stays_without = false $(|| { type $a = Moving; has!($moving: StableAddress) })?;
+        // A column of what the type asks for can only say that it follows the inner allocator.
+        let contents = over!($least: Contents) && !has!($least: Contents);
+        let pages = over!($least: OverPages) && !has!($least: OverPages);
         let cells = vec![
             of_one(over!(Full: Allocator), false),
-            of_one(over!(Full: Owns), over!(Reached: Owns)),
-            of_one(over!(Full: Reset), over!(Reached: Reset)),
-            of_one(over!(Full: StableAddress), stays_without),
-            of_one(over!(Full: FixedRange), over!(Reached: FixedRange)),
-            of_one(over!(Full: OsBacked), over!(Reached: OsBacked)),
+            of_one(over!(Full: Owns), over!($least: Owns)),
+            of_one(over!(Full: Reset), over!($least: Reset)),
+            of_one(over!(Full: StableAddress), $stays),
+            of_one(over!(Full: FixedRange), over!($least: FixedRange)),
+            of_one(over!(Full: OsBacked), over!($least: OsBacked)),
             threads!(Send),
             threads!(Sync),
-            of_one(over!(Full: GlobalSafe), over!(Reached: GlobalSafe)),
-            of_one(over!(Full: Contents), false),
-            of_one(over!(Full: OverPages), over!(Reached: OverPages)),
+            of_one(over!(Full: GlobalSafe), over!($least: GlobalSafe)),
+            of_one(over!(Full: Contents), contents),
+            of_one(over!(Full: OverPages), pages),
         ];
         ($name, cells)
     }};
+}
+
+/// The row of a wrapper that is no type unless the inner allocator lets its bytes be reached and, if
+/// nothing is said about `moving`, stays where it is.
+macro_rules! row_over_contents {
+    ($name:literal, $a:ident => $wrapper:ty) => {
+        row_over!(Reached: $name, $a => $wrapper, stable without: false)
+    };
+    ($name:literal, $a:ident => $wrapper:ty, moving: $moving:ty) => {
+        row_over!(Reached: $name, $a => $wrapper, stable without: {
+            type $a = Moving;
+            has!($moving: StableAddress)
+        })
+    };
+}
+
+/// The row of a wrapper that is no type unless the inner allocator lends its pages.
+macro_rules! row_over_pages {
+    ($name:literal, $a:ident => $wrapper:ty) => {
+        row_over!(Paged: $name, $a => $wrapper, stable without: {
+            type $a = Paged;
+            has!($wrapper: StableAddress)
+        })
+    };
 }
 
 /// A cell of the row of a wrapper of two allocators.
@@ -386,7 +412,8 @@ fn rows() -> Vec<(&'static str, Vec<&'static str>)> {
         row!("`Tagged<A>`", A => Tagged<A>),
         row!("`Tagged<A, &Tag>`", A => Tagged<A, &'static Tag>),
         row!("`Tagged<A, Off>`", A => Tagged<A, Off>),
-        row!("`GuardPages<A>`", A => GuardPages<A>),
+        row_over_pages!("`GuardPages<A>`", A => GuardPages<A>),
+        row_over_pages!("`GuardPages<A, Off>`", A => GuardPages<A, Off>),
         row!("`CacheJitter<A>`", A => CacheJitter<A>),
         row!("`CacheJitter<A, Off>`", A => CacheJitter<A, Off>),
         row_over_contents!("`PoisonOnFree<A>`", A => PoisonOnFree<A>, moving: PoisonOnFree<A>),
@@ -400,7 +427,9 @@ fn rows() -> Vec<(&'static str, Vec<&'static str>)> {
         row!("`Canary<A>`", A => Canary<A>),
         row!("`Canary<A, Off>`", A => Canary<A, Off>),
         row!("`NumaLocal<A>`", A => NumaLocal<A>),
+        row!("`NumaLocal<A, Off>`", A => NumaLocal<A, Off>),
         row!("`HugePageAdvised<A>`", A => HugePageAdvised<A>),
+        row!("`HugePageAdvised<A, Off>`", A => HugePageAdvised<A, Off>),
     ]
 }
 
@@ -431,7 +460,7 @@ fn facts_that_anyone_can_check() {
         assert!(!has!(Box<Full>: GlobalSafe));
         assert!(has!(NumaLocal<GuardPages<Full>>: OverPages));
         assert!(!has!(Statistics<Full>: OverPages));
-        assert!(!has!(GuardPages<&'static Full>: Allocator));
+        assert!(!has!(&'static Full: OverPages));
         assert!(!has!(Tagged<Full, &'static Tag>: Reset));
         assert!(has!(Locked<Quarantine<Full, 8>>: GlobalSafe));
         assert!(!has!(Quarantine<Full, 8>: Sync));

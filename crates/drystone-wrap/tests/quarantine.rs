@@ -11,7 +11,7 @@ use drystone_core::{
     Allocator, Contents, FixedRange, HeapSegment, Misuse, MisusePolicy, NonZeroLayout, Owns, Reset,
     StableAddress,
 };
-use drystone_layout::{BumpArena, SizeClassed};
+use drystone_layout::{BumpArena, SizeClassed, StackAlloc};
 use drystone_wrap::{Locked, Off, On, PoisonOnFree, Quarantine, Statistics};
 
 const CASES: usize = if cfg!(miri) { 12 } else { 100_000 };
@@ -66,6 +66,40 @@ fn a_quarantine_of_one_keeps_the_last() {
     memory.give(second);
     assert_eq!(memory.take(8, 8).expect("room").ptr, first.ptr);
     assert_eq!(memory.inner().live(), 2);
+}
+
+/// What lies behind a block is in quarantine, and there is no room to move to: once the held block went
+/// on, the block grows where it is.
+#[test]
+fn a_block_grows_in_place_over_one_that_was_held() {
+    for zeroed in [false, true] {
+        // Two blocks of 64 bytes and what the layout keeps beside them.
+        let layout = NonZeroLayout::from_size_align(160, 16).expect("valid");
+        let range = HeapSegment::new(layout).expect("memory for a test");
+        let memory = Quarantine::<_, 4>::new(StackAlloc::new(range));
+        let first = memory.take(64, 16).expect("room");
+        first.fill(3);
+        let second = memory.take(64, 16).expect("room");
+        memory.give(second);
+        assert_eq!(memory.held_blocks(), 1);
+        let grown = if zeroed {
+            memory.grow_zeroed_to(first, 128)
+        } else {
+            memory.grow_to(first, 128)
+        };
+        let grown = grown.expect("in place, after the flush");
+        assert_eq!(
+            (grown.ptr, grown.len, memory.held_blocks()),
+            (first.ptr, 128, 0)
+        );
+        grown.check(3, 64);
+        if zeroed {
+            grown.check_zero_from(64);
+        }
+        assert!(memory.grow_to(grown, 256).is_err());
+        grown.check(3, 64);
+        memory.give(grown);
+    }
 }
 
 #[test]

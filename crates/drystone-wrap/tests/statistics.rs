@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Blocks, SLOT, Slots, layout};
-use drystone_core::{AllocError, Allocator, Deallocator, Owns, Reset, Stats};
+use drystone_core::{AllocError, Allocator, Owns, Reset, Stats};
 use drystone_wrap::{Locked, Off, On, Statistics};
 use proptest::prelude::*;
 
@@ -60,18 +60,43 @@ fn capacity_and_corruption_are_the_inner_allocators() {
     assert_eq!(counted.corruption_events(), 4);
 }
 
+/// Frees a block as a table does that found out its whole length: with the largest size that fits.
+fn give_by_the_whole_length(
+    counted: &impl Allocator,
+    block: core::ptr::NonNull<[u8]>,
+    align: usize,
+) {
+    // SAFETY: the block is live, and has this length by its allocation.
+    unsafe { counted.deallocate(block.cast(), layout(block.len(), align)) };
+}
+
 #[test]
-fn a_free_with_a_larger_size_that_fits_does_not_underflow() {
-    let counted = Statistics::new(Slots::new(1));
+fn a_free_by_the_whole_length_of_a_block_takes_off_what_the_allocation_added() {
+    let counted = Statistics::new(Slots::new(2));
+    let kept = counted.take(7, 1).expect("room");
     for rounds in 1..=3 {
-        let block = counted.take(10, 1).expect("room");
-        // SAFETY: the block is 64 bytes long, so this size fits it.
-        unsafe { counted.deallocate(block.ptr, layout(SLOT, 1)) };
+        let block = counted.allocate(layout(10, 1)).expect("room");
+        give_by_the_whole_length(&counted, block, 1);
+        let block = counted.allocate_zeroed(layout(10, 1)).expect("room");
+        // SAFETY: the block is live, and its whole length fits it.
+        let block = unsafe { counted.grow(block.cast(), layout(block.len(), 1), layout(20, 1)) }
+            .expect("in place");
+        // SAFETY: as above.
+        let block = unsafe { counted.shrink(block.cast(), layout(block.len(), 1), layout(5, 1)) }
+            .expect("in place");
+        give_by_the_whole_length(&counted, block, 1);
         let stats = counted.stats();
-        assert_eq!(stats.live_bytes(), 0);
-        assert_eq!(stats.deallocated_bytes, rounds * SLOT as u64);
-        assert_eq!(stats.peak_live_bytes, 10);
+        assert_eq!((stats.live_bytes(), stats.live_blocks()), (7, 1));
+        assert_eq!(stats.deallocated_bytes, rounds * (10 + 20));
+        assert_eq!(stats.peak_live_bytes, 27);
     }
+    counted.give(kept);
+
+    // Switched off, blocks are as long as inside.
+    let off = Statistics::with_switch(Slots::new(1), Off);
+    let block = off.allocate(layout(10, 1)).expect("room");
+    assert_eq!(block.len(), SLOT);
+    give_by_the_whole_length(&off, block, 1);
 }
 
 #[test]

@@ -221,6 +221,8 @@ impl Counters {
 }
 
 impl Record for Counters {
+    const COUNTS: bool = true;
+
     #[cfg(not(loom))]
     #[allow(
         clippy::declare_interior_mutable_const,

@@ -49,6 +49,8 @@ impl Counters {
 }
 
 impl Record for Counters {
+    const COUNTS: bool = true;
+
     #[allow(
         clippy::declare_interior_mutable_const,
         reason = "each use makes new counters, which is what it is for"

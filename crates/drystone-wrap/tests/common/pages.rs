@@ -1,8 +1,9 @@
 //! `Pages`: a range that passes for pages of an operating system, small ones, and remembers what was
 //! asked of them.
 
-use core::cell::{Cell, RefCell};
+use core::cell::Cell;
 use core::ptr::NonNull;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use drystone_core::{
     Advice, FixedRange, HeapSegment, NonZeroLayout, OsBacked, OsError, Protection, StableAddress,
@@ -11,12 +12,27 @@ use drystone_core::{
 /// The size of a page in bytes.
 pub(crate) const PAGE: usize = 16;
 
+/// Whether each page may not be touched, for a test to look at even when the pages are gone.
+#[derive(Clone, Debug)]
+pub(crate) struct Guards(Arc<Mutex<Vec<bool>>>);
+
+impl Guards {
+    fn pages(&self) -> MutexGuard<'_, Vec<bool>> {
+        self.0.lock().expect("no panic")
+    }
+
+    /// Pages that may not be touched.
+    pub(crate) fn count(&self) -> usize {
+        self.pages().iter().filter(|&&guard| guard).count()
+    }
+}
+
 /// A block of the heap, in pages of 16 bytes.
 #[derive(Debug)]
 pub(crate) struct Pages {
     segment: HeapSegment,
     /// Whether each page may not be touched.
-    guards: RefCell<Vec<bool>>,
+    guards: Guards,
     /// Requests that are let pass before one is refused.
     patience: Cell<u32>,
     bound_to: Cell<Option<u32>>,
@@ -29,7 +45,7 @@ impl Pages {
         let count = layout.size().get() / PAGE;
         Self {
             segment,
-            guards: RefCell::new(vec![false; count]),
+            guards: Guards(Arc::new(Mutex::new(vec![false; count]))),
             patience: Cell::new(u32::MAX),
             bound_to: Cell::new(None),
             advised: Cell::new(None),
@@ -43,13 +59,18 @@ impl Pages {
 
     /// Pages that may not be touched.
     pub(crate) fn inaccessible(&self) -> usize {
-        self.guards.borrow().iter().filter(|&&guard| guard).count()
+        self.guards.count()
+    }
+
+    /// What may not be touched, now and later.
+    pub(crate) fn guards(&self) -> Guards {
+        self.guards.clone()
     }
 
     /// Whether the page that holds `address` may not be touched.
     pub(crate) fn faults_at(&self, address: usize) -> bool {
         let page = (address - self.segment.base().addr().get()) / PAGE;
-        self.guards.borrow()[page]
+        self.guards.pages()[page]
     }
 
     pub(crate) fn bound_to(&self) -> Option<u32> {
@@ -125,7 +146,7 @@ unsafe impl OsBacked for Pages {
     ) -> Result<(), OsError> {
         self.judge("protect", offset, len)?;
         let pages = offset / PAGE..(offset + len) / PAGE;
-        self.guards.borrow_mut()[pages].fill(protection == Protection::None);
+        self.guards.pages()[pages].fill(protection == Protection::None);
         Ok(())
     }
 
