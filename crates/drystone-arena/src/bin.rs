@@ -80,6 +80,12 @@ impl Bin {
         count > self.limit.get()
     }
 
+    /// Whether a block can be put in and the bin has no more than it may hold.
+    #[inline(always)]
+    pub(crate) fn has_room(&self) -> bool {
+        self.count.get() < self.limit.get()
+    }
+
     /// Fills the empty bin with a chain of `count` blocks.
     ///
     /// # Safety

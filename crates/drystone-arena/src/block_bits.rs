@@ -98,6 +98,22 @@ impl BlockBits<'_> {
         self.live(word).store(bits & !bit, Ordering::Relaxed);
     }
 
+    /// Owner only: frees the block at the address. Whether a live block begins there, one that no other
+    /// thread has freed; nothing has changed otherwise.
+    #[inline(always)]
+    pub(crate) fn take_own(self, address: usize) -> bool {
+        let (word, bit) = place(address);
+        // Relaxed: as `is_live`.
+        let bits = self.live(word).load(Ordering::Relaxed);
+        let freed = self.remote(word).load(Ordering::Relaxed);
+        // A bit stands for all addresses of its granule.
+        if !address.is_multiple_of(GRANULE_BYTES) || bits & !freed & bit == 0 {
+            return false;
+        }
+        self.live(word).store(bits & !bit, Ordering::Relaxed);
+        true
+    }
+
     /// Another thread frees the block. Whether it is the first to do so.
     pub(crate) fn set_remote(self, address: usize) -> bool {
         let (word, bit) = place(address);

@@ -100,3 +100,22 @@ pub(crate) fn find<'a>(core: &Core, address: usize, checked: bool) -> Result<Pla
         kind,
     })
 }
+
+/// The bytes of the blocks of the page, or of the one block, that lies at the address.
+pub(crate) fn bytes_around(core: &Core, address: usize) -> Option<usize> {
+    let (base, owner) = segment_map::find(segment_address(address))?;
+    if !ptr::eq(owner, core) {
+        return None;
+    }
+    // SAFETY: as in `find`.
+    let segment = unsafe { Segment::of(base.addr().get()) };
+    let huge_bytes = segment.reservation().huge_bytes.get();
+    if huge_bytes > 0 {
+        return Some(huge_bytes);
+    }
+    let first = segment.run_of(address);
+    match segment.inbox(first).content() {
+        content if content.is_block() => Some(segment.run_slices(first) * SLICE_BYTES),
+        content => content.class().map(block_bytes),
+    }
+}

@@ -100,7 +100,7 @@ impl<P> fmt::Debug for GlobalArena<P> {
 
 impl<P: Profile> GlobalArena<P> {
     #[inline(always)]
-    fn allocate_layout(layout: NonZeroLayout) -> Option<Fresh> {
+    pub(crate) fn allocate_layout(layout: NonZeroLayout) -> Option<Fresh> {
         let Kind::Class(class) = Kind::of(layout) else {
             return Self::allocate_slowly(layout);
         };

@@ -80,6 +80,7 @@ pub(crate) struct Heap {
 }
 
 /// The heap of a thread that has none: every bin is empty, and no segment is its own.
+#[repr(transparent)]
 pub(crate) struct NoHeap(Heap);
 
 // SAFETY: nothing in it is ever written: its bins are empty, so no block is popped, and no segment
@@ -155,6 +156,12 @@ impl Heap {
             return self.refill(class);
         }
         block
+    }
+
+    /// Whether a block of this class can be taken back without passing others on.
+    #[inline(always)]
+    pub(crate) fn has_room(&self, class: usize) -> bool {
+        self.bin(class).has_room()
     }
 
     /// Takes back a block of this class, of one of this heap's pages.

@@ -22,6 +22,9 @@ mod page_use;
 
 cfg_if::cfg_if! {
     if #[cfg(not(loom))] {
+        #[macro_use]
+        mod thread_slot;
+
         mod arena;
         mod bin;
         mod block_bits;
@@ -46,6 +49,7 @@ cfg_if::cfg_if! {
         mod reservation;
         mod segment;
         mod segment_map;
+        mod sizeless;
         mod source;
         mod stats;
         mod thread;

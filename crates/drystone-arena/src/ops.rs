@@ -218,8 +218,9 @@ pub(crate) unsafe fn resize<P: Profile>(
         return Ok(None);
     };
     let bytes = old.size().min(new.size()).get();
+    let both_huge = (Kind::of(old), Kind::of(new)) == (Kind::Huge, Kind::Huge);
     // SAFETY: both blocks have the bytes; they are different blocks, and of these layouts.
-    unsafe { move_bytes(face.core(), block, old, &moved, new, bytes) };
+    unsafe { move_bytes(face.core(), block, &moved, both_huge, bytes) };
     // SAFETY: the caller gave the block up.
     unsafe { face.free(block, old) };
     Ok(Some(moved.block))
@@ -279,18 +280,17 @@ unsafe fn resize_in_place(
 ///
 /// # Safety
 ///
-/// Both blocks are live, were handed out for these layouts, have so many bytes, and are nobody
-/// else's; the old one's bytes are not read again.
-unsafe fn move_bytes(
+/// Both blocks are live, have so many bytes, and are nobody else's; the old one's bytes are not read
+/// again. `both_huge` says of both that they have mappings of their own.
+pub(crate) unsafe fn move_bytes(
     core: &Core,
     from: NonNull<u8>,
-    old: NonZeroLayout,
     to: &Fresh,
-    new: NonZeroLayout,
+    both_huge: bool,
     bytes: usize,
 ) {
     // Pages that are there already are filled sooner than others are moved in and more are added.
-    if to.zeroed && (Kind::of(old), Kind::of(new)) == (Kind::Huge, Kind::Huge) {
+    if to.zeroed && both_huge {
         // SAFETY: the block is live.
         let segment = unsafe { Segment::of(segment_address(from.addr().get())) };
         // SAFETY: the caller's promise.

@@ -1,7 +1,5 @@
 //! The profiles, and the process-wide arena of each.
 
-use core::cell::Cell;
-
 use drystone_backing::at_fork;
 use drystone_core::{Checked, Fast};
 use drystone_sync::atomic::{AtomicBool, Ordering};
@@ -40,7 +38,7 @@ pub(crate) mod parts {
 }
 
 macro_rules! process_arena {
-    ($profile:ty, $module:ident, checked: $checked:expr) => {
+    ($profile:ty, $module:ident, $symbol:literal, checked: $checked:expr) => {
         mod $module {
             use super::*;
 
@@ -50,19 +48,10 @@ macro_rules! process_arena {
                 ArenaConfig::new(),
             );
 
-            std::thread_local! {
-                pub(super) static THREAD: ThreadHeap = const { ThreadHeap::new() };
-                static END: End = const { End(Cell::new(false)) };
-            }
+            thread_slot!($symbol);
 
-            /// Its destructor runs when the thread ends; that of `THREAD` would make each use of
-            /// that ask whether it has run.
-            struct End(Cell<bool>);
-
-            impl Drop for End {
-                fn drop(&mut self) {
-                    THREAD.with(|thread| thread.end(&CORE));
-                }
+            fn end() {
+                with_thread(|thread| thread.end(&CORE));
             }
 
             pub(super) fn register() {
@@ -73,7 +62,7 @@ macro_rules! process_arena {
                     let refused = at_fork(before_fork, after_fork, after_fork).is_err();
                     AT_FORK.store(!refused, Ordering::Relaxed);
                 }
-                let _ = END.try_with(|end| end.0.set(true));
+                at_thread_end();
             }
 
             extern "C" fn before_fork() {
@@ -98,7 +87,7 @@ macro_rules! process_arena {
 
             #[inline(always)]
             fn with_thread<R>(f: impl FnOnce(&ThreadHeap) -> R) -> R {
-                $module::THREAD.with(f)
+                $module::with_thread(f)
             }
 
             fn register() {
@@ -108,5 +97,5 @@ macro_rules! process_arena {
     };
 }
 
-process_arena!(Fast, fast, checked: false);
-process_arena!(Checked, checked, checked: true);
+process_arena!(Fast, fast, "drystone_arena_thread_fast", checked: false);
+process_arena!(Checked, checked, "drystone_arena_thread_checked", checked: true);

@@ -79,6 +79,17 @@ pub(crate) fn find(address: usize) -> Option<(NonNull<u8>, *const Core)> {
     Some((NonNull::new(entry.base.load(Ordering::Relaxed))?, core))
 }
 
+/// Whether a segment, or the header of a huge block, of this arena begins at the address, a multiple of
+/// a segment's size; any such address is allowed.
+#[inline(always)]
+pub(crate) fn begins_segment_of(core: &Core, segment_address: usize) -> bool {
+    entry_of(segment_address).is_some_and(|entry| {
+        // Acquire: as in `find`.
+        ptr::eq(entry.core.load(Ordering::Acquire), core)
+            && entry.base.load(Ordering::Relaxed).addr() == segment_address
+    })
+}
+
 /// Whether the address lies in memory of this arena. Looks at the map only.
 #[inline]
 pub(crate) fn is_of(core: &Core, address: usize) -> bool {

@@ -9,6 +9,7 @@ use crate::core_state::Core;
 use crate::heap::{Heap, NO_HEAP};
 
 /// What a thread has of a process-wide arena.
+#[repr(C)]
 pub struct ThreadHeap {
     heap: Cell<*const Heap>,
     over: Cell<bool>,

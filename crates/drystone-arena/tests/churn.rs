@@ -4,7 +4,7 @@
 mod common;
 
 use std::cell::RefCell;
-use std::sync::Mutex;
+use std::sync::{Barrier, Mutex};
 use std::thread;
 
 use common::resident_bytes;
@@ -14,9 +14,8 @@ use drystone_arena::GlobalArena;
 static ARENA: GlobalArena = GlobalArena::new();
 
 const THREADS: usize = 4000;
-const AT_ONCE: usize = 8;
 
-/// Allocates and frees in its destructor, after the thread's heap is gone.
+/// Allocates and frees in its destructor, when the thread's heap may be gone.
 struct Late(Vec<u64>);
 
 impl Drop for Late {
@@ -31,20 +30,28 @@ thread_local! {
     static LATE: RefCell<Option<Late>> = const { RefCell::new(None) };
 }
 
-/// Threads in turns, each of which leaves a block that a later one frees.
+/// Threads in turns, each of which leaves a block that a later one frees. All threads of a turn have
+/// their heaps at the same time, so that no turn needs more of them than the first.
 fn churn(threads: usize, left: &Mutex<Vec<Vec<u8>>>) {
-    for _ in 0..threads / AT_ONCE {
+    for _ in 0..threads / 8 {
+        let all_begun = Barrier::new(8);
         thread::scope(|scope| {
-            for i in 0..AT_ONCE {
+            let all_begun = &all_begun;
+            let threads = [0, 1, 2, 3, 4, 5, 6, 7].map(|i| {
                 scope.spawn(move || {
                     LATE.with_borrow_mut(|late| *late = Some(Late(vec![7; 100 + i])));
                     let block = vec![1; 100 << i];
+                    all_begun.wait();
                     let mut left = left.lock().expect("no thread panics");
                     left.push(block);
                     if left.len() > 64 {
                         left.swap_remove(i);
                     }
-                });
+                })
+            });
+            // The scope itself waits for the closures, not for what threads do at their end.
+            for thread in threads {
+                thread.join().expect("no thread panics");
             }
         });
     }

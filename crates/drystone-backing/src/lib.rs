@@ -75,6 +75,8 @@ pub use mmap::MmapBacked;
 pub use mmap_flags::MmapFlags;
 #[cfg(feature = "mmap")]
 pub use mmap_source::{FlaggedMmapSource, MmapSource};
+#[cfg(all(feature = "mmap", not(loom)))]
+pub use os::ThreadEnd;
 #[cfg(feature = "mmap")]
 pub use os::{ProcessBarrier, at_fork, page_size};
 pub use static_buffer::StaticBacked;

@@ -11,6 +11,7 @@
 //! | `lock` | keeps pages of a mapping in memory until it is unmapped |
 //! | `page_size` | asks for the page size |
 //! | `at_fork` | has functions called around a fork |
+//! | `ThreadEnd` | has a function called when a thread ends |
 //! | `OUT_OF_MEMORY` | the code with which the system says that it has no memory |
 //!
 //! The process-wide barrier has files of its own, `barrier_…`: fewer systems have it.
@@ -30,6 +31,9 @@ mod barrier;
 mod call;
 mod fork;
 mod page_size;
+// A static holds one, and the model checker's atomics are no constants.
+#[cfg(not(loom))]
+mod thread_end;
 
 cfg_if::cfg_if! {
     if #[cfg(miri)] {
@@ -80,6 +84,8 @@ pub use call::OsCall;
 pub use fork::at_fork;
 pub(crate) use imp::Mapping;
 pub use page_size::page_size;
+#[cfg(not(loom))]
+pub use thread_end::ThreadEnd;
 
 /// Maps `bytes` zero bytes, a multiple of the page size.
 pub(crate) fn map(bytes: usize, no_reserve: bool) -> Result<Mapping, OsError> {
