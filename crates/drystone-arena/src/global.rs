@@ -145,10 +145,33 @@ impl<P: Profile> GlobalArena<P> {
                 // SAFETY: the block is this heap's, and the caller's to give up.
                 unsafe { heap.free(block.cast(), class) };
             } else {
-                // SAFETY: the caller's promise.
-                unsafe { Self::free_slowly(block, layout) };
+                // SAFETY: the caller's promise; the block is another heap's.
+                unsafe { Self::free_remote(heap, segment, block, layout) };
             }
         });
+    }
+
+    /// # Safety
+    ///
+    /// As [`GlobalAlloc::dealloc`], for a block of a class that lies in this segment, which is not this
+    /// heap's.
+    #[inline(never)]
+    unsafe fn free_remote(
+        heap: &Heap,
+        segment: &Segment,
+        block: NonNull<u8>,
+        layout: NonZeroLayout,
+    ) {
+        if heap.is_none() {
+            // SAFETY: the caller's promise.
+            return unsafe { Self::free_slowly(block, layout) };
+        }
+        let address = block.addr().get();
+        let first = segment.run_of(address);
+        // SAFETY: the address of a live block.
+        let block = unsafe { segment_map::pointer(address) }.cast();
+        // SAFETY: the caller's promise.
+        unsafe { heap.free_remote(segment, first, block, usable_bytes(layout)) };
     }
 
     /// # Safety

@@ -40,7 +40,7 @@ use crate::bin::Bin;
 use crate::config::ArenaConfig;
 use crate::core_state::Core;
 use crate::geometry::{SEGMENT_BYTES, SLICE_BYTES, block_bytes, page_slices, segment_address};
-use crate::inbox::{Inbox, Pending};
+use crate::inbox::{Blocks, Inbox, Pending};
 use crate::page::{Block, Page};
 use crate::page_use::Use;
 use crate::per_class::PerClass;
@@ -548,8 +548,8 @@ impl Heap {
         let segment = segment_of_header(ptr::from_ref(inbox).addr());
         let first = segment.first_of_inbox(inbox);
         let page = segment.page(first);
-        let (offset, count) = inbox.take();
-        let chain = segment.at(offset).cast::<Block>();
+        let blocks = inbox.take();
+        let (chain, count) = (segment.at(blocks.first).cast::<Block>(), blocks.count);
         if self.core().is_checked() {
             settle(segment, chain);
         }
@@ -563,19 +563,9 @@ impl Heap {
             unsafe { self.bin(class).fill(chain, count) };
             return;
         }
-        if page.free.get().is_null() {
-            page.free.set(chain);
-            page.used.set(page.used.get() - count);
-        } else {
-            let mut block = chain;
-            while !block.is_null() {
-                // SAFETY: the chain's blocks are the page's, and were given up by who freed them.
-                let next = unsafe { (*block).next };
-                // SAFETY: as above.
-                unsafe { page.take_back(block) };
-                block = next;
-            }
-        }
+        let last = segment.at(blocks.last).cast::<Block>();
+        // SAFETY: the blocks are the page's, in no other place (H2), and linked from `chain` to `last`.
+        unsafe { page.take_back_chain(chain, last, count) };
         self.after_taking_back(segment, first);
     }
 
@@ -739,7 +729,12 @@ fn send(chain: Chain) {
         // SAFETY: the chain is this thread's own until it is put in.
         unsafe { (*chain.tail).next = next };
     };
-    if inbox.put(chain.head.addr() % SEGMENT_BYTES, chain.count, link) {
+    let blocks = Blocks {
+        first: chain.head.addr() % SEGMENT_BYTES,
+        last: chain.tail.addr() % SEGMENT_BYTES,
+        count: chain.count,
+    };
+    if inbox.put(blocks, link) {
         // SAFETY: the blocks that were just sent keep the page, hence the owner, until the inbox
         // has been taken off the list.
         unsafe { &*segment.owner() }.pending.push(inbox);

@@ -11,8 +11,8 @@
 //!
 //! ```text
 //!  heap: pending -> inbox -> inbox -> null
-//!                    │         └ offset of a block, count
-//!                    └ offset of a block, count        block -> block -> null
+//!                    │         └ first, last, count
+//!                    └ first, last, count        block -> block -> null
 //! ```
 //!
 //! # Invariants
@@ -29,14 +29,15 @@ use core::ptr;
 
 use drystone_sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, Ordering};
 
+use crate::geometry::{RUN_SLICES_MAX, SEGMENT_BYTES, SLICE_BYTES};
 use crate::page_use::Use;
 
 /// What other threads may write of a page: blocks that they freed.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Inbox {
-    /// The offset of the first block in the segment, in the low half, and how many there are, in the
-    /// high half. 0 while there are none.
+    /// Where the first and the last block are in the segment, and how many there are, as
+    /// [`Blocks`] packs it. 0 while there are none.
     chain: AtomicU64,
     /// The next inbox of the pending list. Written by the thread that found the chain empty, and read by
     /// the owner, which has taken the list then.
@@ -66,43 +67,42 @@ impl Inbox {
 
     /// How many blocks wait in it.
     pub(crate) fn len(&self) -> u32 {
-        unpack(self.chain.load(Ordering::Relaxed)).1
+        Blocks::unpack(self.chain.load(Ordering::Relaxed)).count
     }
 
-    /// Puts in a chain of `count` blocks from the one at `head`, an offset in the segment. `link` makes
-    /// the last of them point at the block at the offset it is given, or at none.
+    /// Puts in a chain of blocks. `link` makes the last of them point at the block at the offset it
+    /// is given, or at none.
     ///
     /// The answer is whether the inbox was empty: then the caller, and nobody else, has to put it on
     /// the pending list of its owner.
     #[must_use]
-    pub(crate) fn put(&self, head: usize, count: u32, link: impl Fn(Option<usize>)) -> bool {
+    pub(crate) fn put(&self, blocks: Blocks, link: impl Fn(Option<usize>)) -> bool {
         // Relaxed: what is behind the head is not read, only linked to.
         let mut seen = self.chain.load(Ordering::Relaxed);
         loop {
-            let (next, already) = unpack(seen);
-            link((already > 0).then_some(next));
+            let there = Blocks::unpack(seen);
+            link((there.count > 0).then_some(there.first));
             // Release: the links, and all that was done with the blocks, happen before the owner
             // takes the chain. Acquire: pairs with the Release in `take`.
             match self.chain.compare_exchange_weak(
                 seen,
-                pack(head, already + count),
+                blocks.before(there).pack(),
                 Ordering::AcqRel,
                 Ordering::Relaxed,
             ) {
-                Ok(_) => return already == 0,
+                Ok(_) => return there.count == 0,
                 Err(now) => seen = now,
             }
         }
     }
 
-    /// Takes the chain out: the offset of its first block, and how many there are. Only for the
-    /// owner, which has taken the inbox off its pending list.
-    pub(crate) fn take(&self) -> (usize, u32) {
+    /// Takes the chain out. Only for the owner, which has taken the inbox off its pending list.
+    pub(crate) fn take(&self) -> Blocks {
         // Acquire: pairs with the Release in `put`, for the links of the chain. Release: the read of
         // `next` comes before whoever finds the inbox empty writes it.
-        let chain = unpack(self.chain.swap(0, Ordering::AcqRel));
-        debug_assert!(chain.1 > 0, "P4");
-        chain
+        let blocks = Blocks::unpack(self.chain.swap(0, Ordering::AcqRel));
+        debug_assert!(blocks.count > 0, "P4");
+        blocks
     }
 }
 
@@ -160,18 +160,51 @@ impl Pending {
     }
 }
 
-/// The chain word: `count` blocks from the one at `offset`.
-#[inline]
-const fn pack(offset: usize, count: u32) -> u64 {
-    offset as u64 | (count as u64) << 32
+/// A chain of blocks of one page, by their offsets in the segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Blocks {
+    pub(crate) first: usize,
+    /// So that who takes the chain can put it before another one without walking along it.
+    pub(crate) last: usize,
+    pub(crate) count: u32,
 }
 
-/// The offset of the first block, and the count.
-#[inline]
-#[expect(clippy::cast_possible_truncation, reason = "the halves of the word")]
-const fn unpack(chain: u64) -> (usize, u32) {
-    (chain as u32 as usize, (chain >> 32) as u32)
+impl Blocks {
+    const OFFSET_BITS: u32 = SEGMENT_BYTES.ilog2();
+    const OFFSET_MASK: u64 = (1 << Self::OFFSET_BITS) - 1;
+
+    /// This chain, whose last block was linked to the first of `others`, if there are any.
+    const fn before(self, others: Self) -> Self {
+        if others.count == 0 {
+            return self;
+        }
+        Self {
+            first: self.first,
+            last: others.last,
+            count: self.count + others.count,
+        }
+    }
+
+    const fn pack(self) -> u64 {
+        self.first as u64
+            | (self.last as u64) << Self::OFFSET_BITS
+            | (self.count as u64) << (2 * Self::OFFSET_BITS)
+    }
+
+    const fn unpack(word: u64) -> Self {
+        Self {
+            first: (word & Self::OFFSET_MASK) as usize,
+            last: (word >> Self::OFFSET_BITS & Self::OFFSET_MASK) as usize,
+            count: (word >> (2 * Self::OFFSET_BITS)) as u32,
+        }
+    }
 }
+
+// A page has as many blocks as slices have words of a link, at most.
+const _: () = assert!(
+    2 * Blocks::OFFSET_BITS + (RUN_SLICES_MAX * SLICE_BYTES / 8).ilog2() < u64::BITS,
+    "a chain of all blocks of a page fits a word"
+);
 
 #[cfg(all(test, loom))]
 mod models {
@@ -232,7 +265,12 @@ mod models {
                     unsafe { link.write(value) };
                 });
             };
-            if own.inbox.put(block, 1, link) {
+            let blocks = Blocks {
+                first: block,
+                last: block,
+                count: 1,
+            };
+            if own.inbox.put(blocks, link) {
                 self.pending.push(&own.inbox);
             }
         }
@@ -243,15 +281,16 @@ mod models {
             unsafe {
                 self.pending.take_all(|inbox| {
                     let page = usize::from(!ptr::eq(inbox, &self.pages[0].inbox));
-                    let (first, count) = self.pages[page].inbox.take();
-                    let mut next = first + 1;
-                    for _ in 0..count {
-                        let block = next - 1;
-                        found.push((page, block));
+                    let blocks = self.pages[page].inbox.take();
+                    let (mut next, mut last) = (blocks.first + 1, 0);
+                    for _ in 0..blocks.count {
+                        last = next - 1;
+                        found.push((page, last));
                         // SAFETY: the block is the owner's now.
-                        next = self.pages[page].links[block].with(|link| unsafe { link.read() });
+                        next = self.pages[page].links[last].with(|link| unsafe { link.read() });
                     }
                     assert_eq!(next, 0, "the chain is as long as its count");
+                    assert_eq!(last, blocks.last, "the chain ends where it says");
                 });
             }
         }

@@ -17,6 +17,8 @@ extern crate alloc;
 
 // Memory that begins as zero bytes has no place for the atomics of the model checker, so under it
 // there is only what threads do to each other.
+#[cfg_attr(loom, expect(dead_code, reason = "the models need sizes only"))]
+mod geometry;
 mod inbox;
 mod page_use;
 
@@ -33,7 +35,6 @@ cfg_if::cfg_if! {
         mod config;
         mod core_state;
         mod error;
-        mod geometry;
         mod global;
         mod heap;
         mod misuse;

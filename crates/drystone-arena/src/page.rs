@@ -91,6 +91,20 @@ impl Page {
         self.used.set(self.used.get() - 1);
     }
 
+    /// Takes back `count` blocks of this page that are linked, in front of those at home.
+    ///
+    /// # Safety
+    ///
+    /// As [`take_back`](Self::take_back), for each block from `first` to `last`.
+    pub(crate) unsafe fn take_back_chain(&self, first: *mut Block, last: *mut Block, count: u32) {
+        if !self.free.get().is_null() {
+            // SAFETY: a block of this page that is the caller's to give up.
+            unsafe { (*last).next = self.free.get() };
+        }
+        self.free.set(first);
+        self.used.set(self.used.get() - count);
+    }
+
     pub(crate) fn debug_assert_invariants(&self) {
         debug_assert!(self.used.get() <= self.carved.get(), "P1");
         debug_assert!(self.carved.get() <= self.capacity.get(), "P2");
