@@ -79,7 +79,7 @@ pub unsafe trait Contents: Allocator {
     /// # Safety
     ///
     /// No block that ends with this value is used any more. Whatever `visit` writes, the value is
-    /// only reset or dropped afterwards.
+    /// only reset or dropped afterwards, or first asked again by what is around it.
     unsafe fn ending(&mut self, visit: &mut dyn FnMut(&mut [MaybeUninit<u8>]));
 }
 

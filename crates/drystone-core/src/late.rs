@@ -26,13 +26,16 @@
 //! A comparison for each call.
 
 use core::cell::OnceCell;
+use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
 use crate::{
-    AllocError, Allocator, Deallocator, NoHeap, NonZeroLayout, Owns, Reset, StableAddress,
+    AllocError, Allocator, Contents, Deallocator, NoHeap, NonZeroLayout, Owns, Reset, StableAddress,
 };
 
 /// `A`, as soon as it is there.
+///
+/// It passes on what does not need the allocator to be there: not `OverPages`, for there are no pages yet.
 ///
 /// ```
 /// # use drystone_core::{AllocError, Allocator, Deallocator, Late, NonZeroLayout};
@@ -168,6 +171,49 @@ unsafe impl<A: Allocator> Allocator for Late<A> {
     #[inline]
     fn corruption_events(&self) -> u64 {
         self.get().map_or(0, Allocator::corruption_events)
+    }
+}
+
+// SAFETY: the blocks are those of the inner allocator, which answers; before it is there, there is none.
+unsafe impl<A: Contents> Contents for Late<A> {
+    #[inline]
+    unsafe fn own_pointer(&self, block: NonNull<u8>, layout: NonZeroLayout) -> NonNull<u8> {
+        match self.get() {
+            // SAFETY: the block is the inner allocator's; same requirements.
+            Some(inner) => unsafe { inner.own_pointer(block, layout) },
+            None => block,
+        }
+    }
+
+    #[inline]
+    unsafe fn grow_in_place(
+        &self,
+        ptr: NonNull<u8>,
+        old: NonZeroLayout,
+        new: NonZeroLayout,
+    ) -> Result<NonNull<[u8]>, AllocError> {
+        // SAFETY: the block is the inner allocator's; same requirements.
+        unsafe { self.served()?.grow_in_place(ptr, old, new) }
+    }
+
+    #[inline]
+    unsafe fn shrinks_in_place(
+        &self,
+        ptr: NonNull<u8>,
+        old: NonZeroLayout,
+        new: NonZeroLayout,
+    ) -> bool {
+        // SAFETY: the block is the inner allocator's; same requirements.
+        self.get()
+            .is_some_and(|inner| unsafe { inner.shrinks_in_place(ptr, old, new) })
+    }
+
+    #[inline]
+    unsafe fn ending(&mut self, visit: &mut dyn FnMut(&mut [MaybeUninit<u8>])) {
+        if let Some(inner) = self.inner.get_mut() {
+            // SAFETY: the inner allocator is reset or dropped with the value.
+            unsafe { inner.ending(visit) };
+        }
     }
 }
 

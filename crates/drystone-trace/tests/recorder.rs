@@ -9,7 +9,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 
 use drystone_backing::System;
-use drystone_core::{AllocError, Allocator, Deallocator, NonZeroLayout};
+use drystone_core::{
+    AllocError, Allocator, Contents, Deallocator, HeapSegment, NonZeroLayout, Reset,
+};
+use drystone_layout::BumpArena;
 use drystone_trace::{Figures, Op, RecordError, Recorder, Trace, finish_recording, record_to};
 
 /// There is one recording in a process, so one test at a time records.
@@ -135,6 +138,43 @@ fn refusals_leave_no_record_and_nested_recorders_one() {
     finish_recording().expect("a whole file");
     let ops: Vec<_> = file.trace().records().iter().map(|r| r.op).collect();
     assert_eq!(ops, [Op::Allocate, Op::Free]);
+}
+
+/// A reset ends the blocks of its own allocator and no others; blocks that grew in place have their size.
+#[test]
+fn a_reset_ends_what_it_ends() {
+    let _alone = alone();
+    let file = Scratch::new("reset");
+    let range = HeapSegment::new(layout(4096, 16)).expect("memory");
+    let mut arena = Recorder::new(BumpArena::new(range));
+    let recorder = Recorder::new(System);
+    record_to(&file.0).expect("a new file");
+    let kept = recorder.allocate(layout(100, 8)).expect("memory").cast();
+    for round in 0..3 {
+        let first = arena.allocate(layout(64, 8)).expect("room").cast();
+        // SAFETY: the block is live with this layout.
+        let grown = unsafe { arena.grow_in_place(first, layout(64, 8), layout(70 + round, 8)) };
+        grown.expect("the last block of an arena");
+        // SAFETY: the block is live with this layout.
+        let more = unsafe { arena.grow_in_place(first, layout(70 + round, 8), layout(9000, 8)) };
+        assert!(more.is_err(), "larger than the arena");
+        arena.allocate(layout(8, 8)).expect("room");
+        arena.reset();
+    }
+    // SAFETY: the block is live with this layout.
+    unsafe { recorder.deallocate(kept, layout(100, 8)) };
+    // Three ranges that ended, and two operations for each block that grew.
+    assert_eq!(
+        finish_recording().expect("a whole file").operations,
+        2 + 3 * 5
+    );
+    let trace = file.trace();
+    let figures = Figures::of(&trace);
+    assert_eq!(trace.recording().unmatched, 0);
+    assert_eq!((figures.allocations, figures.frees), (7, 7));
+    assert_eq!(figures.reallocations.grow, 3);
+    assert_eq!(figures.peak_live_bytes, 100 + 72 + 8);
+    assert_eq!(figures.live_at_end.objects, 0);
 }
 
 /// Threads that hand their blocks to another one, which resizes and frees them: more threads than there

@@ -13,8 +13,10 @@ use std::sync::Arc;
 use common::composing::table;
 use common::{Blocks, Pages, SLOT, Slots};
 use drystone_core::{
-    AllocError, Allocator, Contents, Deallocator, NonZeroLayout, OverPages, Owns, StableAddress,
+    AllocError, Allocator, Contents, Deallocator, Late, NonZeroLayout, OverPages, Owns,
+    StableAddress,
 };
+use drystone_trace::Recorder;
 use drystone_wrap::{
     Budget, CacheJitter, Canary, Faulty, GuardPages, HugePageAdvised, Locked, NeverFail, NumaLocal,
     Off, PoisonOnFree, Quarantine, Segregate, Statistics, Tagged, Watermark, WatermarkHandler,
@@ -210,6 +212,15 @@ fn rows() -> BTreeMap<&'static str, Vec<&'static str>> {
             #[allow(clippy::arc_with_non_send_sync, reason = "used on one thread")]
             same(Arc::new),
         ),
+        (
+            "`Late<A>`",
+            same(|spy| {
+                let late = Late::new();
+                assert!(late.set(spy).is_ok());
+                late
+            }),
+        ),
+        ("`Recorder<A>`", same(Recorder::new)),
         ("`Locked<A>`", same(Locked::new)),
         ("`Statistics<A>`", same(Statistics::new)),
         (

@@ -14,9 +14,10 @@ use std::sync::Arc;
 
 use common::composing::table;
 use drystone_core::{
-    Advice, AllocError, Allocator, Contents, Deallocator, FixedRange, GlobalSafe, NoHeap,
+    Advice, AllocError, Allocator, Contents, Deallocator, FixedRange, GlobalSafe, Late, NoHeap,
     NonZeroLayout, OsBacked, OsError, OverPages, Owns, Protection, Reset, StableAddress,
 };
+use drystone_trace::Recorder;
 use drystone_wrap::{
     Budget, CacheJitter, Canary, Faulty, GuardPages, HugePageAdvised, Locked, NeverFail, NumaLocal,
     Off, PoisonOnFree, Quarantine, Segregate, Statistics, Tag, Tagged, Watermark, WatermarkHandler,
@@ -399,6 +400,7 @@ fn rows() -> Vec<(&'static str, Vec<&'static str>)> {
         row!("`Box<A>`", A => Box<A>),
         row!("`Rc<A>`", A => Rc<A>),
         row!("`Arc<A>`", A => Arc<A>),
+        row!("`Late<A>`", A => Late<A>),
         row_of_two!("`WithFallback<P, S>`", WithFallback),
         row_of_two!("`Segregate<S, L>`", Segregate),
         row!("`Locked<A>`", A => Locked<A>),
@@ -430,6 +432,7 @@ fn rows() -> Vec<(&'static str, Vec<&'static str>)> {
         row!("`NumaLocal<A, Off>`", A => NumaLocal<A, Off>),
         row!("`HugePageAdvised<A>`", A => HugePageAdvised<A>),
         row!("`HugePageAdvised<A, Off>`", A => HugePageAdvised<A, Off>),
+        row!("`Recorder<A>`", A => Recorder<A>),
     ]
 }
 

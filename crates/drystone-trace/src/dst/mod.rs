@@ -32,7 +32,7 @@
 //! What an operation names depends on the header's `stage`: `ids` names objects, as `.satrace` does;
 //! `addresses` names blocks by where they lie, which is what a recorder knows, and the reader turns
 //! into objects. There a resize is two operations, because another thread may be given the old
-//! address before the resize is over.
+//! address before the resize is over. A reset ends the blocks of ranges of addresses.
 //!
 //! # Invariants
 //!

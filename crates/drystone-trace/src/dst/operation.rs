@@ -15,10 +15,12 @@ pub(crate) enum Kind {
     ResizeEnd = 5,
     /// The resize that this thread began failed; the block is where it was.
     ResizeFailed = 6,
+    /// Every block that starts in so many bytes from the address has ended: at a reset.
+    Ended = 7,
 }
 
 impl Kind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Allocate,
         Self::AllocateZeroed,
         Self::Free,
@@ -26,6 +28,7 @@ impl Kind {
         Self::ResizeBegin,
         Self::ResizeEnd,
         Self::ResizeFailed,
+        Self::Ended,
     ];
 
     /// Whether a size belongs to it.
@@ -97,7 +100,7 @@ impl Coder {
         const CUT: &str = "a chunk ends inside an operation";
         let first = input.byte().ok_or(CUT)?;
         let kind = usize::from(first & ((1 << KIND_BITS) - 1));
-        let kind = *Kind::ALL.get(kind).ok_or("an unknown operation")?;
+        let kind = Kind::ALL[kind];
         let mut align_log2 = first >> KIND_BITS;
         if align_log2 == ALIGN_FOLLOWS {
             align_log2 = input.byte().ok_or(CUT)?;

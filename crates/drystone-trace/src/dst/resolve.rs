@@ -1,7 +1,7 @@
 //! Operations of a file as the records of a trace: in their order, without what is behind a gap, and
 //! with objects for addresses.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::header::Stage;
 use super::operation::{Kind, Operation};
@@ -94,6 +94,12 @@ pub(super) fn ids(mut contents: Contents) -> Result<Trace, TraceError> {
             Kind::ResizeBegin | Kind::ResizeEnd | Kind::ResizeFailed => {
                 return Err(fault(number, "half a resize in a trace that names objects"));
             }
+            Kind::Ended => {
+                return Err(fault(
+                    number,
+                    "a range of addresses in a trace that names objects",
+                ));
+            }
         };
         let record = Record {
             object: u32::try_from(operation.name)
@@ -115,13 +121,10 @@ pub(super) fn ids(mut contents: Contents) -> Result<Trace, TraceError> {
 /// A live block: its object, and the size that it was asked for with.
 type Live = (u32, u64);
 
-/// The end of a block whose own end was not recorded, and the record of an operation.
-type Made = (Option<Record>, Option<Record>);
-
 /// What lies where, while the operations are walked.
 #[derive(Default)]
 struct Heap {
-    live: HashMap<u64, Live>,
+    live: BTreeMap<u64, Live>,
     /// The resize that each thread has begun: where the block was, and what it was.
     resizing: HashMap<u32, (u64, Option<Live>)>,
     threads: HashMap<u32, u16>,
@@ -135,11 +138,9 @@ pub(super) fn addresses(mut contents: Contents) -> Result<Trace, TraceError> {
     let mut records = Records::new(&contents);
     let mut heap = Heap::default();
     for (number, (thread, operation)) in (0..).zip(&contents.operations) {
-        let made = heap.step(*thread, operation);
-        let (ended, record) = made.map_err(|what| fault(number, what))?;
-        for record in ended.into_iter().chain(record) {
-            records.push(record, operation.tick);
-        }
+        let mut made = |record| records.push(record, operation.tick);
+        let step = heap.step(*thread, operation, &mut made);
+        step.map_err(|what| fault(number, what))?;
     }
     records.finish(Recording {
         complete: contents.complete,
@@ -148,8 +149,13 @@ pub(super) fn addresses(mut contents: Contents) -> Result<Trace, TraceError> {
 }
 
 impl Heap {
-    /// The records that `operation` makes: the end of a block that lay where it puts one, and its own.
-    fn step(&mut self, thread: u32, operation: &Operation) -> Result<Made, &'static str> {
+    /// Gives the records that `operation` makes: the end of a block that lay where it puts one, and its own.
+    fn step(
+        &mut self,
+        thread: u32,
+        operation: &Operation,
+        made: &mut impl FnMut(Record),
+    ) -> Result<(), &'static str> {
         let &Operation {
             name: address,
             size,
@@ -162,28 +168,27 @@ impl Heap {
             Kind::Free => {
                 let Some((object, size)) = self.live.remove(&address) else {
                     self.unmatched += 1;
-                    return Ok((None, None));
+                    return Ok(());
                 };
-                let free = self.record(thread, Op::Free, object, size, 0)?;
-                return Ok((None, Some(free)));
+                made(self.record(thread, Op::Free, object, size, 0)?);
+                return Ok(());
             }
+            Kind::Ended => return self.end(thread, address, size, made),
             Kind::ResizeBegin => {
                 let block = self.live.remove(&address);
                 if self.resizing.insert(thread, (address, block)).is_some() {
                     return Err("a thread begins a resize inside another");
                 }
-                return Ok((None, None));
+                return Ok(());
             }
             Kind::ResizeFailed => {
-                return match self.resizing.remove(&thread) {
-                    Some((old, Some(block))) => Ok((self.place(thread, old, block)?, None)),
-                    Some((_, None)) => Ok((None, None)),
+                match self.resizing.remove(&thread) {
+                    Some((old, Some(block))) => self.place(thread, old, block, made)?,
+                    Some((_, None)) => {}
                     // It began before the recording.
-                    None => {
-                        self.unmatched += 1;
-                        Ok((None, None))
-                    }
-                };
+                    None => self.unmatched += 1,
+                }
+                return Ok(());
             }
             Kind::ResizeEnd => {
                 // Without a block, it or the beginning of its resize is older than the recording.
@@ -198,9 +203,27 @@ impl Heap {
             (None, Kind::AllocateZeroed) => (Op::AllocateZeroed, self.new_object()?),
             (None, _) => (Op::Allocate, self.new_object()?),
         };
-        let ended = self.place(thread, address, (object, size))?;
-        let record = self.record(thread, op, object, size, align_log2)?;
-        Ok((ended, Some(record)))
+        self.place(thread, address, (object, size), made)?;
+        made(self.record(thread, op, object, size, align_log2)?);
+        Ok(())
+    }
+
+    /// Ends the blocks that start in `bytes` bytes from `address`, in the order of their addresses.
+    fn end(
+        &mut self,
+        thread: u32,
+        address: u64,
+        bytes: u64,
+        made: &mut impl FnMut(Record),
+    ) -> Result<(), &'static str> {
+        let end = address
+            .checked_add(bytes)
+            .ok_or("a range beyond the address space")?;
+        while let Some((&start, &(object, size))) = self.live.range(address..end).next() {
+            self.live.remove(&start);
+            made(self.record(thread, Op::Free, object, size, 0)?);
+        }
+        Ok(())
     }
 
     fn new_object(&mut self) -> Result<u32, &'static str> {
@@ -210,19 +233,20 @@ impl Heap {
     }
 
     /// Puts `block` at `address`, and gives the end of what was live there. That is no damage: blocks end
-    /// without a free at a reset, and of two nested allocators that are both recorded, a block of the
-    /// inner one starts where the outer one's first block does.
+    /// without a free when their allocator is dropped, and of two nested allocators that are both
+    /// recorded, a block of the inner one starts where the outer one's first block does.
     fn place(
         &mut self,
         thread: u32,
         address: u64,
         block: Live,
-    ) -> Result<Option<Record>, &'static str> {
-        let Some((object, size)) = self.live.insert(address, block) else {
-            return Ok(None);
-        };
-        self.unmatched += 1;
-        self.record(thread, Op::Free, object, size, 0).map(Some)
+        made: &mut impl FnMut(Record),
+    ) -> Result<(), &'static str> {
+        if let Some((object, size)) = self.live.insert(address, block) {
+            self.unmatched += 1;
+            made(self.record(thread, Op::Free, object, size, 0)?);
+        }
+        Ok(())
     }
 
     /// Threads are numbered by their first record.
@@ -330,6 +354,31 @@ mod tests {
         ];
         assert_eq!(rows(&trace), expected);
         assert_eq!(trace.recording().unmatched, 2);
+    }
+
+    #[test]
+    fn a_range_that_ends_takes_the_blocks_that_start_in_it() {
+        let trace = resolved(&[
+            (1, Kind::Allocate, 0x1000, 8),
+            (1, Kind::Allocate, 0x1ff8, 16),
+            (2, Kind::Allocate, 0x2000, 24),
+            (1, Kind::Allocate, 0x0ff0, 32),
+            (2, Kind::Ended, 0x1000, 0x1000),
+            (1, Kind::Allocate, 0x1000, 40),
+            (1, Kind::Free, 0x2000, 24),
+        ]);
+        let expected = [
+            (Op::Allocate, 0, 8),
+            (Op::Allocate, 1, 16),
+            (Op::Allocate, 2, 24),
+            (Op::Allocate, 3, 32),
+            (Op::Free, 0, 8),
+            (Op::Free, 1, 16),
+            (Op::Allocate, 4, 40),
+            (Op::Free, 2, 24),
+        ];
+        assert_eq!(rows(&trace), expected);
+        assert_eq!(trace.recording().unmatched, 0);
     }
 
     #[test]

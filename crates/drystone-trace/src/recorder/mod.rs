@@ -50,12 +50,13 @@ mod output;
 mod tape;
 
 use core::alloc::{GlobalAlloc, Layout};
+use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use std::path::Path;
 
 use drystone_core::{
-    AllocError, Allocator, Deallocator, Global, GlobalSafe, NoHeap, NonZeroLayout, Owns,
-    StableAddress,
+    AllocError, Allocator, Contents, Deallocator, Global, GlobalSafe, NoHeap, NonZeroLayout,
+    OverPages, Owns, Reset, StableAddress,
 };
 
 pub use error::RecordError;
@@ -89,7 +90,9 @@ use crate::dst::Kind;
 /// environment while another thread changes it is as unsafe here as anywhere: a program that changes it
 /// does so with one thread.
 ///
-/// Not passed on: `Reset`, which would end blocks that the trace knows nothing of.
+/// A reset writes down which memory it ends, so it asks the inner allocator for
+/// [`Contents`](Contents::ending). What ends with an allocator that is dropped is not written: such a block
+/// counts as live until another lies at its address, and as [unmatched](crate::Recording::unmatched) then.
 #[derive(Debug)]
 pub struct Recorder<A> {
     inner: A,
@@ -265,6 +268,79 @@ unsafe impl<A: Allocator> Allocator for Recorder<A> {
     #[inline]
     fn corruption_events(&self) -> u64 {
         self.inner.corruption_events()
+    }
+}
+
+// SAFETY: the blocks are those of the inner allocator, which answers.
+unsafe impl<A: Contents> Contents for Recorder<A> {
+    #[inline]
+    unsafe fn own_pointer(&self, block: NonNull<u8>, layout: NonZeroLayout) -> NonNull<u8> {
+        // SAFETY: the block is the inner allocator's; same requirements.
+        unsafe { self.inner.own_pointer(block, layout) }
+    }
+
+    /// Recorded where the block grows. Nobody else is given its address meanwhile, so both parts may be
+    /// written afterwards.
+    #[inline]
+    unsafe fn grow_in_place(
+        &self,
+        ptr: NonNull<u8>,
+        old: NonZeroLayout,
+        new: NonZeroLayout,
+    ) -> Result<NonNull<[u8]>, AllocError> {
+        let inside = TAPE.enter();
+        // SAFETY: the block is the inner allocator's; same requirements.
+        let block = unsafe { self.inner.grow_in_place(ptr, old, new) }?;
+        if let Some(inside) = &inside {
+            TAPE.write(inside, Kind::ResizeBegin, ptr.addr().get(), old);
+            TAPE.write(inside, Kind::ResizeEnd, ptr.addr().get(), new);
+        }
+        Ok(block)
+    }
+
+    #[inline]
+    unsafe fn shrinks_in_place(
+        &self,
+        ptr: NonNull<u8>,
+        old: NonZeroLayout,
+        new: NonZeroLayout,
+    ) -> bool {
+        // SAFETY: the block is the inner allocator's; same requirements.
+        unsafe { self.inner.shrinks_in_place(ptr, old, new) }
+    }
+
+    #[inline]
+    unsafe fn ending(&mut self, visit: &mut dyn FnMut(&mut [MaybeUninit<u8>])) {
+        // SAFETY: the inner allocator is reset or dropped with the recorder.
+        unsafe { self.inner.ending(visit) };
+    }
+}
+
+// SAFETY: the blocks and the range are those of the inner allocator, which this value owns.
+unsafe impl<A: OverPages> OverPages for Recorder<A> {
+    type Pages = A::Pages;
+
+    #[inline]
+    fn pages(&self) -> &A::Pages {
+        self.inner.pages()
+    }
+}
+
+impl<A: Reset + Contents> Reset for Recorder<A> {
+    /// Frees every block, and records that the memory in which they lie has none.
+    fn reset(&mut self) {
+        let inside = TAPE.enter();
+        if let Some(inside) = &inside {
+            // SAFETY: the inner allocator is reset next; nothing is written to it.
+            unsafe {
+                self.inner.ending(&mut |piece| {
+                    if let Ok(bytes) = NonZeroLayout::from_size_align(piece.len(), 1) {
+                        TAPE.write(inside, Kind::Ended, piece.as_ptr().addr(), bytes);
+                    }
+                });
+            }
+        }
+        self.inner.reset();
     }
 }
 
