@@ -1,0 +1,25 @@
+//! The end of a program that freed or resized what is no live block of its own.
+
+use drystone_arena::FreeError;
+
+use crate::heap;
+use crate::output::line;
+
+/// Says in one line which function was given which pointer, what is wrong with it and how large the
+/// blocks there are, and aborts.
+#[cold]
+#[inline(never)]
+pub(crate) fn abort(function: &str, error: FreeError, address: usize) -> ! {
+    let reason = match error {
+        FreeError::ForeignPointer | FreeError::WrongArena => "not from this allocator",
+        FreeError::Misaligned => "not the beginning of a block",
+        FreeError::DoubleFree => "freed already",
+        _ => "not a block of this size",
+    };
+    match heap::block_bytes_around(address) {
+        Some(bytes) => line!("drystone: {function}({address:#x}): {reason}; block size {bytes}"),
+        None => line!("drystone: {function}({address:#x}): {reason}"),
+    }
+    // SAFETY: no requirements.
+    unsafe { libc::abort() }
+}
