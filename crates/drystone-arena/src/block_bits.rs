@@ -22,7 +22,8 @@ const WORDS: usize = SEGMENT_BYTES / GRANULE_BYTES / WORD_BITS;
 /// The bits of one kind: a word for each so many blocks.
 type Bits = [AtomicUsize; WORDS];
 
-/// The slices that the bits take: those of live blocks, then those of blocks freed elsewhere.
+/// The slices that the bits take. A word of live blocks has that of the same blocks freed elsewhere
+/// behind it, since who frees a block looks at both.
 pub(crate) const BITS_SLICES: usize = 2 * size_of::<Bits>() / SLICE_BYTES;
 
 const _: () = assert!(2 * size_of::<Bits>() == BITS_SLICES * SLICE_BYTES);
@@ -56,8 +57,8 @@ impl BlockBits<'_> {
     #[inline(always)]
     fn live(&self, word: usize) -> &AtomicUsize {
         debug_assert!(word < WORDS);
-        // SAFETY: the words of live blocks come first.
-        let word = unsafe { self.words.add(word) };
+        // SAFETY: a word of live blocks comes first in each pair.
+        let word = unsafe { self.words.add(2 * word) };
         // SAFETY: an atomic, by the promise that was made to `at`.
         unsafe { &*word }
     }
@@ -65,8 +66,8 @@ impl BlockBits<'_> {
     #[inline(always)]
     fn remote(&self, word: usize) -> &AtomicUsize {
         debug_assert!(word < WORDS);
-        // SAFETY: the words of blocks freed elsewhere come next.
-        let word = unsafe { self.words.add(WORDS + word) };
+        // SAFETY: that of blocks freed elsewhere comes second.
+        let word = unsafe { self.words.add(2 * word + 1) };
         // SAFETY: as in `live`.
         unsafe { &*word }
     }

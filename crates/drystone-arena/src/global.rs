@@ -131,10 +131,18 @@ impl<P: Profile> GlobalArena<P> {
     #[inline(always)]
     unsafe fn free_layout(block: NonNull<u8>, layout: NonZeroLayout) {
         let address = block.addr().get();
-        let (false, Kind::Class(class)) = (P::CHECKED, Kind::of(layout)) else {
+        let Kind::Class(class) = Kind::of(layout) else {
             // SAFETY: the caller's promise.
             return unsafe { Self::free_slowly(block, layout) };
         };
+        if P::CHECKED {
+            // SAFETY: the caller's promise.
+            if !unsafe { Self::free_own(block, |recorded| recorded == class) } {
+                // SAFETY: as above.
+                unsafe { Self::free_slowly(block, layout) };
+            }
+            return;
+        }
         // SAFETY: the caller's block is live.
         let segment = unsafe { Segment::of(segment_address(address)) };
         P::with_thread(|thread| {

@@ -36,6 +36,18 @@ impl<P: Profile> GlobalArena<P> {
     #[inline(always)]
     #[must_use]
     pub unsafe fn free_at_once(ptr: NonNull<u8>) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe { Self::free_own(ptr, |_| true) }
+    }
+
+    /// [`free_at_once`](Self::free_at_once), if the block's class is as `expected`.
+    ///
+    /// # Safety
+    ///
+    /// As [`free`](Self::free).
+    #[inline(always)]
+    #[must_use]
+    pub(crate) unsafe fn free_own(ptr: NonNull<u8>, expected: impl FnOnce(usize) -> bool) -> bool {
         let address = ptr.addr().get();
         let at = segment_address(address);
         if P::CHECKED && !segment_map::begins_segment_of(P::core(), at) {
@@ -52,7 +64,7 @@ impl<P: Profile> GlobalArena<P> {
             let Some(class) = segment.inbox(segment.run_of(address)).content().class() else {
                 return false;
             };
-            if !heap.has_room(class) {
+            if !expected(class) || !heap.has_room(class) {
                 return false;
             }
             if P::CHECKED && !segment.bits().take_own(address) {
