@@ -1,5 +1,5 @@
-//! Every wrapper over every layout over every backing that fits together by type: the conformance
-//! suite, in short, over each stack.
+//! Every wrapper over every layout over every backing that fits together by type, and over the arena in
+//! all its faces: the conformance suite, in short, over each stack.
 //!
 //! A list of wrappers, one of layouts and one of backings are multiplied by macro; each product is a
 //! type of its own. The suite is compiled once, for a boxed allocator. What does not fit by type is
@@ -191,6 +191,40 @@ mod layout {
         ExtendableSlab::with_source(SLOTS, || NoProtection, MmapSource)
     }
 
+    /// The arena has memory of its own, and takes what it needs from the system.
+    #[cfg(feature = "arena")]
+    pub(super) use arena::{cached_checked, cached_fast, global_checked, global_fast};
+
+    #[cfg(feature = "arena")]
+    mod arena {
+        use drystone::{Arena, ArenaConfig, CachedArena, Fast, GlobalArena, ThreadCache};
+        use drystone_arena::Profile;
+        use drystone_core::Checked;
+        use drystone_testkit::kept;
+
+        pub(in super::super) fn global_fast(_: ()) -> GlobalArena<Fast> {
+            GlobalArena::new()
+        }
+
+        pub(in super::super) fn global_checked(_: ()) -> GlobalArena<Checked> {
+            GlobalArena::new()
+        }
+
+        fn cached<P: Profile>() -> CachedArena<'static, P> {
+            let config = ArenaConfig::default();
+            let arena = Arena::<P>::with_profile(config).expect("a valid configuration");
+            kept(arena).bind(kept(ThreadCache::new(config)))
+        }
+
+        pub(in super::super) fn cached_fast(_: ()) -> CachedArena<'static, Fast> {
+            cached()
+        }
+
+        pub(in super::super) fn cached_checked(_: ()) -> CachedArena<'static, Checked> {
+            cached()
+        }
+    }
+
     /// A block of four pages of 4 KiB: a block between two guards, and one to spare.
     #[expect(dead_code, reason = "only its size and alignment matter")]
     #[repr(align(4096))]
@@ -213,7 +247,7 @@ mod wrap {
     use std::num::NonZeroU16;
 
     use drystone_backing::System;
-    use drystone_core::{Allocator, Contents, OverPages, Owns, StableAddress};
+    use drystone_core::{Allocator, Contents, Late, OverPages, Owns, StableAddress};
     use drystone_wrap::{
         Budget, CacheJitter, Canary, Faulty, GuardPages, HugePageAdvised, Locked, NeverFail,
         NumaLocal, Off, Placement, PoisonOnFree, Quarantine, Segregate, SpinLock, Statistics,
@@ -258,6 +292,17 @@ mod wrap {
 
     pub(super) fn watermark<A: Allocator>(inner: A) -> Watermark<A, Deaf> {
         Watermark::new(inner, Deaf)
+    }
+
+    pub(super) fn late<A>(inner: A) -> Late<A> {
+        let late = Late::new();
+        assert!(late.set(inner).is_ok(), "it was empty");
+        late
+    }
+
+    #[cfg(feature = "trace")]
+    pub(super) fn recorded<A>(inner: A) -> drystone::Recorder<A> {
+        drystone::Recorder::new(inner)
     }
 
     pub(super) fn tagged<A>(inner: A) -> Tagged<A> {
@@ -330,7 +375,8 @@ macro_rules! stacks {
 /// A module for each wrapper of any allocator, with the list of its stacks and a test over them.
 /// `unbounded`: a part beside the layout has no limit.
 macro_rules! wrappers {
-    ($($wrapper:ident: $limit:ident over $backings:tt;)+) => { $(
+    ($($(#[$cfg:meta])* $wrapper:ident: $limit:ident over $backings:tt;)+) => { $(
+        $(#[$cfg])*
         mod $wrapper {
             use super::*;
 
@@ -349,6 +395,11 @@ macro_rules! wrappers {
                     @source stacks, $wrapper, REUSING,
                     [extendable_heap extendable_checked extendable_mmap]
                 );
+                #[cfg(feature = "arena")]
+                stacks!(
+                    @source stacks, $wrapper, REUSING,
+                    [global_fast global_checked cached_fast cached_checked]
+                );
                 stacks
             }
 
@@ -360,7 +411,12 @@ macro_rules! wrappers {
     )+
         /// The stacks of these wrappers.
         fn of_any_allocator() -> Vec<Stack> {
-            [$( $wrapper::stacks() ),+].into_iter().flatten().collect()
+            let mut stacks = Vec::new();
+            $(
+                $(#[$cfg])*
+                stacks.extend($wrapper::stacks());
+            )+
+            stacks
         }
     };
 }
@@ -391,28 +447,16 @@ wrappers! {
     watermark: bounded over [inline lent heap allocated mmap locked guarded];
     tagged: bounded over [inline lent heap allocated mmap locked guarded];
     poison: bounded over [inline lent heap allocated mmap locked guarded];
+    #[cfg(feature = "zeroize")]
+    zeroize: bounded over [inline lent heap allocated mmap locked guarded];
+    late: bounded over [inline lent heap allocated mmap locked guarded];
+    #[cfg(feature = "trace")]
+    recorded: bounded over [inline lent heap allocated mmap locked guarded];
     canary: bounded over [inline lent heap allocated mmap locked guarded];
     // Storage that moves guarantees an alignment of 16, and a displaced block needs its span.
     jitter: bounded over [lent heap allocated mmap locked guarded];
     // It keeps addresses of freed blocks, so its blocks may not move: no storage by value.
     quarantine: bounded over [lent heap allocated mmap locked guarded];
-}
-
-#[cfg(feature = "zeroize")]
-mod zeroize {
-    use super::*;
-
-    pub(super) fn stacks() -> Vec<Stack> {
-        let mut stacks = Vec::new();
-        stacks!(stacks, zeroize, CURSOR, [bump shared_bump stack] backing [inline lent heap allocated mmap locked guarded]);
-        stacks!(stacks, zeroize, BOUNDED, [slab checked_slab mac_slab classes owner] backing [inline lent heap allocated mmap locked guarded]);
-        stacks
-    }
-
-    #[test]
-    fn conforms() {
-        conform(&stacks());
-    }
 }
 
 /// The same for wrappers that need pages: over layouts that lend theirs.
@@ -474,12 +518,11 @@ fn over_huge_pages_where_there_are_some() {
 fn there_are_as_many_stacks_as_promised_and_no_two_are_the_same() {
     let mut names: Vec<_> = of_any_allocator().iter().map(|stack| stack.name).collect();
     names.extend(of_pages().iter().map(|stack| stack.name));
-    #[cfg(feature = "zeroize")]
-    names.extend(zeroize::stacks().iter().map(|stack| stack.name));
     let count = names.len();
     println!("{count} stacks");
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), count, "a stack is listed twice");
-    assert!(count >= 400, "{count} stacks");
+    let least = if cfg!(feature = "arena") { 1000 } else { 900 };
+    assert!(count >= least, "{count} stacks");
 }
