@@ -178,6 +178,18 @@ impl Heap {
         }
     }
 
+    /// As [`free`](Self::free), where there is room.
+    ///
+    /// # Safety
+    ///
+    /// As [`free`](Self::free), and [`has_room`](Self::has_room) says so.
+    #[inline(always)]
+    pub(crate) unsafe fn free_into_room(&self, block: *mut Block, class: usize) {
+        // SAFETY: the caller's promise.
+        let _has_too_much = unsafe { self.bin(class).push(block) };
+        debug_assert!(!_has_too_much);
+    }
+
     /// Takes back a block that another heap owns.
     ///
     /// # Safety
@@ -333,10 +345,7 @@ impl Heap {
     fn new_page(&self, class: usize) -> Option<*const Page> {
         let (segment, first, _) = self.take_run(page_slices(class), 1)?;
         let page = segment.page(first);
-        page.begin(class);
-        segment
-            .inbox(first)
-            .set_content(Use::page(class), page_slices(class));
+        segment.begin_page(first, page_slices(class), class);
         self.enter_queue(page);
         Some(page)
     }

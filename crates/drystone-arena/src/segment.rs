@@ -3,7 +3,7 @@
 //! # Memory picture
 //!
 //! ```text
-//!  slice 0: owner lines | inboxes | pages | first slice of each | slices free | record | a heap
+//!  slice 0: owner lines | inboxes | pages | first slice and class of each | slices free | record | a heap
 //!  slices 1, 2: under a checked profile, which blocks are live
 //!  slices 3 (1) .. 63: runs, each a page of blocks or one large block
 //! ```
@@ -55,6 +55,8 @@ struct Header {
     pages: [Page; SLICES],
     /// The first slice of the run that each slice is part of.
     first: [AtomicU8; SLICES],
+    /// What each slice is part of, if that is a page: the byte of its [`Use`].
+    pages_of: [AtomicU8; SLICES],
     slices: SliceSets,
     /// Neighbours in the owner's list of segments with free slices, or in the list of idle ones.
     next: Cell<*const Segment>,
@@ -157,6 +159,7 @@ impl Segment {
     pub(crate) fn set_owner(&self, heap: *mut Heap) {
         // Relaxed: who gets a block gets it after this.
         self.owner_line().store(heap, Ordering::Relaxed);
+        segment_map::set_owner(self.address(), heap);
     }
 
     /// The first slice of the run that the address is part of.
@@ -164,6 +167,22 @@ impl Segment {
     pub(crate) fn run_of(&self, address: usize) -> usize {
         // Relaxed: as `owner`.
         usize::from(part!(self, first[slice_index(address)]).load(Ordering::Relaxed)) % SLICES
+    }
+
+    /// The class of the page that the address is part of.
+    #[inline(always)]
+    pub(crate) fn class_of(&self, address: usize) -> Option<usize> {
+        // Relaxed: as `owner`.
+        Use::from_byte(part!(self, pages_of[slice_index(address)]).load(Ordering::Relaxed)).class()
+    }
+
+    /// Makes a run a page.
+    pub(crate) fn begin_page(&self, first: usize, slices: usize, class: usize) {
+        self.page(first).begin(class);
+        self.inbox(first).set_content(Use::page(class), slices);
+        for slice in first..first + slices {
+            part!(self, pages_of[slice]).store(Use::page(class).to_byte(), Ordering::Relaxed);
+        }
     }
 
     #[inline(always)]
@@ -327,6 +346,9 @@ impl Segment {
         let mask = run_mask(slices) << first;
         debug_assert_eq!(self.slices().free.get() & mask, 0, "S2");
         self.inbox(first).set_content(Use::NONE, 0);
+        for slice in first..first + slices {
+            part!(self, pages_of[slice]).store(Use::NONE.to_byte(), Ordering::Relaxed);
+        }
         self.slices().free.set(self.slices().free.get() | mask);
     }
 

@@ -10,8 +10,8 @@
 //! # Memory picture
 //!
 //! ```text
-//!  ROOT, static                     leaf, 96 KiB, mapped when first needed, never unmapped
-//!  [ none | leaf | none | ... ] ──> [ none | base, core, end | ... ]    one for each 4 MiB
+//!  ROOT, static                     leaf, 128 KiB, mapped when first needed, never unmapped
+//!  [ none | leaf | none | ... ] ──> [ none | base, core, end, owner | ... ]    one for each 4 MiB
 //! ```
 //!
 //! # Invariants
@@ -19,6 +19,7 @@
 //! - M1: a leaf, once in the root, stays there and stays mapped.
 //! - M2: an entry has no base, or that of a live segment or huge block, whose pointer has the
 //!   provenance of the whole mapping. It has a core only after the header was written.
+//! - M3: an entry has an owner exactly while its segment has one, and the same.
 //!
 //! # Threads
 //!
@@ -28,7 +29,7 @@
 //! # Cost
 //!
 //! Address space and no memory for the root; a leaf covers 16 GiB of addresses and has one page
-//! touched for each 680 MiB in use.
+//! touched for each 512 MiB in use.
 //!
 //! Without Miri, [`pointer`] rebuilds the pointer from exposed provenance, which costs no
 //! instruction; the base of each segment was exposed when it was entered. Under Miri it looks the
@@ -43,6 +44,7 @@ use drystone_sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use crate::core_state::Core;
 use crate::geometry::{SEGMENT_BYTES, segment_number};
+use crate::heap::Heap;
 
 /// The address bits that the map covers: what user space has on the supported systems.
 const ADDRESS_BITS: u32 = if usize::BITS == 64 { 48 } else { 32 };
@@ -59,6 +61,8 @@ struct Entry {
     core: AtomicPtr<Core>,
     /// Where the mapping ends.
     end: AtomicUsize,
+    /// The heap whose segment it is; null for an idle one and for huge blocks.
+    owner: AtomicPtr<Heap>,
 }
 
 /// Entries with numbers in a row.
@@ -79,15 +83,20 @@ pub(crate) fn find(address: usize) -> Option<(NonNull<u8>, *const Core)> {
     Some((NonNull::new(entry.base.load(Ordering::Relaxed))?, core))
 }
 
-/// Whether a segment, or the header of a huge block, of this arena begins at the address, a multiple of
-/// a segment's size; any such address is allowed.
+/// The heap whose segment begins at the address, a multiple of a segment's size; null if there is none.
+/// Any such address is allowed.
 #[inline(always)]
-pub(crate) fn begins_segment_of(core: &Core, segment_address: usize) -> bool {
-    entry_of(segment_address).is_some_and(|entry| {
-        // Acquire: as in `find`.
-        ptr::eq(entry.core.load(Ordering::Acquire), core)
-            && entry.base.load(Ordering::Relaxed).addr() == segment_address
-    })
+pub(crate) fn owner(segment_address: usize) -> *mut Heap {
+    // Relaxed: whoever finds the heap that it has finds what it stored itself, or got with the heap.
+    entry_of(segment_address).map_or(ptr::null_mut(), |entry| entry.owner.load(Ordering::Relaxed))
+}
+
+/// Says whose an entered segment is.
+pub(crate) fn set_owner(segment_address: usize, heap: *mut Heap) {
+    if let Some(entry) = entry_of(segment_address) {
+        // Relaxed: as `owner`.
+        entry.owner.store(heap, Ordering::Relaxed);
+    }
 }
 
 /// Whether the address lies in memory of this arena. Looks at the map only.

@@ -6,8 +6,9 @@
 //!
 //! # Cost
 //!
-//! [`free_at_once`](GlobalArena::free_at_once) finds the block's segment by two loads of the map, and
-//! its class by two loads of the segment's header; `Checked` adds a word of each kind of state bits.
+//! [`free_at_once`](GlobalArena::free_at_once) finds the owner of the block's segment by two loads of the
+//! map, and the block's class by a load of the segment's header; `Checked` adds a word of each kind of
+//! state bits. `Fast` finds the owner by a load of the header.
 
 use core::ptr::{self, NonNull};
 
@@ -50,18 +51,20 @@ impl<P: Profile> GlobalArena<P> {
     pub(crate) unsafe fn free_own(ptr: NonNull<u8>, expected: impl FnOnce(usize) -> bool) -> bool {
         let address = ptr.addr().get();
         let at = segment_address(address);
-        if P::CHECKED && !segment_map::begins_segment_of(P::core(), at) {
-            return false;
-        }
-        // SAFETY: an entry of the map is a live segment; without a look at the map the block is the
-        // caller's, hence live.
-        let segment = unsafe { Segment::of(at) };
         P::with_thread(|thread| {
             let heap = thread.get();
-            if !ptr::eq(segment.owner(), heap) {
+            let is_own = if P::CHECKED {
+                ptr::eq(segment_map::owner(at), heap)
+            } else {
+                // SAFETY: the caller's block is live.
+                ptr::eq(unsafe { Segment::of(at) }.owner(), heap)
+            };
+            if !is_own {
                 return false;
             }
-            let Some(class) = segment.inbox(segment.run_of(address)).content().class() else {
+            // SAFETY: a segment of this heap is live.
+            let segment = unsafe { Segment::of(at) };
+            let Some(class) = segment.class_of(address) else {
                 return false;
             };
             if !expected(class) || !heap.has_room(class) {
@@ -73,7 +76,7 @@ impl<P: Profile> GlobalArena<P> {
             // SAFETY: the address of a live block.
             let block = unsafe { segment_map::pointer(address) };
             // SAFETY: the block is this heap's, and the caller's to give up.
-            unsafe { heap.free(block.cast(), class) };
+            unsafe { heap.free_into_room(block.cast(), class) };
             true
         })
     }
