@@ -108,7 +108,7 @@ impl<P: Profile> Arena<P> {
     fn over(config: ArenaConfig, source: Source) -> Result<Self, ArenaError> {
         config.validate()?;
         Ok(Self {
-            core: Arc::new(Core::new(source, P::HEADER_SLICES, config)),
+            core: Arc::new(Core::new(source, P::LEVEL, config)),
             align: config.alignment,
             profile: PhantomData,
         })

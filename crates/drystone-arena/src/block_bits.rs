@@ -15,6 +15,8 @@ use drystone_sync::atomic::{AtomicUsize, Ordering};
 
 use crate::geometry::{SEGMENT_BYTES, SLICE_BYTES};
 
+mod hardened;
+
 const WORD_BITS: usize = usize::BITS as usize;
 const GRANULE_BYTES: usize = 8;
 const WORDS: usize = SEGMENT_BYTES / GRANULE_BYTES / WORD_BITS;

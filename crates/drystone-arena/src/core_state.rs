@@ -28,8 +28,10 @@ use drystone_sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use drystone_sync::{RawGuard, RawLock as _, SpinLock};
 
 use crate::config::ArenaConfig;
+use crate::fill::Fill;
 use crate::geometry::{SEGMENT_BYTES, SLICE_BYTES};
 use crate::heap::Heap;
+use crate::level::Level;
 use crate::segment::Segment;
 use crate::segment_map;
 use crate::source::{Range, Source};
@@ -56,13 +58,15 @@ pub struct Core {
     lock: SpinLock,
     state: UnsafeCell<State>,
     source: Source,
-    /// Slices at the start of each segment that are not for blocks.
-    header_slices: usize,
+    level: Level,
     config: ArenaConfig,
     charged: AtomicUsize,
     mapped: AtomicUsize,
     huge_pages: AtomicBool,
     advice_refused: AtomicUsize,
+    guards_refused: AtomicUsize,
+    /// What free blocks of a hardened arena are filled with; 0 before its first heap.
+    fill: AtomicUsize,
 }
 
 /// What the lock guards.
@@ -94,7 +98,7 @@ unsafe impl Send for Core {}
 unsafe impl Sync for Core {}
 
 impl Core {
-    pub(crate) const fn new(source: Source, header_slices: usize, config: ArenaConfig) -> Self {
+    pub(crate) const fn new(source: Source, level: Level, config: ArenaConfig) -> Self {
         Self {
             lock: SpinLock::INIT,
             state: UnsafeCell::new(State {
@@ -111,19 +115,50 @@ impl Core {
                 purged_at: None,
             }),
             source,
-            header_slices,
+            level,
             config,
             charged: AtomicUsize::new(0),
             mapped: AtomicUsize::new(0),
             huge_pages: AtomicBool::new(false),
             advice_refused: AtomicUsize::new(0),
+            guards_refused: AtomicUsize::new(0),
+            fill: AtomicUsize::new(0),
         }
     }
 
-    /// Whether segments have block bits.
     #[inline]
-    pub(crate) fn is_checked(&self) -> bool {
-        self.header_slices > 1
+    pub(crate) fn level(&self) -> Level {
+        self.level
+    }
+
+    /// Draws the fill of the arena, unless that was done.
+    pub(crate) fn draw_fill(&self) {
+        if self.fill.load(Ordering::Relaxed) == 0 {
+            let word = Fill::draw().word();
+            // Relaxed: of two threads, the first has drawn.
+            let _drawn = self
+                .fill
+                .compare_exchange(0, word, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
+    /// The fill of a hardened arena.
+    #[inline]
+    pub(crate) fn fill(&self) -> Fill {
+        // Relaxed: who has a block got it after the fill was drawn.
+        let word = self.fill.load(Ordering::Relaxed);
+        debug_assert_ne!(word, 0);
+        Fill::from_word(word)
+    }
+
+    /// The system has left a guard, or memory that nothing is in, accessible.
+    #[cold]
+    pub(crate) fn count_refused_guard(&self) {
+        self.guards_refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn guards_refused(&self) -> usize {
+        self.guards_refused.load(Ordering::Relaxed)
     }
 
     fn locked<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
@@ -356,7 +391,7 @@ impl Core {
             let start = unsafe { base.add(index * SEGMENT_BYTES) };
             if !zeroed {
                 // SAFETY: the range is new, and has the header and the block bits.
-                unsafe { start.write_bytes(0, self.header_slices * SLICE_BYTES) };
+                unsafe { start.write_bytes(0, self.level.header_slices() * SLICE_BYTES) };
             }
             // SAFETY: the pointer of the range; its segments are removed before it goes.
             if unsafe { segment_map::enter(start, 1) }.is_err() {
@@ -377,7 +412,7 @@ impl Core {
         first.reservation().begin(self, first, range, count);
         for index in 0..count {
             let segment = segment_of(index);
-            segment.begin(self.header_slices, zeroed);
+            segment.begin(self.level.header_slices(), zeroed);
             if index > 0 {
                 segment.reservation().join(first);
             }
@@ -481,7 +516,7 @@ impl Core {
         for index in 0..record.segments.get() {
             // SAFETY: the segments of a range lie side by side, and live as long as it.
             let segment = unsafe { Segment::of(first.address() + index * SEGMENT_BYTES) };
-            sums.add_segment(segment, self.header_slices);
+            sums.add_segment(segment, self.level.header_slices());
         }
     }
 

@@ -101,7 +101,7 @@ impl<P> fmt::Debug for GlobalArena<P> {
 impl<P: Profile> GlobalArena<P> {
     #[inline(always)]
     pub(crate) fn allocate_layout(layout: NonZeroLayout) -> Option<Fresh> {
-        let Kind::Class(class) = Kind::of(layout) else {
+        let (false, Kind::Class(class)) = (P::HARDENED, Kind::of(layout)) else {
             return Self::allocate_slowly(layout);
         };
         P::with_thread(|thread| match NonNull::new(thread.get().pop(class)) {
@@ -179,7 +179,7 @@ impl<P: Profile> GlobalArena<P> {
         // SAFETY: the address of a live block.
         let block = unsafe { segment_map::pointer(address) }.cast();
         // SAFETY: the caller's promise.
-        unsafe { heap.free_remote(segment, first, block, usable_bytes(layout)) };
+        unsafe { heap.free_remote::<true>(segment, first, block, usable_bytes(layout)) };
     }
 
     /// # Safety

@@ -47,6 +47,8 @@ use crate::per_class::PerClass;
 use crate::remote_cache::{Chain, RemoteCache};
 use crate::segment::Segment;
 
+mod hardened;
+
 /// The clock is read once in so many slow paths.
 const TICKS: u32 = 64;
 
@@ -120,6 +122,9 @@ impl Heap {
         self.core.set(core);
         self.begin_delay();
         self.configure(core.config());
+        if core.level().is_hardened() {
+            self.begin_hardened();
+        }
     }
 
     #[inline(always)]
@@ -190,20 +195,21 @@ impl Heap {
         debug_assert!(!_has_too_much);
     }
 
-    /// Takes back a block that another heap owns.
+    /// Takes back a block that another heap owns. Without `LINKED` it is only counted.
     ///
     /// # Safety
     ///
     /// As [`free`](Self::free); `first` is the first slice of the block's page in `segment`.
-    pub(crate) unsafe fn free_remote(
+    pub(crate) unsafe fn free_remote<const LINKED: bool>(
         &self,
         segment: &Segment,
         first: usize,
         block: *mut Block,
         bytes: usize,
     ) {
+        let inbox = segment.inbox(first);
         // SAFETY: the caller's promise.
-        let chain = unsafe { self.remote.stage(segment.inbox(first), block, bytes) };
+        let chain = unsafe { self.remote.stage::<LINKED>(inbox, block, bytes) };
         if !chain.is_none() {
             send(chain);
         }
@@ -236,6 +242,10 @@ impl Heap {
     /// Makes a run of this heap longer or shorter where it is. Whether it could.
     pub(crate) fn resize_run(&self, segment: &Segment, first: usize, slices: usize) -> bool {
         let have = segment.run_slices(first);
+        if self.core().level().is_hardened() {
+            // The guard stays where it is.
+            return slices == have;
+        }
         if slices > have && !self.lengthen_run(segment, first, have, slices - have) {
             return false;
         }
@@ -346,6 +356,9 @@ impl Heap {
         let (segment, first, _) = self.take_run(page_slices(class), 1)?;
         let page = segment.page(first);
         segment.begin_page(first, page_slices(class), class);
+        if self.core().level().is_hardened() {
+            self.shuffle(page);
+        }
         self.enter_queue(page);
         Some(page)
     }
@@ -367,19 +380,34 @@ impl Heap {
 
     fn charged_run(&self, slices: usize, align_slices: usize) -> Option<(&Segment, usize, bool)> {
         self.core().charge(slices * SLICE_BYTES)?;
-        let run = self.find_run(slices, align_slices);
+        let run = self
+            .find_run(slices, align_slices)
+            .filter(|(segment, first, _)| self.admit(segment, *first, slices));
         if run.is_none() {
             self.core().uncharge(slices * SLICE_BYTES);
         }
         run
     }
 
+    /// Lets a run of a hardened arena be used, with a guard behind it. Whether the system allows it.
+    fn admit(&self, segment: &Segment, first: usize, slices: usize) -> bool {
+        if !self.core().level().is_hardened() {
+            return true;
+        }
+        let admitted = segment.admit(first, slices, || self.core().count_refused_guard());
+        if !admitted {
+            self.return_slices(segment, first, slices);
+        }
+        admitted
+    }
+
     fn find_run(&self, slices: usize, align_slices: usize) -> Option<(&Segment, usize, bool)> {
+        let guards = self.core().level().is_hardened();
         let mut at = self.open.get();
         while !at.is_null() {
             // SAFETY: segments in the list are this heap's, and live.
             let segment = unsafe { &*at };
-            if let Some((first, fresh)) = segment.take_run(slices, align_slices) {
+            if let Some((first, fresh)) = segment.take_run(slices, align_slices, guards) {
                 if !segment.has_free_slices() {
                     self.close(segment);
                 }
@@ -397,15 +425,23 @@ impl Heap {
             unsafe { &*spare }
         };
         self.open(segment);
-        let (first, fresh) = segment.take_run(slices, align_slices)?;
+        let (first, fresh) = segment.take_run(slices, align_slices, guards)?;
         Some((segment, first, fresh))
     }
 
     /// Gives the slices of a run back. A segment of which nothing is in use becomes the spare one,
     /// or goes back to the arena if there is a spare one already.
     pub(crate) fn give_back_run(&self, segment: &Segment, first: usize, slices: usize) {
-        segment.give_back_run(first, slices);
+        if self.core().level().is_hardened() {
+            segment.bits().clear_home(first..first + slices);
+            segment.bar_run(first, slices, || self.core().count_refused_guard());
+        }
+        self.return_slices(segment, first, slices);
         self.core().uncharge(slices * SLICE_BYTES);
+    }
+
+    fn return_slices(&self, segment: &Segment, first: usize, slices: usize) {
+        segment.give_back_run(first, slices, self.core().level().is_hardened());
         if !segment.listed().get() {
             self.open(segment);
         }
@@ -525,7 +561,7 @@ impl Heap {
     #[inline]
     fn after_taking_back(&self, segment: &Segment, first: usize) {
         let page = segment.page(first);
-        page.debug_assert_invariants();
+        page.debug_assert_invariants(!self.core().level().is_hardened());
         if !page.queued.get() {
             self.enter_queue(page);
         }
@@ -559,7 +595,10 @@ impl Heap {
         let page = segment.page(first);
         let blocks = inbox.take();
         let (chain, count) = (segment.at(blocks.first).cast::<Block>(), blocks.count);
-        if self.core().is_checked() {
+        if self.core().level().is_checked() {
+            if self.core().level().is_hardened() {
+                return self.collect_counted(segment, inbox, count);
+            }
             settle(segment, chain);
         }
         let Some(class) = inbox.content().class() else {
@@ -638,9 +677,13 @@ impl Heap {
     pub(crate) fn drain(&self) {
         self.send_all();
         self.collect(None);
+        let hardened = self.core().level().is_hardened();
         for class in 0..SizeClass::COUNT {
             let bin = self.bin(class);
             self.give_home(bin.split(0), class);
+            if hardened {
+                self.shrink_stash(class, 0);
+            }
             bin.narrow(class, self.cache_bytes.get());
             self.retire_last(class);
         }
@@ -666,11 +709,11 @@ impl Heap {
         }
     }
 
-    /// The blocks in the bins, and their bytes.
+    /// The blocks in the bins or stashes, and their bytes.
     pub(crate) fn cached(&self) -> (usize, usize) {
-        let bins = self.bins.iter().enumerate();
-        bins.fold((0, 0), |(blocks, bytes), (class, bin)| {
-            let len = bin.len() as usize;
+        let binned = self.bins.iter().map(|bin| bin.len() as usize).enumerate();
+        let cached = binned.chain(self.stashed().enumerate());
+        cached.fold((0, 0), |(blocks, bytes), (class, len)| {
             (blocks + len, bytes + len * block_bytes(class))
         })
     }
@@ -692,7 +735,9 @@ impl Heap {
 
     /// Whether every cache of the heap is empty.
     pub(crate) fn is_drained(&self) -> bool {
-        self.remote.is_empty() && self.bins.iter().all(Bin::is_empty)
+        self.remote.is_empty()
+            && self.bins.iter().all(Bin::is_empty)
+            && self.stashed().all(|len| len == 0)
     }
 }
 
@@ -721,19 +766,22 @@ fn settle(segment: &Segment, chain: *mut Block) {
 /// # Safety
 ///
 /// The block is one that the inbox's page handed out, and the caller's to give up.
-pub(crate) unsafe fn send_one(inbox: &Inbox, block: *mut Block) {
+pub(crate) unsafe fn send_one<const LINKED: bool>(inbox: &Inbox, block: *mut Block) {
     let gathered = RemoteCache::new();
     // SAFETY: the caller's promise.
-    let _first_of_its_page = unsafe { gathered.stage(inbox, block, 1) };
+    let _first_of_its_page = unsafe { gathered.stage::<LINKED>(inbox, block, 1) };
     gathered.take_all(send);
 }
 
-/// Sends a chain to the owner of its page.
+/// Sends a chain to the owner of its page. One without blocks only counts them.
 fn send(chain: Chain) {
     // SAFETY: blocks of the chain are out, so the segment of their page lives.
     let inbox = unsafe { &*chain.inbox };
     let segment = segment_of_header(chain.inbox.addr());
     let link = |next: Option<usize>| {
+        if chain.tail.is_null() {
+            return;
+        }
         let next = next.map_or(ptr::null_mut(), |offset| segment.at(offset).cast());
         // SAFETY: the chain is this thread's own until it is put in.
         unsafe { (*chain.tail).next = next };

@@ -35,8 +35,10 @@ cfg_if::cfg_if! {
         mod config;
         mod core_state;
         mod error;
+        mod fill;
         mod global;
         mod heap;
+        mod level;
         mod misuse;
         mod ops;
         mod page;
@@ -45,6 +47,7 @@ cfg_if::cfg_if! {
         mod profile;
         mod promises;
         mod published;
+        mod random;
         mod reciprocal;
         mod remote_cache;
         mod reservation;
@@ -52,13 +55,14 @@ cfg_if::cfg_if! {
         mod segment_map;
         mod sizeless;
         mod source;
+        mod stash;
         mod stats;
         mod thread;
 
         pub use arena::{Arena, CachedArena};
         pub use cache::{ThreadCache, ThreadCacheStats};
         pub use config::ArenaConfig;
-        pub use drystone_core::{Checked, Fast};
+        pub use drystone_core::{Checked, Fast, Hardened};
         pub use error::{ArenaError, FreeError};
         pub use global::GlobalArena;
         pub use process::{allocate, deallocate, deallocate_with_size, global_stats, trim};

@@ -4,6 +4,14 @@ use drystone_core::{AbortOnMisuse, Misuse, MisusePolicy as _};
 
 use crate::error::FreeError;
 
+/// Says that a free block was written to, at this address, and aborts.
+#[cold]
+#[inline(never)]
+pub(crate) fn abort_written(address: usize) -> ! {
+    AbortOnMisuse.on_misuse(Misuse::WriteAfterFree, address);
+    std::process::abort()
+}
+
 /// Says in one line what was wrong, and aborts.
 #[cold]
 #[inline(never)]

@@ -9,6 +9,7 @@ use crate::core_state::Core;
 use crate::error::FreeError;
 use crate::geometry::{Kind, SLICE_BYTES, segment_address};
 use crate::heap::{Heap, send_one};
+use crate::misuse;
 use crate::page::Block;
 use crate::profile::Profile;
 use crate::segment::Segment;
@@ -44,8 +45,14 @@ pub(crate) unsafe fn allocate<P: Profile>(
 ) -> Option<Fresh> {
     match Kind::of(layout) {
         Kind::Class(class) => {
-            // SAFETY: the caller's promise.
-            let block = NonNull::new(unsafe { heap.allocate(class) }.cast::<u8>())?;
+            let block = if P::HARDENED {
+                // SAFETY: the caller's promise.
+                unsafe { heap.allocate_hardened(class) }
+            } else {
+                // SAFETY: the caller's promise.
+                unsafe { heap.allocate(class) }
+            };
+            let block = NonNull::new(block.cast::<u8>())?;
             note_handed_out::<P>(block);
             Some(Fresh {
                 block,
@@ -80,8 +87,12 @@ pub(crate) fn note_handed_out<P: Profile>(block: NonNull<u8>) {
         let address = block.addr().get();
         // SAFETY: the block has just been taken from a live segment.
         let segment = unsafe { Segment::of(segment_address(address)) };
-        let _was_free = segment.bits().set_live(address);
-        debug_assert!(_was_free, "a block was handed out twice");
+        let was_free = segment.bits().set_live(address);
+        debug_assert!(was_free, "a block was handed out twice");
+        if P::HARDENED && !was_free {
+            // Freed twice at the same moment.
+            misuse::abort(FreeError::DoubleFree, address);
+        }
         // SAFETY: blocks have the bytes of a link, and nobody else has this one.
         unsafe { block.cast::<usize>().write(0) };
     }
@@ -135,23 +146,42 @@ pub(crate) unsafe fn free_at<P: Profile>(
         };
     }
     let own = heap.filter(|heap| ptr::eq(segment.owner(), *heap));
+    // SAFETY: the address of a block in a live segment.
+    let block = unsafe { segment_map::pointer(address) }.cast::<Block>();
+    if P::HARDENED && matches!(place.kind, PlaceKind::Class(_)) {
+        // Before the bits say that it is free.
+        // SAFETY: the block has the bytes of its class, and is the caller's to give up.
+        unsafe { core.fill().write(block.cast(), place.kind.bytes()) };
+    }
     if P::CHECKED {
         if own.is_some() {
             segment.bits().set_free(address);
-        } else if !segment.bits().set_remote(address) {
+        } else if !set_away::<P>(segment, address) {
             return Err(FreeError::DoubleFree);
         }
     }
-    // SAFETY: the address of a block in a live segment.
-    let block = unsafe { segment_map::pointer(address) }.cast::<Block>();
     match (own, place.kind) {
+        // SAFETY: the caller's promise; the heap owns the segment.
+        (Some(heap), PlaceKind::Class(class)) if P::HARDENED => unsafe {
+            heap.free_hardened(block, class);
+        },
         // SAFETY: the caller's promise; the heap owns the segment.
         (Some(heap), PlaceKind::Class(class)) => unsafe { heap.free(block, class) },
         (Some(heap), _) => heap.free_run(segment, place.first),
         // SAFETY: the caller's promise.
-        (None, kind) => unsafe { free_away(heap, segment, place.first, block, kind.bytes()) },
+        (None, kind) => unsafe { free_away::<P>(heap, segment, place.first, block, kind.bytes()) },
     }
     Ok(())
+}
+
+/// Marks a block of another heap free. Whether it was not.
+#[inline]
+fn set_away<P: Profile>(segment: &Segment, address: usize) -> bool {
+    if P::HARDENED {
+        segment.bits().set_sent(address)
+    } else {
+        segment.bits().set_remote(address)
+    }
 }
 
 /// Takes back a block that another heap owns.
@@ -159,18 +189,22 @@ pub(crate) unsafe fn free_at<P: Profile>(
 /// # Safety
 ///
 /// As [`free_at`].
-unsafe fn free_away(
+unsafe fn free_away<P: Profile>(
     heap: Option<&Heap>,
     segment: &Segment,
     first: usize,
     block: *mut Block,
     bytes: usize,
 ) {
-    match heap {
+    match (heap, P::HARDENED) {
         // SAFETY: the caller's promise.
-        Some(heap) => unsafe { heap.free_remote(segment, first, block, bytes) },
+        (Some(heap), false) => unsafe { heap.free_remote::<true>(segment, first, block, bytes) },
         // SAFETY: the caller's promise.
-        None => unsafe { send_one(segment.inbox(first), block) },
+        (Some(heap), true) => unsafe { heap.free_remote::<false>(segment, first, block, bytes) },
+        // SAFETY: the caller's promise.
+        (None, false) => unsafe { send_one::<true>(segment.inbox(first), block) },
+        // SAFETY: the caller's promise.
+        (None, true) => unsafe { send_one::<false>(segment.inbox(first), block) },
     }
 }
 

@@ -10,7 +10,8 @@
 //!
 //! - P1: `used` counts the blocks that are outside the page's own list: with the application, in
 //!   a bin, in a remote cache or in an inbox. So a page with `used == 0` has no free in flight.
-//! - P2: `free` holds exactly the `carved - used` blocks that are cut and at home.
+//! - P2: `free` holds exactly the `carved - used` blocks that are cut and at home. In a hardened arena
+//!   it is empty, and bits say which those are.
 //! - P3: a page is in its class's queue exactly while it has blocks at home or room to cut more.
 
 use core::cell::Cell;
@@ -18,6 +19,7 @@ use core::ptr;
 
 use crate::geometry::{SLICE_BYTES, block_bytes, page_slices};
 use crate::published::PublishedU32;
+use crate::random::Random;
 
 /// A free block: its first word is the next one.
 #[derive(Debug)]
@@ -42,6 +44,9 @@ pub(crate) struct Page {
     /// The class, while it is a page.
     class: Cell<u8>,
     pub(crate) queued: Cell<bool>,
+    /// In a hardened arena, where the block is that is cut first, and how far behind it the next.
+    start: Cell<u16>,
+    stride: Cell<u16>,
 }
 
 impl Page {
@@ -75,7 +80,26 @@ impl Page {
 
     /// Whether nothing can be taken from it.
     pub(crate) fn is_full(&self) -> bool {
-        self.free.get().is_null() && self.carved.get() == self.capacity.get()
+        self.used.get() == self.capacity.get()
+    }
+
+    /// Draws the order in which blocks are cut.
+    pub(crate) fn shuffle(&self, random: &Random) {
+        let capacity = self.capacity.get();
+        let mut stride = 1 + random.below(capacity);
+        while !are_coprime(stride, capacity) {
+            stride += 1;
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "at most twice 8192")]
+        self.stride.set(stride as u16);
+        #[expect(clippy::cast_possible_truncation, reason = "below 8192")]
+        self.start.set(random.below(capacity) as u16);
+    }
+
+    /// Where the block is that is cut after `number` others. Each place has its turn once.
+    pub(crate) fn place(&self, number: u32) -> u32 {
+        let steps = number * u32::from(self.stride.get());
+        (u32::from(self.start.get()) + steps) % self.capacity.get()
     }
 
     /// Takes back a block of this page.
@@ -105,13 +129,48 @@ impl Page {
         self.used.set(self.used.get() - count);
     }
 
-    pub(crate) fn debug_assert_invariants(&self) {
+    /// `listed`: blocks at home are in the list. In a hardened arena they are none anywhere.
+    pub(crate) fn debug_assert_invariants(&self, listed: bool) {
         debug_assert!(self.used.get() <= self.carved.get(), "P1");
         debug_assert!(self.carved.get() <= self.capacity.get(), "P2");
         debug_assert_eq!(
             self.free.get().is_null(),
-            self.used.get() == self.carved.get(),
+            !listed || self.used.get() == self.carved.get(),
             "P2"
         );
+    }
+}
+
+const fn are_coprime(mut a: u32, mut b: u32) -> bool {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a == 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use drystone_core::SizeClass;
+
+    #[test]
+    fn a_shuffled_page_cuts_each_block_once() {
+        // Zero bytes are a page.
+        // SAFETY: cells of numbers and null pointers.
+        let page: Page = unsafe { core::mem::zeroed() };
+        // SAFETY: a cell of a number.
+        let random: Random = unsafe { core::mem::zeroed() };
+        random.seed();
+        for class in (0..SizeClass::COUNT).step_by(if cfg!(miri) { 30 } else { 1 }) {
+            page.begin(class);
+            page.shuffle(&random);
+            let capacity = page.capacity.get();
+            let mut cut = std::vec![false; capacity as usize];
+            for number in 0..capacity {
+                let place = page.place(number) as usize;
+                assert!(!core::mem::replace(&mut cut[place], true), "{class}");
+            }
+        }
     }
 }

@@ -1,29 +1,30 @@
 //! The profiles, and the process-wide arena of each.
 
 use drystone_backing::at_fork;
-use drystone_core::{Checked, Fast};
+use drystone_core::{Checked, Fast, Hardened};
 use drystone_sync::atomic::{AtomicBool, Ordering};
 
-use crate::block_bits::BITS_SLICES;
 use crate::config::ArenaConfig;
 use crate::core_state::Core;
+use crate::level::Level;
 use crate::source::Source;
 use crate::thread::ThreadHeap;
 
 /// A profile of an arena: which misuse it finds, and at what cost.
 ///
-/// [`Fast`] and [`Checked`].
+/// [`Fast`], [`Checked`] and [`Hardened`].
 pub trait Profile: parts::Parts + 'static {}
 
 pub(crate) mod parts {
-    use super::{BITS_SLICES, Core, ThreadHeap};
+    use super::{Core, Level, ThreadHeap};
 
     /// What a profile is inside.
     pub trait Parts {
+        const LEVEL: Level;
         /// Blocks have state bits.
-        const CHECKED: bool;
-        /// Slices at the start of a segment that are not for blocks.
-        const HEADER_SLICES: usize = if Self::CHECKED { 1 + BITS_SLICES } else { 1 };
+        const CHECKED: bool = Self::LEVEL.is_checked();
+        /// Free blocks are filled, and guards follow runs.
+        const HARDENED: bool = Self::LEVEL.is_hardened();
 
         /// The process-wide arena.
         fn core() -> &'static Core;
@@ -38,15 +39,11 @@ pub(crate) mod parts {
 }
 
 macro_rules! process_arena {
-    ($profile:ty, $module:ident, $symbol:literal, checked: $checked:expr) => {
+    ($profile:ty, $module:ident, $symbol:literal, $level:expr) => {
         mod $module {
             use super::*;
 
-            pub(super) static CORE: Core = Core::new(
-                Source::Os,
-                <$profile as parts::Parts>::HEADER_SLICES,
-                ArenaConfig::new(),
-            );
+            pub(super) static CORE: Core = Core::new(Source::Os, $level, ArenaConfig::new());
 
             thread_slot!($symbol);
 
@@ -78,7 +75,7 @@ macro_rules! process_arena {
         impl Profile for $profile {}
 
         impl parts::Parts for $profile {
-            const CHECKED: bool = $checked;
+            const LEVEL: Level = $level;
 
             #[inline(always)]
             fn core() -> &'static Core {
@@ -97,5 +94,16 @@ macro_rules! process_arena {
     };
 }
 
-process_arena!(Fast, fast, "drystone_arena_thread_fast", checked: false);
-process_arena!(Checked, checked, "drystone_arena_thread_checked", checked: true);
+process_arena!(Fast, fast, "drystone_arena_thread_fast", Level::Fast);
+process_arena!(
+    Checked,
+    checked,
+    "drystone_arena_thread_checked",
+    Level::Checked
+);
+process_arena!(
+    Hardened,
+    hardened,
+    "drystone_arena_thread_hardened",
+    Level::Hardened
+);

@@ -21,7 +21,7 @@ const CHAIN_MAX: u32 = 64;
 /// Chains are sent when this many bytes are waiting in all.
 pub(crate) const STAGED_BYTES_MAX: usize = 16 << 10;
 
-/// Blocks of one page, linked.
+/// Blocks of one page, linked. Those of a hardened arena are only counted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Chain {
     pub(crate) inbox: *const Inbox,
@@ -72,13 +72,26 @@ impl RemoteCache {
         unsafe { &*chain }
     }
 
-    /// Adds a block to the chain of its page. The chain that has to be sent now, if any.
+    /// Adds a block to the chain of its page, or without `LINKED` only to its count. The chain that has
+    /// to be sent now, if any.
     ///
     /// # Safety
     ///
     /// The block is one that the inbox's page handed out, and the caller's to give up.
     #[inline]
-    pub(crate) unsafe fn stage(&self, inbox: &Inbox, block: *mut Block, bytes: usize) -> Chain {
+    pub(crate) unsafe fn stage<const LINKED: bool>(
+        &self,
+        inbox: &Inbox,
+        block: *mut Block,
+        bytes: usize,
+    ) -> Chain {
+        let link = |next: *mut Block| {
+            if LINKED {
+                // SAFETY: the block is the caller's to give up.
+                unsafe { (*block).next = next };
+            }
+        };
+        let head = if LINKED { block } else { ptr::null_mut() };
         let inbox = ptr::from_ref(inbox);
         let set = inbox.addr() / size_of::<Inbox>() % SETS * WAYS;
         let ways = || (set..set + WAYS).map(|place| self.chain(place));
@@ -86,9 +99,8 @@ impl RemoteCache {
         for way in ways() {
             let mut chain = way.get();
             if chain.inbox == inbox {
-                // SAFETY: the block is the caller's to give up.
-                unsafe { (*block).next = chain.head };
-                chain.head = block;
+                link(chain.head);
+                chain.head = head;
                 chain.count += 1;
                 chain.bytes += bytes;
                 if chain.count >= CHAIN_MAX {
@@ -99,12 +111,11 @@ impl RemoteCache {
                 return Chain::NONE;
             }
         }
-        // SAFETY: the block is the caller's to give up.
-        unsafe { (*block).next = ptr::null_mut() };
+        link(ptr::null_mut());
         let chain = Chain {
             inbox,
-            head: block,
-            tail: block,
+            head,
+            tail: head,
             count: 1,
             bytes,
         };

@@ -13,6 +13,7 @@
 //! - S1: `owner` changes only while no block of the segment is out.
 //! - S2: a slice is free, or part of exactly one run; `first` says which slice each run begins with.
 //! - S3: a fresh slice has only zero bytes; a slice is never fresh and in a run.
+//! - S4: a slice that may not be accessed is in no run: it is free, or the guard of a run.
 //!
 //! # Threads
 //!
@@ -36,6 +37,11 @@ use crate::published::PublishedU64;
 use crate::reservation::Reservation;
 use crate::segment_map;
 use crate::source::Released;
+use crate::stash::Stashes;
+
+use access::{guard_mask, stretches};
+
+mod access;
 
 /// Owner lines: the owner of neighbouring segments is read from different sets of the cache.
 const OWNER_LINES: usize = 32;
@@ -80,11 +86,17 @@ struct SliceSets {
     released: Cell<u64>,
     /// Those that may be in runs, by the profile.
     usable: Cell<u64>,
+    /// Those that may not be accessed: guards, and free ones. Owner only.
+    barred: PublishedU64,
     /// Those that were free at the last look for old ones, and all the time since. Owner only.
     aged: Cell<u64>,
 }
 
-const _: () = assert!(size_of::<Header>() <= SLICE_BYTES);
+/// Where the stashes of a hardened heap that lives in the segment are.
+const STASHES_OFFSET: usize = SLICE_BYTES - size_of::<Stashes>();
+
+const _: () = assert!(size_of::<Header>() <= STASHES_OFFSET);
+const _: () = assert!(STASHES_OFFSET.is_multiple_of(align_of::<Stashes>()));
 
 /// The bytes of a header, which must be zero when a segment begins.
 pub(crate) const HEADER_BYTES: usize = size_of::<Header>();
@@ -247,6 +259,14 @@ impl Segment {
         unsafe { BlockBits::at(self.at(SLICE_BYTES)) }
     }
 
+    /// The stashes of the heap that lives here, in a hardened arena.
+    pub(crate) fn stashes(&self) -> &Stashes {
+        let stashes = self.at(STASHES_OFFSET).cast::<Stashes>();
+        // SAFETY: nothing else is there in slice 0, and zero bytes are stashes, which change in cells
+        // and atomics.
+        unsafe { &*stashes }
+    }
+
     /// Prepares the header of a mapping that has only zero bytes but for the reservation.
     pub(crate) fn begin(&self, header_slices: usize, zeroed: bool) {
         let usable = !run_mask(header_slices);
@@ -282,10 +302,19 @@ impl Segment {
     }
 
     /// Takes a run of so many slices, the first at a multiple of `align_slices`: a single slice from
-    /// the low end, a longer run from the high end, so that they keep out of each other's way.
+    /// the low end, a longer run from the high end, so that they keep out of each other's way. With
+    /// `guarded` the slice behind it, too, unless the segment ends there.
     /// The answer says whether the run is fresh.
-    pub(crate) fn take_run(&self, slices: usize, align_slices: usize) -> Option<(usize, bool)> {
-        let starts = run_starts(self.slices().free.get(), slices) & aligned_starts(align_slices);
+    pub(crate) fn take_run(
+        &self,
+        slices: usize,
+        align_slices: usize,
+        guarded: bool,
+    ) -> Option<(usize, bool)> {
+        // The only place for the largest block at the largest alignment is the end of the segment.
+        let has_guard = guarded && align_slices + slices < SLICES;
+        let starts = run_starts(self.slices().free.get(), slices + usize::from(has_guard))
+            & aligned_starts(align_slices);
         if starts == 0 {
             return None;
         }
@@ -297,6 +326,10 @@ impl Segment {
         let mask = run_mask(slices) << first;
         let fresh = self.slices().fresh.get() & mask == mask;
         self.take(mask);
+        if guarded {
+            let guard = guard_mask(first, slices);
+            self.slices().free.set(self.slices().free.get() & !guard);
+        }
         self.begin_run(first, first..first + slices);
         Some((first, fresh))
     }
@@ -341,9 +374,14 @@ impl Segment {
         self.slices().free.set(self.slices().free.get() | mask);
     }
 
-    /// Gives back the slices of a run.
-    pub(crate) fn give_back_run(&self, first: usize, slices: usize) {
-        let mask = run_mask(slices) << first;
+    /// Gives back the slices of a run, with the guard behind it if it is `guarded`.
+    pub(crate) fn give_back_run(&self, first: usize, slices: usize, guarded: bool) {
+        let guard = if guarded {
+            guard_mask(first, slices)
+        } else {
+            0
+        };
+        let mask = run_mask(slices) << first | guard;
         debug_assert_eq!(self.slices().free.get() & mask, 0, "S2");
         self.inbox(first).set_content(Use::NONE, 0);
         for slice in first..first + slices {
@@ -354,7 +392,7 @@ impl Segment {
 
     /// The slices have only zero bytes again.
     pub(crate) fn set_fresh(&self, mask: u64) {
-        debug_assert_eq!(self.slices().free.get() & mask, mask, "S3");
+        debug_assert_eq!(self.unused() & mask, mask, "S3");
         self.slices().fresh.set(self.slices().fresh.get() | mask);
     }
 
@@ -363,8 +401,13 @@ impl Segment {
         self.reservation().range().is_zeroed() && self.dirty() != 0
     }
 
+    /// The slices that nothing is in: free ones and guards.
+    fn unused(&self) -> u64 {
+        self.slices().free.get() | self.slices().barred.get()
+    }
+
     fn dirty(&self) -> u64 {
-        self.slices().free.get() & !self.slices().fresh.get() & !self.slices().released.get()
+        self.unused() & !self.slices().fresh.get() & !self.slices().released.get()
     }
 
     /// Gives the memory of the free slices back, as far as the source can.
@@ -379,17 +422,14 @@ impl Segment {
     }
 
     /// One call of the system for each run.
-    fn release(&self, mut dirty: u64) {
+    fn release(&self, dirty: u64) {
         if dirty == 0 {
             return;
         }
         let range = self.reservation().range();
         let start = self.address() - range.base().addr().get();
-        while dirty != 0 {
-            let first = dirty.trailing_zeros() as usize;
-            let slices = (dirty >> first).trailing_ones() as usize;
+        for (first, slices) in stretches(dirty) {
             let mask = run_mask(slices) << first;
-            dirty &= !mask;
             // SAFETY: the slices are in no run.
             let answer =
                 unsafe { range.release(start + first * SLICE_BYTES, slices * SLICE_BYTES) };

@@ -49,6 +49,10 @@ impl<P: Profile> GlobalArena<P> {
     #[inline(always)]
     #[must_use]
     pub(crate) unsafe fn free_own(ptr: NonNull<u8>, expected: impl FnOnce(usize) -> bool) -> bool {
+        if P::HARDENED {
+            // The block has to be filled.
+            return false;
+        }
         let address = ptr.addr().get();
         let at = segment_address(address);
         P::with_thread(|thread| {

@@ -5,8 +5,8 @@ use core::ptr::NonNull;
 
 use drystone_backing::{MmapBacked, MmapFlags};
 use drystone_core::{
-    Advice, AllocError, FixedRange, NonZeroLayout, OsBacked, OsError, SegmentSource, StableAddress,
-    abort_on_unwind,
+    Advice, AllocError, FixedRange, NonZeroLayout, OsBacked, OsError, Protection, SegmentSource,
+    StableAddress, abort_on_unwind,
 };
 
 use std::boxed::Box;
@@ -125,6 +125,19 @@ impl Range {
                 }
             }
             Self::User(_) => Released::Not,
+        }
+    }
+
+    /// Lets a part be used, or takes the access to it away. Whether it could.
+    ///
+    /// # Safety
+    ///
+    /// Nothing is in the part while there is no access to it.
+    pub(crate) unsafe fn set_access(&self, offset: usize, len: usize, access: Protection) -> bool {
+        match self {
+            // SAFETY: the caller's promise.
+            Self::Os(pages) => unsafe { pages.protect(offset, len, access) }.is_ok(),
+            Self::User(_) => false,
         }
     }
 

@@ -38,6 +38,10 @@ pub struct ArenaStats {
     pub mapped_bytes: usize,
     /// Mappings for which the system refused huge pages, after they were asked for.
     pub huge_pages_refused: usize,
+    /// Guards, and stretches of memory that nothing is in, that the system left accessible under
+    /// [`Hardened`](drystone_core::Hardened): each could split a mapping in two, and their number is
+    /// limited.
+    pub guards_refused: usize,
 }
 
 /// What the segments of an arena add up to.
@@ -56,7 +60,8 @@ impl Sums {
     pub(crate) fn add_segment(&mut self, segment: &Segment, header_slices: usize) {
         let (free, fresh) = segment.free_slices();
         self.retained += (free & !fresh).count_ones() as usize * SLICE_BYTES;
-        let untouched = (free & fresh).count_ones() as usize;
+        // Free slices, and guards.
+        let untouched = fresh.count_ones() as usize;
         self.resident += (crate::geometry::SLICES - untouched) * SLICE_BYTES;
         for first in header_slices..crate::geometry::SLICES {
             let inbox = segment.inbox(first);
@@ -102,6 +107,7 @@ impl ArenaStats {
             resident_bytes: sums.resident,
             mapped_bytes: core.mapped_bytes(),
             huge_pages_refused: core.advice_refused(),
+            guards_refused: core.guards_refused(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Every promise of an allocator, by the arena in all its faces.
 
 use drystone_arena::{
-    Arena, ArenaConfig, CachedArena, Checked, Fast, GlobalArena, Profile, ThreadCache,
+    Arena, ArenaConfig, CachedArena, Checked, Fast, GlobalArena, Hardened, Profile, ThreadCache,
 };
 use drystone_testkit::conformance::Caps;
 use drystone_testkit::{conformance_suite, kept};
@@ -31,9 +31,14 @@ fn bound<P: Profile>(arena_size: usize, alignment: usize) -> CachedArena<'static
 
 conformance_suite!(fast, GlobalArena::<Fast>::new, CAPS; stable_address, sends, shares);
 conformance_suite!(checked, GlobalArena::<Checked>::new, CAPS; stable_address, sends, shares);
+conformance_suite!(hardened, GlobalArena::<Hardened>::new, CAPS; stable_address, sends, shares);
+conformance_suite!(bound_hardened, || bound::<Hardened>(ArenaConfig::UNLIMITED, 1), CAPS; owns, stable_address);
 conformance_suite!(bound_fast, || bound::<Fast>(ArenaConfig::UNLIMITED, 1), CAPS; owns, stable_address);
 conformance_suite!(bound_checked, || bound::<Checked>(ArenaConfig::UNLIMITED, 1), CAPS; owns, stable_address);
 conformance_suite!(aligned, || bound::<Checked>(ArenaConfig::UNLIMITED, 128), CAPS; owns, stable_address);
 
 #[cfg(not(miri))]
 conformance_suite!(limited, || bound::<Checked>(64 << 20, 1), LIMITED; owns, stable_address);
+
+#[cfg(not(miri))]
+conformance_suite!(limited_hardened, || bound::<Hardened>(64 << 20, 1), LIMITED; owns, stable_address);

@@ -101,7 +101,7 @@ pub use no_heap::NoHeap;
 pub use nonzero_layout::NonZeroLayout;
 pub use os::{Advice, OsBacked, OsError, Protection};
 pub use over_pages::OverPages;
-pub use profile::Fast;
+pub use profile::{Fast, Hardened};
 pub use promise::{AllocatorClone, Owns, Reset, StableAddress, StaticAllocator};
 #[cfg(feature = "siphash")]
 pub use protection::SipHashMac;

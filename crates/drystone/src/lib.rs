@@ -72,7 +72,7 @@ pub use drystone_core::SipHashMac;
 pub use drystone_core::{
     AbortOnMisuse, Advice, AllocError, AllocFaultPolicy, AllocatedRegion, Allocator, BlockInfo,
     CACHE_LINE, CachePadded, Checked, Contents, Corruption, Deallocator, Fast, FixedRange,
-    FreeLink, FreelistProtection, Inspect, LayoutError, Misuse, MisusePolicy, NoProtection,
+    FreeLink, FreelistProtection, Hardened, Inspect, LayoutError, Misuse, MisusePolicy, NoProtection,
     NonZeroLayout, OnMisuse, OsBacked, OsError, OverPages, Owns, Protection, Region, Report, Reset,
     SegmentSource, SizeClass, SourceFrom, StableAddress, Stats, arith,
 };

@@ -36,7 +36,7 @@ names! {
     arena if "arena": drystone_arena {
         Arena, ArenaConfig, ArenaError, ArenaStats, CachedArena, FreeError, GlobalArena,
         ThreadCache, ThreadCacheStats, allocate, deallocate, deallocate_with_size, global_stats,
-        trim, Checked, Fast,
+        trim, Checked, Fast, Hardened,
     }
     backings: drystone_backing { InlineBacked, StaticBacked }
     heap_backings if "alloc": drystone_backing { HeapBacked, HeapSource }

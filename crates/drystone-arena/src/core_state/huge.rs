@@ -7,7 +7,7 @@
 
 use core::ptr::{self, NonNull};
 
-use drystone_core::NonZeroLayout;
+use drystone_core::{NonZeroLayout, Protection};
 use drystone_sync::atomic::Ordering;
 
 use super::{Core, State};
@@ -38,7 +38,7 @@ impl Core {
     }
 
     fn map_huge(&self, bytes: usize, align: usize) -> Option<(NonNull<u8>, bool)> {
-        let total = bytes.checked_add(align)?;
+        let total = bytes.checked_add(align)?.checked_add(self.guard_bytes())?;
         let layout = NonZeroLayout::from_size_align(total, align.max(SEGMENT_BYTES)).ok()?;
         let range = self.range(layout).ok()?;
         let zeroed = range.is_zeroed();
@@ -51,6 +51,7 @@ impl Core {
             // SAFETY: the header lies before the block.
             unsafe { header.write_bytes(0, HEADER_BYTES) };
         }
+        self.bar_huge_guard(&range, align + bytes);
         let end = range.base().addr().get() + total;
         let segments = segments_between(header, end);
         // SAFETY: the pointer of the range; removed before it goes.
@@ -66,6 +67,25 @@ impl Core {
         self.mapped.fetch_add(total, Ordering::Relaxed);
         self.locked(|state| state.link_range(segment));
         Some((block, zeroed))
+    }
+
+    /// What is behind a huge block.
+    fn guard_bytes(&self) -> usize {
+        if self.level().is_hardened() {
+            SLICE_BYTES
+        } else {
+            0
+        }
+    }
+
+    fn bar_huge_guard(&self, range: &Range, offset: usize) {
+        if self.guard_bytes() == 0 {
+            return;
+        }
+        // SAFETY: nothing is behind the block.
+        if !unsafe { range.set_access(offset, self.guard_bytes(), Protection::None) } {
+            self.count_refused_guard();
+        }
     }
 
     /// Moves the first `bytes` of a huge block to another one, whose pages are new: by moving the
@@ -103,6 +123,10 @@ impl Core {
         let Some(bytes) = size.checked_next_multiple_of(SLICE_BYTES) else {
             return false;
         };
+        // The guard of a hardened arena stays where it is.
+        if self.level().is_hardened() {
+            return bytes == have;
+        }
         // A block that has become much smaller goes elsewhere, so that its memory comes back.
         if bytes > record.huge_capacity.get() || bytes < record.huge_capacity.get() / 4 {
             return false;
@@ -158,7 +182,12 @@ impl Core {
         debug_assert!(bytes > 0);
         self.uncharge(bytes);
         let gone = self.locked(|state| {
-            let gone = state.keep(segment);
+            // A hardened arena keeps none: what is accessed there afterwards faults.
+            let gone = if self.level().is_hardened() {
+                [Some(segment), None]
+            } else {
+                state.keep(segment)
+            };
             for segment in gone.into_iter().flatten() {
                 state.unlink_range(segment);
             }
@@ -181,7 +210,9 @@ impl Core {
     pub(super) fn unmap_huge(&self, segment: &Segment) {
         let record = segment.reservation();
         let start = record.range().base().addr().get();
-        let total = record.huge_start.get().addr() - start + record.huge_capacity.get();
+        let total = record.huge_start.get().addr() - start
+            + record.huge_capacity.get()
+            + self.guard_bytes();
         self.mapped.fetch_sub(total, Ordering::Relaxed);
         // SAFETY: nobody has the block, it is in no list, and this happens once.
         let range = unsafe { record.take_range() };

@@ -1,0 +1,142 @@
+//! What the two bits of a block say in a hardened arena, where free blocks are in no lists.
+//!
+//! | live | remote | the block |
+//! |---|---|---|
+//! | 1 | 0 | is handed out |
+//! | 1 | 1 | was freed by another thread, and its page has not taken it in |
+//! | 0 | 1 | is at home: its page can hand it out |
+//! | 0 | 0 | is in its heap's stash, or was never cut |
+//!
+//! A page tells blocks that others freed by their bits, and only how many by its inbox. A bit may be
+//! seen before the inbox counts it: the page then takes that block in for another one, whose bit it
+//! finds later. So it never takes in more than the inbox has counted, and `used` stays above 0 while
+//! anything is on its way.
+
+use core::ops::Range;
+
+use drystone_sync::atomic::Ordering;
+
+use super::{BlockBits, GRANULE_BYTES, WORD_BITS, WORDS, place};
+use crate::geometry::SLICES;
+
+/// The words of one slice.
+const SLICE_WORDS: usize = WORDS / SLICES;
+
+/// The words of a run of slices.
+fn words_of(slices: Range<usize>) -> Range<usize> {
+    slices.start * SLICE_WORDS..slices.end * SLICE_WORDS
+}
+
+/// The lowest `most` of the set bits.
+fn lowest(bits: usize, most: u32) -> usize {
+    let mut left = bits;
+    for _ in 0..most.min(bits.count_ones()) {
+        left &= left - 1;
+    }
+    bits & !left
+}
+
+/// The offsets in the segment that the bits of a word stand for.
+fn offsets(word: usize, mut bits: usize) -> impl Iterator<Item = usize> {
+    core::iter::from_fn(move || {
+        if bits == 0 {
+            return None;
+        }
+        let bit = bits.trailing_zeros() as usize;
+        bits &= bits - 1;
+        Some((word * WORD_BITS + bit) * GRANULE_BYTES)
+    })
+}
+
+impl BlockBits<'_> {
+    /// Another thread frees the block, which it has filled. Whether it is the first to do so.
+    pub(crate) fn set_sent(self, address: usize) -> bool {
+        let (word, bit) = place(address);
+        // Release: pairs with the Acquire in `settle`, for the fill.
+        self.remote(word).fetch_or(bit, Ordering::Release) & bit == 0
+    }
+
+    /// Owner only: a block of the stash goes home.
+    pub(crate) fn put_home(self, address: usize) {
+        let (word, bit) = place(address);
+        // Others set bits of the same word. Relaxed: nobody but the owner acts on this one.
+        self.remote(word).fetch_or(bit, Ordering::Relaxed);
+    }
+
+    /// Owner only: takes up to `most` blocks at home in a run of slices, from a word on that `start`
+    /// chooses, and gives `each` the offset in the segment. How many there were.
+    pub(crate) fn take_home(
+        self,
+        slices: Range<usize>,
+        start: usize,
+        most: u32,
+        mut each: impl FnMut(usize),
+    ) -> u32 {
+        let words = words_of(slices);
+        let mut taken = 0;
+        for n in 0..words.len() {
+            let word = words.start + (start + n) % words.len();
+            let live = self.live(word).load(Ordering::Relaxed);
+            // Relaxed: the owner put them home.
+            let home = self.remote(word).load(Ordering::Relaxed) & !live;
+            if home == 0 {
+                continue;
+            }
+            let chosen = lowest(home, most - taken);
+            self.remote(word).fetch_and(!chosen, Ordering::Relaxed);
+            taken += chosen.count_ones();
+            offsets(word, chosen).for_each(&mut each);
+            if taken == most {
+                break;
+            }
+        }
+        taken
+    }
+
+    /// Owner only: `count` blocks of the run that other threads freed are at home now. How many were
+    /// found; the inbox has counted them after their bits were set, so all.
+    pub(crate) fn settle(self, slices: Range<usize>, count: u32) -> u32 {
+        let mut settled = 0;
+        for word in words_of(slices) {
+            let live = self.live(word).load(Ordering::Relaxed);
+            // Acquire: pairs with the Release in `set_sent`, for the fill.
+            let sent = self.remote(word).load(Ordering::Acquire) & live;
+            let chosen = lowest(sent, count - settled);
+            self.live(word).store(live & !chosen, Ordering::Relaxed);
+            settled += chosen.count_ones();
+            if settled == count {
+                break;
+            }
+        }
+        settled
+    }
+
+    /// Owner only: nothing is at home in the run any more.
+    pub(crate) fn clear_home(self, slices: Range<usize>) {
+        for word in words_of(slices) {
+            debug_assert_eq!(self.live(word).load(Ordering::Relaxed), 0);
+            self.remote(word).store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lowest_bits_are_chosen() {
+        assert_eq!(lowest(0b1011_0100, 0), 0);
+        assert_eq!(lowest(0b1011_0100, 2), 0b0001_0100);
+        assert_eq!(lowest(0b1011_0100, 9), 0b1011_0100);
+        assert_eq!(lowest(0, 3), 0);
+        assert_eq!(lowest(usize::MAX, u32::MAX), usize::MAX);
+    }
+
+    #[test]
+    fn offsets_are_those_of_the_bits() {
+        let found: Vec<_> = offsets(2, 0b101).collect();
+        let start = 2 * WORD_BITS * GRANULE_BYTES;
+        assert_eq!(found, [start, start + 2 * GRANULE_BYTES]);
+    }
+}
