@@ -19,12 +19,54 @@ use crate::error::FreeError;
 use crate::geometry::{Kind, LARGE_MAX, SLICE_BYTES, segment_address};
 use crate::global::GlobalArena;
 use crate::heap::Heap;
-use crate::ops::move_bytes;
+use crate::ops::{move_bytes, note_handed_out};
 use crate::profile::Profile;
 use crate::segment::Segment;
 use crate::segment_map;
 
+/// What [`GlobalArena::allocate_at_once`] aligns blocks to.
+const ALIGN: usize = 16;
+
+/// The largest size whose class is in the table.
+const LISTED_MAX: usize = 8 << 10;
+
+/// The class of each size, in steps of [`ALIGN`]; none counts as one step.
+static CLASSES: [u8; LISTED_MAX / ALIGN + 1] = {
+    let mut classes = [0; LISTED_MAX / ALIGN + 1];
+    let mut steps = 0;
+    while steps < classes.len() {
+        let bytes = if steps == 0 { ALIGN } else { steps * ALIGN };
+        let Ok(layout) = NonZeroLayout::from_size_align(bytes, ALIGN) else {
+            panic!("a small layout is one");
+        };
+        let Kind::Class(class) = Kind::of(layout) else {
+            panic!("a small block is of a class");
+        };
+        assert!(class <= u8::MAX as usize);
+        classes[steps] = class.to_le_bytes()[0];
+        steps += 1;
+    }
+    classes
+};
+
 impl<P: Profile> GlobalArena<P> {
+    /// A block of at least `size` bytes, of none too, aligned to 16, if the calling thread has one at
+    /// hand: without a lock and a call of the system. Otherwise nothing has changed, and
+    /// [`allocate`](drystone_core::Allocator::allocate) may give one.
+    #[inline(always)]
+    #[must_use]
+    pub fn allocate_at_once(size: usize) -> Option<NonNull<u8>> {
+        if size > LISTED_MAX {
+            return None;
+        }
+        let class = usize::from(CLASSES[size.div_ceil(ALIGN)]);
+        P::with_thread(|thread| {
+            let block = NonNull::new(thread.get().pop(class))?.cast();
+            note_handed_out::<P>(block);
+            Some(block)
+        })
+    }
+
     /// Takes back the block at the address if that needs no lock and no call of the system. Otherwise
     /// nothing has changed, and [`free`](Self::free) does it or says why it must not be done.
     ///

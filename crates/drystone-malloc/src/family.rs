@@ -52,18 +52,6 @@ fn block_of(ptr: *mut c_void) -> Option<NonNull<u8>> {
     NonNull::new(ptr.cast())
 }
 
-/// What short frees leave: blocks of other threads, large blocks, full caches, and misuse.
-#[cold]
-#[inline(never)]
-fn free_slowly(function: &str, block: NonNull<u8>) {
-    errno::kept(|| {
-        // SAFETY: the caller of the family gave the block up.
-        if let Err(error) = unsafe { heap::free(block) } {
-            misuse::abort(function, error, block.addr().get());
-        }
-    });
-}
-
 /// Ends the process if the block does not have so many bytes.
 fn expect_bytes(function: &str, block: NonNull<u8>, size: usize) {
     // SAFETY: the caller has the block.
@@ -83,6 +71,15 @@ fn expect_bytes(function: &str, block: NonNull<u8>, size: usize) {
 /// A block of `size` bytes, aligned to 16. NULL and `ENOMEM` if there is no memory.
 #[unsafe(no_mangle)]
 pub extern "C" fn malloc(size: usize) -> *mut c_void {
+    match heap::allocate_at_once(size) {
+        Some(block) => block.as_ptr().cast(),
+        None => malloc_slowly(size),
+    }
+}
+
+/// For large blocks, and when the thread has none at hand.
+#[inline(never)]
+extern "C" fn malloc_slowly(size: usize) -> *mut c_void {
     allocate(request::plain(size))
 }
 
@@ -108,8 +105,20 @@ pub unsafe extern "C" fn free(ptr: *mut c_void) {
     };
     // SAFETY: the caller's promise.
     if !unsafe { heap::free_at_once(block) } {
-        free_slowly("free", block);
+        free_slowly(block);
     }
+}
+
+/// What short frees leave: blocks of other threads, large blocks, full caches, and misuse.
+#[cold]
+#[inline(never)]
+extern "C" fn free_slowly(block: NonNull<u8>) {
+    errno::kept(|| {
+        // SAFETY: the caller of the family gave the block up.
+        if let Err(error) = unsafe { heap::free(block) } {
+            misuse::abort("free", error, block.addr().get());
+        }
+    });
 }
 
 /// Makes a block have `size` bytes, here or elsewhere; its first bytes stay. A block of no bytes is

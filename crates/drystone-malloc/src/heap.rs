@@ -16,6 +16,12 @@ type Arena = GlobalArena<Profile>;
 
 const ARENA: Arena = Arena::new();
 
+/// A block of at least `size` bytes, aligned to 16, if there is one without a call of the system.
+#[inline(always)]
+pub(crate) fn allocate_at_once(size: usize) -> Option<NonNull<u8>> {
+    Arena::allocate_at_once(size)
+}
+
 /// A block; null if there is no memory.
 #[inline(always)]
 pub(crate) fn allocate(layout: NonZeroLayout) -> *mut u8 {
