@@ -72,9 +72,9 @@ pub use drystone_core::SipHashMac;
 pub use drystone_core::{
     AbortOnMisuse, Advice, AllocError, AllocFaultPolicy, AllocatedRegion, Allocator, BlockInfo,
     CACHE_LINE, CachePadded, Checked, Contents, Corruption, Deallocator, Fast, FixedRange,
-    FreeLink, FreelistProtection, Hardened, Inspect, LayoutError, Misuse, MisusePolicy, NoProtection,
-    NonZeroLayout, OnMisuse, OsBacked, OsError, OverPages, Owns, Protection, Region, Report, Reset,
-    SegmentSource, SizeClass, SourceFrom, StableAddress, Stats, arith,
+    FreeLink, FreelistProtection, Hardened, Inspect, LayoutError, Misuse, MisusePolicy,
+    NoProtection, NonZeroLayout, OnMisuse, OsBacked, OsError, OverPages, Owns, Protection, Region,
+    Report, Reset, SegmentSource, SizeClass, SourceFrom, StableAddress, Stats, arith,
 };
 #[cfg(feature = "alloc")]
 pub use drystone_core::{HeapSegment, HeapSource};
