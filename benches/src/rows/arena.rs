@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::ptr::NonNull;
 
 use drystone_arena::GlobalArena;
-use drystone_core::{Checked, Fast};
+use drystone_core::{Checked, Fast, Hardened};
 
 #[cfg(feature = "mimalloc")]
 use crate::blocks::MimallocTuned;
@@ -50,6 +50,18 @@ fn arms(workload: impl Workload) -> Vec<Arm> {
         ),
         Arm::new("the system's", Kind::Rival, workload.prepare(System)),
     ]
+}
+
+/// The same, and the profile that looks at every word of a block.
+fn arms_and_hardened(workload: impl Workload) -> Vec<Arm> {
+    let mut arms = arms(workload);
+    let hardened = Arm::new(
+        "drystone GlobalArena<Hardened>",
+        Kind::Ours,
+        workload.prepare(GlobalArena::<Hardened>::new()),
+    );
+    arms.insert(3, hardened);
+    arms
 }
 
 /// A rival whose type cannot be copied.
@@ -169,7 +181,7 @@ macro_rules! hot_pair {
                     $words,
                     " taken and given back, the size known"
                 ),
-                arms: arms(HotPair::<{ $size }>),
+                arms: arms_and_hardened(HotPair::<{ $size }>),
             }
         }
     };
@@ -252,7 +264,7 @@ macro_rules! churn {
                 id: $id,
                 unit: "pair",
                 about: $about,
-                arms: arms(Churn {
+                arms: arms_and_hardened(Churn {
                     live: $live,
                     from_log2: $log2.start,
                     to_log2: $log2.end,

@@ -60,7 +60,9 @@ use crate::stats::ArenaStats;
 /// Any thread may allocate and free with a [`ThreadCache`] of its own, each block on any thread.
 /// The profile `P` says which misuse is found: [`Checked`] finds foreign, misaligned and free
 /// blocks and wrong sizes with certainty, [`Fast`](drystone_core::Fast) finds foreign and
-/// misaligned pointers and wrong sizes.
+/// misaligned pointers and wrong sizes. [`Hardened`](drystone_core::Hardened) finds what `Checked` does,
+/// fills free blocks, hands them out in an order of its own, and ends the process when a block goes out
+/// again that was written to while it was free.
 ///
 /// The memory lives until the arena and every cache that is bound to it are gone.
 pub struct Arena<P = Checked> {
