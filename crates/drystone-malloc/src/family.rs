@@ -12,6 +12,9 @@ use drystone_core::NonZeroLayout;
 use crate::request::{self, Refused};
 use crate::{errno, heap, misuse};
 
+// The functions that programs see call those below and not each other: what they call by its public
+// name may be somebody else's.
+
 /// The answer of a function that returns a block: null comes with `ENOMEM`.
 #[inline(always)]
 fn answer(block: *mut u8) -> *mut c_void {
@@ -71,6 +74,11 @@ fn expect_bytes(function: &str, block: NonNull<u8>, size: usize) {
 /// A block of `size` bytes, aligned to 16. NULL and `ENOMEM` if there is no memory.
 #[unsafe(no_mangle)]
 pub extern "C" fn malloc(size: usize) -> *mut c_void {
+    new_block(size)
+}
+
+#[inline(always)]
+fn new_block(size: usize) -> *mut c_void {
     match heap::allocate_at_once(size) {
         Some(block) => block.as_ptr().cast(),
         None => malloc_slowly(size),
@@ -100,9 +108,17 @@ pub extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
 /// Nobody uses the block any more.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn free(ptr: *mut c_void) {
-    let Some(block) = block_of(ptr) else {
-        return;
-    };
+    if let Some(block) = block_of(ptr) {
+        // SAFETY: the caller's promise.
+        unsafe { give_up(block) };
+    }
+}
+
+/// # Safety
+///
+/// As [`free`].
+#[inline(always)]
+unsafe fn give_up(block: NonNull<u8>) {
     // SAFETY: the caller's promise.
     if !unsafe { heap::free_at_once(block) } {
         free_slowly(block);
@@ -130,12 +146,20 @@ extern "C" fn free_slowly(block: NonNull<u8>) {
 /// Nobody uses the block any more unless the answer is NULL and `size` is not 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn realloc(ptr: *mut c_void, size: usize) -> *mut c_void {
+    // SAFETY: the caller's promise.
+    unsafe { resize(ptr, size) }
+}
+
+/// # Safety
+///
+/// As [`realloc`].
+unsafe fn resize(ptr: *mut c_void, size: usize) -> *mut c_void {
     let Some(block) = block_of(ptr) else {
-        return malloc(size);
+        return new_block(size);
     };
     if size == 0 {
         // SAFETY: the caller's promise.
-        unsafe { free(ptr) };
+        unsafe { give_up(block) };
         return ptr::null_mut();
     }
     let Some(layout) = request::plain(size) else {
@@ -157,7 +181,7 @@ pub unsafe extern "C" fn realloc(ptr: *mut c_void, size: usize) -> *mut c_void {
 pub unsafe extern "C" fn reallocarray(ptr: *mut c_void, count: usize, size: usize) -> *mut c_void {
     match count.checked_mul(size) {
         // SAFETY: the caller's promise.
-        Some(bytes) => unsafe { realloc(ptr, bytes) },
+        Some(bytes) => unsafe { resize(ptr, bytes) },
         None => out_of_memory(),
     }
 }
@@ -245,7 +269,7 @@ pub unsafe extern "C" fn free_sized(ptr: *mut c_void, size: usize) {
     if let Some(block) = block_of(ptr) {
         expect_bytes("free_sized", block, size);
         // SAFETY: the caller's promise.
-        unsafe { free(ptr) };
+        unsafe { give_up(block) };
     }
 }
 
@@ -263,7 +287,7 @@ pub unsafe extern "C" fn free_aligned_sized(ptr: *mut c_void, alignment: usize, 
         }
         expect_bytes("free_aligned_sized", block, size);
         // SAFETY: the caller's promise.
-        unsafe { free(ptr) };
+        unsafe { give_up(block) };
     }
 }
 

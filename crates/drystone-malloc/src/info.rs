@@ -12,6 +12,11 @@ use crate::output::Text;
 #[cfg(target_env = "gnu")]
 #[unsafe(no_mangle)]
 pub extern "C" fn mallinfo2() -> libc::mallinfo2 {
+    info()
+}
+
+#[cfg(target_env = "gnu")]
+fn info() -> libc::mallinfo2 {
     let stats = heap::stats();
     libc::mallinfo2 {
         arena: stats.resident_bytes,
@@ -31,7 +36,7 @@ pub extern "C" fn mallinfo2() -> libc::mallinfo2 {
 #[cfg(target_env = "gnu")]
 #[unsafe(no_mangle)]
 pub extern "C" fn mallinfo() -> libc::mallinfo {
-    let wide = mallinfo2();
+    let wide = info();
     let narrow = |bytes: usize| c_int::try_from(bytes).unwrap_or(c_int::MAX);
     libc::mallinfo {
         arena: narrow(wide.arena),
