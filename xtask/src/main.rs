@@ -119,6 +119,12 @@ const COMMANDS: &[Command] = &[
         run: checks::unsafe_budget::command,
     },
     Command {
+        name: "c-header",
+        usage: "[--write]",
+        about: "the C header of drystone-malloc against its sources; --write: write it",
+        run: checks::c_header::command,
+    },
+    Command {
         name: "bench",
         usage: "[ROW] [--features F] [--links N] …",
         about: "rows of the benchmark tables; --links: over N section orders; the rest is for `rows`",

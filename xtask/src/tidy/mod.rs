@@ -89,6 +89,10 @@ const RULES: &[Rule] = &[
         find: |tree, _| rules::fuzz_seeds::find(tree),
     },
     Rule {
+        name: "c-header",
+        find: |tree, _| rules::c_header::find(tree),
+    },
+    Rule {
         name: "manifests",
         find: rules::manifests::find,
     },

@@ -2,6 +2,7 @@
 
 pub(crate) mod arrows;
 pub(crate) mod atomics;
+pub(crate) mod c_header;
 pub(crate) mod file_length;
 pub(crate) mod fuzz_seeds;
 pub(crate) mod ignored_tests;

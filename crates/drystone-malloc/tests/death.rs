@@ -1,0 +1,216 @@
+//! What ends a process that runs on the library: one line, and an abort.
+#![cfg(all(target_os = "linux", not(feature = "unchecked")))]
+
+mod common;
+
+use std::ffi::c_void;
+use std::os::unix::process::ExitStatusExt as _;
+use std::ptr;
+use std::thread;
+
+use common::{family, is_preloaded, preloaded, text};
+
+/// Runs a test on the library, which has to abort after one line; `expected` is what the line says
+/// without the address.
+fn assert_dies(test: &str, expected: &str) {
+    let output = preloaded(test).output().expect("the program starts");
+    let err = text(&output.stderr);
+    assert_eq!(output.status.signal(), Some(libc::SIGABRT), "{err}");
+    let line = without_address(&err);
+    assert_eq!(line, format!("drystone: {expected}\n"));
+}
+
+/// The text with `ADDRESS` for the number between `(0x` and `)`.
+fn without_address(line: &str) -> String {
+    let Some((before, rest)) = line.split_once("0x") else {
+        return line.to_owned();
+    };
+    let after = rest.trim_start_matches(|c: char| c.is_ascii_hexdigit());
+    format!("{before}ADDRESS{after}")
+}
+
+/// A test whose body ends the process that runs it.
+macro_rules! dies {
+    ($name:ident, $expected:literal, $body:expr) => {
+        #[test]
+        fn $name() {
+            if is_preloaded() {
+                $body;
+                return;
+            }
+            assert_dies(stringify!($name), $expected);
+        }
+    };
+}
+
+/// Calls the process's own `free`, which the optimiser must not see through.
+fn free(block: *mut c_void) {
+    // SAFETY: none: the process ends because of it.
+    unsafe { libc::free(std::hint::black_box(block)) };
+}
+
+fn malloc(size: usize) -> *mut c_void {
+    // SAFETY: no requirements.
+    let block = unsafe { libc::malloc(std::hint::black_box(size)) };
+    assert!(!block.is_null());
+    std::hint::black_box(block)
+}
+
+fn offset(block: *mut c_void, bytes: usize) -> *mut c_void {
+    block.wrapping_byte_add(bytes)
+}
+
+/// A pointer on its way to another thread.
+struct Sent(*mut c_void);
+
+// SAFETY: only the address is used there.
+unsafe impl Send for Sent {}
+
+impl Sent {
+    fn free(self) {
+        free(self.0);
+    }
+}
+
+fn free_elsewhere(block: *mut c_void) {
+    let sent = Sent(block);
+    thread::spawn(move || sent.free())
+        .join()
+        .expect("the thread ends well");
+}
+
+dies!(
+    freed_twice,
+    "free(ADDRESS): freed already; block size 64",
+    {
+        let block = malloc(64);
+        free(block);
+        free(block);
+    }
+);
+
+dies!(
+    freed_twice_with_others_between,
+    "free(ADDRESS): freed already; block size 112",
+    {
+        let (block, _kept) = (malloc(100), malloc(100));
+        free(block);
+        let others: Vec<_> = (0..100).map(|_| malloc(200)).collect();
+        others.into_iter().for_each(free);
+        free(block);
+    }
+);
+
+dies!(
+    freed_here_after_elsewhere,
+    "free(ADDRESS): freed already; block size 80",
+    {
+        let (block, _kept) = (malloc(80), malloc(80));
+        free_elsewhere(block);
+        free(block);
+    }
+);
+
+dies!(
+    freed_elsewhere_after_here,
+    "free(ADDRESS): freed already; block size 80",
+    {
+        let (block, _kept) = (malloc(80), malloc(80));
+        free(block);
+        free_elsewhere(block);
+    }
+);
+
+dies!(
+    a_large_block_freed_twice,
+    "free(ADDRESS): freed already; block size 3145728",
+    {
+        let block = malloc(3 << 20);
+        free(block);
+        free(block);
+    }
+);
+
+dies!(
+    freed_inside,
+    "free(ADDRESS): not the beginning of a block; block size 208",
+    free(offset(malloc(200), 16))
+);
+
+dies!(
+    freed_askew,
+    "free(ADDRESS): not the beginning of a block; block size 208",
+    free(offset(malloc(200), 3))
+);
+
+dies!(
+    freed_inside_a_run,
+    "free(ADDRESS): not the beginning of a block; block size 262144",
+    free(offset(malloc(200_000), 65_536))
+);
+
+dies!(
+    freed_from_the_stack,
+    "free(ADDRESS): not from this allocator",
+    {
+        let mut local = 0_u64;
+        free((&raw mut local).cast());
+    }
+);
+
+dies!(
+    freed_from_a_static,
+    "free(ADDRESS): not from this allocator",
+    {
+        static LOCAL: u64 = 7;
+        free((&raw const LOCAL).cast_mut().cast());
+    }
+);
+
+dies!(
+    freed_from_nowhere,
+    "free(ADDRESS): not from this allocator",
+    free(ptr::without_provenance_mut(0x10))
+);
+
+dies!(
+    resized_after_it_was_freed,
+    "realloc(ADDRESS): freed already; block size 64",
+    {
+        let block = malloc(64);
+        free(block);
+        // SAFETY: none: the process ends because of it.
+        std::hint::black_box(unsafe { libc::realloc(std::hint::black_box(block), 100) });
+    }
+);
+
+dies!(
+    asked_about_after_it_was_freed,
+    "malloc_usable_size(ADDRESS): freed already; block size 64",
+    {
+        let block = malloc(64);
+        free(block);
+        // SAFETY: none: the process ends because of it.
+        std::hint::black_box(unsafe { libc::malloc_usable_size(std::hint::black_box(block)) });
+    }
+);
+
+/// The functions that the C library may not have, by the loaded library's own names.
+fn wrong_size(call: impl FnOnce(*mut c_void)) {
+    // SAFETY: no requirements.
+    call(unsafe { (family().malloc)(100) });
+}
+
+dies!(
+    freed_with_too_large_a_size,
+    "free_sized(ADDRESS): not a block of this size; block size 112",
+    // SAFETY: none: the process ends because of it.
+    wrong_size(|block| unsafe { (family().free_sized)(block, 113) })
+);
+
+dies!(
+    freed_with_an_alignment_it_does_not_have,
+    "free_aligned_sized(ADDRESS): not the beginning of a block; block size 112",
+    // SAFETY: none: the process ends because of it.
+    wrong_size(|block| unsafe { (family().free_aligned_sized)(block, 1 << 20, 100) })
+);
