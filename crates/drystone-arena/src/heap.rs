@@ -36,18 +36,21 @@ use std::time::Instant;
 
 use drystone_core::{CachePadded, SizeClass};
 
-use crate::bin::Bin;
+use crate::bin::{Bin, FirstSlots};
+use crate::block_list::{self, Block, BlockList};
 use crate::config::ArenaConfig;
 use crate::core_state::Core;
 use crate::geometry::{SEGMENT_BYTES, SLICE_BYTES, block_bytes, page_slices, segment_address};
 use crate::inbox::{Blocks, Inbox, Pending};
-use crate::page::{Block, Page};
+use crate::page::Page;
 use crate::page_use::Use;
 use crate::per_class::PerClass;
+use crate::published::PublishedUsize;
 use crate::remote_cache::{Chain, RemoteCache};
 use crate::segment::Segment;
 
 mod hardened;
+mod refill;
 
 /// The clock is read once in so many slow paths.
 const TICKS: u32 = 64;
@@ -60,6 +63,10 @@ pub(crate) struct Heap {
     queues: PerClass<Cell<*const Page>>,
     /// A bin was too full since its last refill.
     flushed: PerClass<Cell<bool>>,
+    first_slots: FirstSlots,
+    /// The longer arrays of bins: how many, and their bytes.
+    array_blocks: PublishedUsize,
+    array_bytes: PublishedUsize,
     open: Cell<*const Segment>,
     /// A segment of this heap of which nothing is in use.
     spare: Cell<*const Segment>,
@@ -103,6 +110,9 @@ impl Heap {
             bins: PerClass::new([const { Bin::new() }; SizeClass::COUNT]),
             queues: PerClass::new([const { Cell::new(ptr::null()) }; SizeClass::COUNT]),
             flushed: PerClass::new([const { Cell::new(false) }; SizeClass::COUNT]),
+            first_slots: FirstSlots::new(),
+            array_blocks: PublishedUsize::new(0),
+            array_bytes: PublishedUsize::new(0),
             open: Cell::new(ptr::null()),
             spare: Cell::new(ptr::null()),
             remote: RemoteCache::new(),
@@ -121,6 +131,9 @@ impl Heap {
     pub(crate) fn begin(&self, core: &Core) {
         self.core.set(core);
         self.begin_delay();
+        for class in 0..SizeClass::COUNT {
+            self.bin(class).use_first(class, &self.first_slots);
+        }
         self.configure(core.config());
         if core.level().is_hardened() {
             self.begin_hardened();
@@ -177,10 +190,10 @@ impl Heap {
     /// provenance of its segment.
     #[inline(always)]
     pub(crate) unsafe fn free(&self, block: *mut Block, class: usize) {
-        // SAFETY: the caller's promise.
-        if unsafe { self.bin(class).push(block) } {
-            self.flush_half(class);
+        if !self.has_room(class) {
+            self.make_room(class);
         }
+        self.bin(class).push(block);
     }
 
     /// As [`free`](Self::free), where there is room.
@@ -190,9 +203,7 @@ impl Heap {
     /// As [`free`](Self::free), and [`has_room`](Self::has_room) says so.
     #[inline(always)]
     pub(crate) unsafe fn free_into_room(&self, block: *mut Block, class: usize) {
-        // SAFETY: the caller's promise.
-        let _has_too_much = unsafe { self.bin(class).push(block) };
-        debug_assert!(!_has_too_much);
+        self.bin(class).push(block);
     }
 
     /// Takes back a block that another heap owns. Without `LINKED` it is only counted.
@@ -284,83 +295,29 @@ impl Heap {
         self.remote.take_all(send);
     }
 
-    #[cold]
-    #[inline(never)]
-    fn refill(&self, class: usize) -> *mut Block {
-        if self.core.get().is_null() {
-            // The heap of a thread that has none.
-            return ptr::null_mut();
-        }
-        self.tick();
-        self.send_all();
-        self.collect(Some(class));
-        let bin = self.bin(class);
-        if !bin.has_begun() {
-            bin.begin(class, self.cache_bytes.get());
-        }
-        if self.flushed.of(class).replace(false) {
-            bin.widen(class, self.cache_bytes.get());
-        }
-        if bin.is_empty() && !self.refill_from_pages(class) {
-            return ptr::null_mut();
-        }
-        bin.pop()
-    }
-
-    fn refill_from_pages(&self, class: usize) -> bool {
-        let mut page = self.queues.of(class).get();
-        if page.is_null() {
-            let Some(new) = self.new_page(class) else {
-                return false;
-            };
-            page = new;
-        }
-        // SAFETY: pages in a queue lie in segments of this heap, which live while they are in use.
-        let page = unsafe { &*page };
-        let (chain, count) = if page.free.get().is_null() {
-            self.carve(page, class)
-        } else {
-            let count = page.carved.get() - page.used.get();
-            page.used.set(page.carved.get());
-            (page.free.replace(ptr::null_mut()), count)
-        };
-        if page.is_full() {
-            self.leave_queue(page);
-        }
-        // SAFETY: blocks of a page of the class, which counts them as used now.
-        unsafe { self.bin(class).fill(chain, count) };
-        true
-    }
-
-    /// Cuts the next blocks of a page into a chain.
-    fn carve(&self, page: &Page, class: usize) -> (*mut Block, u32) {
-        let bytes = block_bytes(class);
-        let room = page.capacity.get() - page.carved.get();
-        #[expect(clippy::cast_possible_truncation, reason = "at most `room`")]
-        let count = ((self.carve_bytes.get() / bytes).clamp(1, room as usize)) as u32;
-        let segment = segment_of_page(page);
-        let start = segment.first_of_page(page) * SLICE_BYTES;
-        let mut chain = ptr::null_mut();
-        for index in (page.carved.get()..page.carved.get() + count).rev() {
-            let block = segment.at(start + index as usize * bytes).cast::<Block>();
-            // SAFETY: the block lies in the page, and was never handed out.
-            unsafe { (*block).next = chain };
-            chain = block;
-        }
-        page.carved.set(page.carved.get() + count);
-        page.used.set(page.used.get() + count);
-        (chain, count)
-    }
-
     fn new_page(&self, class: usize) -> Option<*const Page> {
-        let (segment, first, _) = self.take_run(page_slices(class), 1)?;
+        let run = self.take_run(page_slices(class), 1)?;
+        Some(self.begin_page(run, class))
+    }
+
+    /// A new page, if that needs nothing of what is cached.
+    fn new_page_if_room(&self, class: usize) -> Option<*const Page> {
+        let run = self.charged_run(page_slices(class), 1)?;
+        Some(self.begin_page(run, class))
+    }
+
+    fn begin_page(
+        &self,
+        (segment, first, _): (&Segment, usize, bool),
+        class: usize,
+    ) -> *const Page {
         let page = segment.page(first);
         segment.begin_page(first, page_slices(class), class);
         if self.core().level().is_hardened() {
             self.shuffle(page);
         }
         self.enter_queue(page);
-        Some(page)
+        page
     }
 
     /// Takes a run of slices from a segment of this heap, or from a new one. The answer says
@@ -518,37 +475,6 @@ impl Heap {
         }
     }
 
-    /// Keeps the newer half of a bin that is too full.
-    #[cold]
-    #[inline(never)]
-    fn flush_half(&self, class: usize) {
-        let bin = self.bin(class);
-        if !bin.has_begun() {
-            bin.begin(class, self.cache_bytes.get());
-            return;
-        }
-        self.tick();
-        self.send_all();
-        self.flushed.of(class).set(true);
-        self.give_home(bin.split(bin.keep()), class);
-    }
-
-    /// Gives a chain of blocks of this heap back to their pages.
-    fn give_home(&self, chain: *mut Block, class: usize) {
-        let mut block = chain;
-        while !block.is_null() {
-            // SAFETY: the chain's blocks are the heap's own.
-            let next = unsafe { (*block).next };
-            let (segment, first) = self.place_of(block);
-            let page = segment.page(first);
-            debug_assert_eq!(page.class(), class);
-            // SAFETY: the block is of the page, counted as used, and in no other place (H2).
-            unsafe { page.take_back(block) };
-            self.after_taking_back(segment, first);
-            block = next;
-        }
-    }
-
     /// The segment of a block, and the first slice of its run.
     fn place_of(&self, block: *mut Block) -> (&Segment, usize) {
         let address = block.addr();
@@ -594,26 +520,33 @@ impl Heap {
         let first = segment.first_of_inbox(inbox);
         let page = segment.page(first);
         let blocks = inbox.take();
-        let (chain, count) = (segment.at(blocks.first).cast::<Block>(), blocks.count);
+        let count = blocks.count;
+        let mut list = BlockList::from_head(segment.at(blocks.first).cast());
         if self.core().level().is_checked() {
             if self.core().level().is_hardened() {
                 return self.collect_counted(segment, inbox, count);
             }
-            settle(segment, chain);
+            settle(segment, list);
         }
         let Some(class) = inbox.content().class() else {
             debug_assert_eq!(count, 1);
             self.free_run(segment, first);
             return;
         };
-        if wanted == Some(class) && self.bin(class).is_empty() {
-            // SAFETY: blocks of a page of the class, which has counted them as used all the time.
-            unsafe { self.bin(class).fill(chain, count) };
-            return;
+        let mut left = count;
+        let bin = self.bin(class);
+        if wanted == Some(class) && bin.is_empty() {
+            left -= count.min(bin.limit());
+            // The page has counted them as used all the time.
+            // SAFETY: the list has so many blocks, which who freed them has given up.
+            bin.fill(count - left, || unsafe { list.pop() });
+            if left == 0 {
+                return;
+            }
         }
-        let last = segment.at(blocks.last).cast::<Block>();
-        // SAFETY: the blocks are the page's, in no other place (H2), and linked from `chain` to `last`.
-        unsafe { page.take_back_chain(chain, last, count) };
+        let last = segment.at(blocks.last).cast();
+        // SAFETY: the blocks are the page's, in no other place (H2), and `last` is their last node.
+        unsafe { page.take_back_list(list, last, left) };
         self.after_taking_back(segment, first);
     }
 
@@ -680,13 +613,14 @@ impl Heap {
         let hardened = self.core().level().is_hardened();
         for class in 0..SizeClass::COUNT {
             let bin = self.bin(class);
-            self.give_home(bin.split(0), class);
+            self.give_oldest_home(class, 0);
             if hardened {
                 self.shrink_stash(class, 0);
             }
             bin.narrow(class, self.cache_bytes.get());
-            self.retire_last(class);
+            self.give_array_home(class);
         }
+        (0..SizeClass::COUNT).for_each(|class| self.retire_last(class));
         let spare = self.spare.replace(ptr::null());
         if !spare.is_null() {
             // SAFETY: the spare segment is this heap's, and live.
@@ -709,11 +643,12 @@ impl Heap {
         }
     }
 
-    /// The blocks in the bins or stashes, and their bytes.
+    /// The blocks in the bins or stashes and those that are arrays of bins, and their bytes.
     pub(crate) fn cached(&self) -> (usize, usize) {
         let binned = self.bins.iter().map(|bin| bin.len() as usize).enumerate();
+        let arrays = (self.array_blocks.get(), self.array_bytes.get());
         let cached = binned.chain(self.stashed().enumerate());
-        cached.fold((0, 0), |(blocks, bytes), (class, len)| {
+        cached.fold(arrays, |(blocks, bytes), (class, len)| {
             (blocks + len, bytes + len * block_bytes(class))
         })
     }
@@ -751,14 +686,10 @@ fn segment_of_header<'a>(address: usize) -> &'a Segment {
     unsafe { Segment::of(segment_address(address)) }
 }
 
-/// Marks the blocks of a chain from other threads free.
-fn settle(segment: &Segment, chain: *mut Block) {
-    let mut block = chain;
-    while !block.is_null() {
-        segment.bits().take_remote(block.addr());
-        // SAFETY: the chain's blocks are the page's, and were given up by who freed them.
-        block = unsafe { (*block).next };
-    }
+/// Marks the blocks of a list from other threads free.
+fn settle(segment: &Segment, blocks: BlockList) {
+    // SAFETY: the blocks are the page's, and were given up by who freed them.
+    unsafe { blocks.for_each(|block| segment.bits().take_remote(block.addr())) };
 }
 
 /// Sends one block to the owner of its page, where there is no heap to gather more.
@@ -779,16 +710,18 @@ fn send(chain: Chain) {
     let inbox = unsafe { &*chain.inbox };
     let segment = segment_of_header(chain.inbox.addr());
     let link = |next: Option<usize>| {
-        if chain.tail.is_null() {
+        if chain.last.is_null() {
             return;
         }
-        let next = next.map_or(ptr::null_mut(), |offset| segment.at(offset).cast());
+        let next = next.map_or(BlockList::EMPTY, |offset| {
+            BlockList::from_head(segment.at(offset).cast())
+        });
         // SAFETY: the chain is this thread's own until it is put in.
-        unsafe { (*chain.tail).next = next };
+        unsafe { block_list::append(chain.last, next) };
     };
     let blocks = Blocks {
-        first: chain.head.addr() % SEGMENT_BYTES,
-        last: chain.tail.addr() % SEGMENT_BYTES,
+        first: chain.blocks.head().addr() % SEGMENT_BYTES,
+        last: chain.last.addr() % SEGMENT_BYTES,
         count: chain.count,
     };
     if inbox.put(blocks, link) {

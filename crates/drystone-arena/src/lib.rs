@@ -30,6 +30,7 @@ cfg_if::cfg_if! {
         mod arena;
         mod bin;
         mod block_bits;
+        mod block_list;
         mod cache;
         mod check;
         mod config;

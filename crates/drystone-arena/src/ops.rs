@@ -4,13 +4,13 @@ use core::ptr::{self, NonNull};
 
 use drystone_core::NonZeroLayout;
 
+use crate::block_list::Block;
 use crate::check::{Place, PlaceKind, find};
 use crate::core_state::Core;
 use crate::error::FreeError;
 use crate::geometry::{Kind, SLICE_BYTES, segment_address};
 use crate::heap::{Heap, send_one};
 use crate::misuse;
-use crate::page::Block;
 use crate::profile::Profile;
 use crate::segment::Segment;
 use crate::segment_map;

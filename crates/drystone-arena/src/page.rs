@@ -15,24 +15,18 @@
 //! - P3: a page is in its class's queue exactly while it has blocks at home or room to cut more.
 
 use core::cell::Cell;
-use core::ptr;
 
+use crate::block_list::{Block, BlockList, append, node_room};
 use crate::geometry::{SLICE_BYTES, block_bytes, page_slices};
 use crate::published::PublishedU32;
 use crate::random::Random;
-
-/// A free block: its first word is the next one.
-#[derive(Debug)]
-pub(crate) struct Block {
-    pub(crate) next: *mut Block,
-}
 
 /// What the owner of a page knows of it. Only the owner reads or writes it.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Page {
     /// Blocks at home.
-    pub(crate) free: Cell<*mut Block>,
+    pub(crate) free: Cell<BlockList>,
     /// Neighbours in the queue of the class.
     pub(crate) next: Cell<*const Page>,
     pub(crate) previous: Cell<*const Page>,
@@ -43,6 +37,8 @@ pub(crate) struct Page {
     pub(crate) capacity: Cell<u32>,
     /// The class, while it is a page.
     class: Cell<u8>,
+    /// What `node_room` says of its blocks.
+    node_room: Cell<u8>,
     pub(crate) queued: Cell<bool>,
     /// In a hardened arena, where the block is that is cut first, and how far behind it the next.
     start: Cell<u16>,
@@ -53,7 +49,7 @@ impl Page {
     /// Makes this the page of `class`, with nothing cut.
     pub(crate) fn begin(&self, class: usize) {
         let slices = page_slices(class);
-        self.free.set(ptr::null_mut());
+        self.free.set(BlockList::EMPTY);
         self.used.set(0);
         self.carved.set(0);
         #[expect(clippy::cast_possible_truncation, reason = "at most 8192 blocks")]
@@ -61,12 +57,14 @@ impl Page {
             .set((slices * SLICE_BYTES / block_bytes(class)) as u32);
         #[expect(clippy::cast_possible_truncation, reason = "below 80")]
         self.class.set(class as u8);
+        #[expect(clippy::cast_possible_truncation, reason = "at most 7")]
+        self.node_room.set(node_room(block_bytes(class)) as u8);
         self.queued.set(false);
     }
 
     /// Makes this a run that is one block, which is handed out at once.
     pub(crate) fn begin_run(&self) {
-        self.free.set(ptr::null_mut());
+        self.free.set(BlockList::EMPTY);
         self.used.set(1);
         self.carved.set(1);
         self.capacity.set(1);
@@ -102,6 +100,17 @@ impl Page {
         (u32::from(self.start.get()) + steps) % self.capacity.get()
     }
 
+    /// Hands out a block that is at home, of which there is one.
+    pub(crate) fn take(&self) -> *mut Block {
+        let mut free = self.free.get();
+        debug_assert!(!free.is_empty(), "P2");
+        // SAFETY: blocks at home are the page's own.
+        let block = unsafe { free.pop() };
+        self.free.set(free);
+        self.used.set(self.used.get() + 1);
+        block
+    }
+
     /// Takes back a block of this page.
     ///
     /// # Safety
@@ -109,23 +118,25 @@ impl Page {
     /// The block is one of this page's that is not at home, and nobody else uses it.
     #[inline]
     pub(crate) unsafe fn take_back(&self, block: *mut Block) {
-        // SAFETY: a block of this page that is the caller's to give up.
-        unsafe { (*block).next = self.free.get() };
-        self.free.set(block);
+        let mut free = self.free.get();
+        // SAFETY: blocks of this page; the caller gives this one up.
+        unsafe { free.push(block, usize::from(self.node_room.get())) };
+        self.free.set(free);
         self.used.set(self.used.get() - 1);
     }
 
-    /// Takes back `count` blocks of this page that are linked, in front of those at home.
+    /// Takes back a list of `count` blocks of this page, whose last node is `last`.
     ///
     /// # Safety
     ///
-    /// As [`take_back`](Self::take_back), for each block from `first` to `last`.
-    pub(crate) unsafe fn take_back_chain(&self, first: *mut Block, last: *mut Block, count: u32) {
-        if !self.free.get().is_null() {
+    /// As [`take_back`](Self::take_back), for each block of the list.
+    pub(crate) unsafe fn take_back_list(&self, blocks: BlockList, last: *mut Block, count: u32) {
+        let free = self.free.get();
+        if !free.is_empty() {
             // SAFETY: a block of this page that is the caller's to give up.
-            unsafe { (*last).next = self.free.get() };
+            unsafe { append(last, free) };
         }
-        self.free.set(first);
+        self.free.set(blocks);
         self.used.set(self.used.get() - count);
     }
 
@@ -134,7 +145,7 @@ impl Page {
         debug_assert!(self.used.get() <= self.carved.get(), "P1");
         debug_assert!(self.carved.get() <= self.capacity.get(), "P2");
         debug_assert_eq!(
-            self.free.get().is_null(),
+            self.free.get().is_empty(),
             !listed || self.used.get() == self.carved.get(),
             "P2"
         );

@@ -7,8 +7,8 @@
 use core::cell::{Cell, UnsafeCell};
 use core::ptr;
 
+use crate::block_list::{Block, BlockList, node_room};
 use crate::inbox::Inbox;
-use crate::page::Block;
 use crate::published::PublishedUsize;
 
 /// Chains for each hash.
@@ -21,12 +21,13 @@ const CHAIN_MAX: u32 = 64;
 /// Chains are sent when this many bytes are waiting in all.
 pub(crate) const STAGED_BYTES_MAX: usize = 16 << 10;
 
-/// Blocks of one page, linked. Those of a hardened arena are only counted.
+/// Blocks of one page. Those of a hardened arena are only counted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Chain {
     pub(crate) inbox: *const Inbox,
-    pub(crate) head: *mut Block,
-    pub(crate) tail: *mut Block,
+    pub(crate) blocks: BlockList,
+    /// The last node of the list.
+    pub(crate) last: *mut Block,
     pub(crate) count: u32,
     bytes: usize,
 }
@@ -34,8 +35,8 @@ pub(crate) struct Chain {
 impl Chain {
     pub(crate) const NONE: Self = Self {
         inbox: ptr::null(),
-        head: ptr::null_mut(),
-        tail: ptr::null_mut(),
+        blocks: BlockList::EMPTY,
+        last: ptr::null_mut(),
         count: 0,
         bytes: 0,
     };
@@ -85,13 +86,6 @@ impl RemoteCache {
         block: *mut Block,
         bytes: usize,
     ) -> Chain {
-        let link = |next: *mut Block| {
-            if LINKED {
-                // SAFETY: the block is the caller's to give up.
-                unsafe { (*block).next = next };
-            }
-        };
-        let head = if LINKED { block } else { ptr::null_mut() };
         let inbox = ptr::from_ref(inbox);
         let set = inbox.addr() / size_of::<Inbox>() % SETS * WAYS;
         let ways = || (set..set + WAYS).map(|place| self.chain(place));
@@ -99,8 +93,10 @@ impl RemoteCache {
         for way in ways() {
             let mut chain = way.get();
             if chain.inbox == inbox {
-                link(chain.head);
-                chain.head = head;
+                if LINKED {
+                    // SAFETY: the block is the caller's to give up, and so were those of the chain.
+                    unsafe { chain.blocks.push(block, node_room(bytes)) };
+                }
                 chain.count += 1;
                 chain.bytes += bytes;
                 if chain.count >= CHAIN_MAX {
@@ -111,11 +107,15 @@ impl RemoteCache {
                 return Chain::NONE;
             }
         }
-        link(ptr::null_mut());
+        let mut blocks = BlockList::EMPTY;
+        if LINKED {
+            // SAFETY: the block is the caller's to give up.
+            unsafe { blocks.push(block, 0) };
+        }
         let chain = Chain {
             inbox,
-            head,
-            tail: head,
+            blocks,
+            last: blocks.head(),
             count: 1,
             bytes,
         };

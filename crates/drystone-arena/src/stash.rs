@@ -21,8 +21,8 @@
 
 use core::cell::Cell;
 
+use crate::block_list::Block;
 use crate::geometry::block_bytes;
-use crate::page::Block;
 use crate::per_class::PerClass;
 use crate::published::PublishedU32;
 use crate::random::Random;

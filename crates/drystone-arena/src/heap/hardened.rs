@@ -18,10 +18,11 @@
 
 use super::Heap;
 
+use crate::block_list::Block;
 use crate::geometry::{SLICE_BYTES, block_bytes};
 use crate::inbox::Inbox;
 use crate::misuse;
-use crate::page::{Block, Page};
+use crate::page::Page;
 use crate::segment::Segment;
 use crate::stash::{self, Stash, Stashes};
 

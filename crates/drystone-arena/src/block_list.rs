@@ -1,0 +1,245 @@
+//! [`BlockList`]: free blocks of one page, listed in the blocks themselves.
+//!
+//! # What
+//!
+//! Some blocks of a list are nodes. A node has the address of the next one in its first word and, where it
+//! is large enough, those of up to seven other blocks in the words behind. So of eight blocks of
+//! 64 bytes or more that go into a list or come out, seven are not touched.
+//!
+//! # Memory picture
+//!
+//! ```text
+//!  head ──> [ next | 2 | block | block |   ] ──> [ null | 0 | ... ]
+//!                └ in the low bits of the same word
+//! ```
+//!
+//! # Invariants
+//!
+//! - L1: the low three bits of a node's first word say how many addresses follow; the others are the
+//!   next node, whose address is a multiple of 8.
+//! - L2: a word that an address was taken from is zero.
+
+use core::ptr;
+
+const COUNT_MASK: usize = 7;
+
+/// A free block. As a node it begins with the next one and a count.
+#[derive(Debug)]
+pub(crate) struct Block {
+    link: *mut Block,
+}
+
+/// How many addresses a node of so many bytes has room for.
+#[inline]
+pub(crate) const fn node_room(bytes: usize) -> usize {
+    let words = bytes / size_of::<*mut Block>();
+    if words > COUNT_MASK {
+        COUNT_MASK
+    } else {
+        words.saturating_sub(1)
+    }
+}
+
+/// A list of free blocks, the newest first. A copy is the same list.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BlockList {
+    head: *mut Block,
+}
+
+/// The place of a node's address with this number, from 1 on.
+///
+/// # Safety
+///
+/// The node has room for it.
+#[inline(always)]
+unsafe fn place(node: *mut Block, number: usize) -> *mut *mut Block {
+    // SAFETY: the caller's promise.
+    unsafe { node.cast::<*mut Block>().add(number) }
+}
+
+impl BlockList {
+    pub(crate) const EMPTY: Self = Self {
+        head: ptr::null_mut(),
+    };
+
+    /// The list whose first node this is.
+    #[inline]
+    pub(crate) const fn from_head(head: *mut Block) -> Self {
+        Self { head }
+    }
+
+    /// The first node; null if there is none.
+    #[inline]
+    pub(crate) const fn head(self) -> *mut Block {
+        self.head
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_empty(self) -> bool {
+        self.head.is_null()
+    }
+
+    /// Puts a block in front. `room` is what [`node_room`] says of the blocks of this list.
+    ///
+    /// # Safety
+    ///
+    /// The blocks of the list, and this one, are the caller's alone, and are all of the same size.
+    #[inline]
+    pub(crate) unsafe fn push(&mut self, block: *mut Block, room: usize) {
+        let head = self.head;
+        if !head.is_null() {
+            // SAFETY: L1.
+            let link = unsafe { (*head).link };
+            let count = link.addr() & COUNT_MASK;
+            if count < room {
+                // SAFETY: the node has room.
+                let place = unsafe { place(head, count + 1) };
+                // SAFETY: inside the node.
+                unsafe { place.write(block) };
+                // SAFETY: L1.
+                unsafe { (*head).link = link.wrapping_byte_add(1) };
+                return;
+            }
+        }
+        // SAFETY: the block is the caller's.
+        unsafe { (*block).link = head };
+        self.head = block;
+    }
+
+    /// Takes the newest block out. There is one.
+    ///
+    /// # Safety
+    ///
+    /// The blocks of the list are the caller's alone.
+    #[inline]
+    pub(crate) unsafe fn pop(&mut self) -> *mut Block {
+        let head = self.head;
+        debug_assert!(!head.is_null());
+        // SAFETY: L1.
+        let link = unsafe { (*head).link };
+        let count = link.addr() & COUNT_MASK;
+        if count == 0 {
+            self.head = link;
+            return head;
+        }
+        // SAFETY: L1.
+        let place = unsafe { place(head, count) };
+        // SAFETY: L1; the word is cleared for L2.
+        let block = unsafe { place.replace(ptr::null_mut()) };
+        // SAFETY: L1.
+        unsafe { (*head).link = link.wrapping_byte_sub(1) };
+        block
+    }
+
+    /// Shows every block.
+    ///
+    /// # Safety
+    ///
+    /// As [`pop`](Self::pop).
+    pub(crate) unsafe fn for_each(self, mut each: impl FnMut(*mut Block)) {
+        let mut node = self.head;
+        while !node.is_null() {
+            // SAFETY: L1.
+            let link = unsafe { (*node).link };
+            let count = link.addr() & COUNT_MASK;
+            for number in 1..=count {
+                // SAFETY: L1.
+                let place = unsafe { place(node, number) };
+                // SAFETY: L1.
+                each(unsafe { place.read() });
+            }
+            each(node);
+            node = link.wrapping_byte_sub(count);
+        }
+    }
+}
+
+/// Makes `next` follow a node that was the last of a list.
+///
+/// # Safety
+///
+/// The node is the caller's alone.
+pub(crate) unsafe fn append(last: *mut Block, next: BlockList) {
+    // SAFETY: L1.
+    let count = unsafe { (*last).link }.addr() & COUNT_MASK;
+    // SAFETY: L1.
+    unsafe { (*last).link = next.head.wrapping_byte_add(count) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::vec::Vec;
+
+    #[test]
+    fn a_list_gives_back_the_newest_first_whatever_was_done_in_between() {
+        let room = node_room(size_of::<[usize; 5]>());
+        assert_eq!(room, 4);
+        let mut memory = Vec::from([[7_usize; 5]; 40]);
+        let first = memory.as_mut_ptr();
+        let block = |index| first.wrapping_add(index).cast::<Block>();
+        let mut list = BlockList::EMPTY;
+        let mut model = Vec::new();
+        for round in 0..200 {
+            // More goes in than comes out in the first half, and less in the second.
+            let put = if round < 100 {
+                round % 3 != 0
+            } else {
+                round % 3 == 0
+            };
+            let unused = (0..40).find(|index| !model.contains(index));
+            match unused {
+                Some(index) if put => {
+                    // SAFETY: the block is in no list, and all are this test's.
+                    unsafe { list.push(block(index), room) };
+                    model.push(index);
+                }
+                _ if !model.is_empty() => {
+                    // SAFETY: the blocks are this test's.
+                    let popped = unsafe { list.pop() };
+                    let at = model.iter().position(|index| block(*index) == popped);
+                    model.remove(at.expect("a block of the list"));
+                }
+                _ => {}
+            }
+            let mut shown = Vec::new();
+            // SAFETY: the blocks are this test's.
+            unsafe { list.for_each(|block| shown.push(block)) };
+            let mut expected: Vec<_> = model.iter().map(|index| block(*index)).collect();
+            shown.sort_unstable();
+            expected.sort_unstable();
+            assert_eq!(shown, expected);
+            assert_eq!(list.is_empty(), model.is_empty());
+        }
+    }
+
+    #[test]
+    fn an_appended_list_follows_and_no_address_stays_behind() {
+        let mut memory = [[7_usize; 3]; 6];
+        let first = memory.as_mut_ptr();
+        let block = |index| first.wrapping_add(index).cast::<Block>();
+        let mut lists = [BlockList::EMPTY; 2];
+        for index in 0..6 {
+            // SAFETY: the block is in no list, and all are this test's.
+            unsafe { lists[index / 3].push(block(index), 2) };
+        }
+        let [mut list, other] = lists;
+        assert_eq!(list.head(), block(0));
+        // SAFETY: the blocks are this test's.
+        unsafe { append(block(0), other) };
+        // SAFETY: as above.
+        let order: Vec<_> = (0..6).map(|_| unsafe { list.pop() }).collect();
+        assert!(list.is_empty());
+        assert_eq!(order, [2, 1, 0, 5, 4, 3].map(block));
+        assert_eq!(memory[0], [memory[0][0], 0, 0]);
+    }
+
+    #[test]
+    fn a_node_never_holds_more_than_its_bytes() {
+        assert_eq!(node_room(1), 0);
+        assert_eq!(node_room(size_of::<*mut Block>()), 0);
+        assert_eq!(node_room(3 * size_of::<*mut Block>()), 2);
+        assert_eq!(node_room(1 << 16), 7);
+    }
+}
