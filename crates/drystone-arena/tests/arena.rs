@@ -138,7 +138,7 @@ fn a_cache_serves_another_arena_when_it_is_empty() {
 
 #[test]
 fn the_limit_holds_and_says_what_remains() {
-    let limit = if cfg!(miri) { 128 << 10 } else { 1 << 20 };
+    let limit = if cfg!(miri) { 256 << 10 } else { 1 << 20 };
     let arena = arena_of(limit);
     let mut cache = new_cache();
     let mut blocks = Vec::new();
