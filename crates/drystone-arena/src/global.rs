@@ -25,8 +25,8 @@
 //!
 //! # Cost
 //!
-//! With a layout that is known when compiling: a load of the thread-local, a load of the bin's
-//! first block, of its link, and the stores of both back. A free also loads the segment's owner.
+//! With a layout that is known when compiling: loads of the thread-local, of the bin's count and
+//! array, and of the block's address, and a store of the count. A free loads the segment's owner too.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::fmt;

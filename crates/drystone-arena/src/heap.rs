@@ -9,7 +9,7 @@
 //! # Memory picture
 //!
 //! ```text
-//!  bins     [class] -> block -> block -> ...         handed out from here, newest first
+//!  bins     [class] -> [ block | block | ... ]       handed out from here, newest first
 //!  queues   [class] -> page <-> page                 pages with blocks at home or room to cut
 //!  open     segment <-> segment                      segments with free slices
 //!  remote   chains of blocks of other heaps' pages
@@ -20,7 +20,7 @@
 //!
 //! - H1: only the thread that has the heap uses anything of it but `pending`.
 //! - H2: a block is in exactly one of: the application, a bin, a page's list, a remote cache, an
-//!   inbox.
+//!   inbox; or it is the array of a bin.
 //! - H3: heaps are never unmapped while their arena lives: a heap lies in a segment that stays.
 //!
 //! # Threads
