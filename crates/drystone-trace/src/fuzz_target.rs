@@ -121,7 +121,9 @@ fn with_fitting_frames(stage: Stage, data: &[u8]) -> Vec<u8> {
         stage,
         ticks_per_second: (choice(0) & 1 == 1).then_some(1_000_000_000),
     };
-    let mut file = header.write("fuzz", &mut [0; HEADER_BYTES_MAX]).to_vec();
+    let mut file = header
+        .write("fuzz", None, &mut [0; HEADER_BYTES_MAX])
+        .to_vec();
     let mut operations = 0;
     let (first, second) = body.split_at(body.len() / 2);
     for (thread, body) in [(0, first), (1, second)] {

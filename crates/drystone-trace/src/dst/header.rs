@@ -48,7 +48,12 @@ impl fmt::Write for Text<'_> {
 impl Header {
     /// The bytes of the header of a file that `writer` writes. Written without the heap, since a
     /// recorder may begin inside an allocation.
-    pub(crate) fn write<'b>(self, writer: &str, bytes: &'b mut [u8; HEADER_BYTES_MAX]) -> &'b [u8] {
+    pub(crate) fn write<'b>(
+        self,
+        writer: &str,
+        clock: Option<&str>,
+        bytes: &'b mut [u8; HEADER_BYTES_MAX],
+    ) -> &'b [u8] {
         let mut text = Text {
             bytes: &mut bytes[FIXED_BYTES..],
             len: 0,
@@ -61,9 +66,10 @@ impl Header {
         // None of the words has a character that JSON would write otherwise, and all of them fit.
         let fits = write!(
             text,
-            "{{\"stage\":\"{stage}\",\"timed\":{timed},\"ticks_per_second\":{},\
+            "{{\"stage\":\"{stage}\",\"timed\":{timed},\"ticks_per_second\":{},\"clock\":\"{}\",\
              \"recorder\":\"{writer}\",\"arch\":\"{}\",\"system\":\"{}\",\"pointer_bits\":{}}}",
             self.ticks_per_second.unwrap_or(0),
+            clock.unwrap_or("none"),
             std::env::consts::ARCH,
             std::env::consts::OS,
             usize::BITS,

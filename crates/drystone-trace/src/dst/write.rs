@@ -57,7 +57,9 @@ pub(crate) fn write(trace: &Trace) -> Vec<u8> {
         stage: Stage::Ids,
         ticks_per_second: times.map(|_| 1_000_000_000),
     };
-    let mut file = header.write("import", &mut [0; HEADER_BYTES_MAX]).to_vec();
+    let mut file = header
+        .write("import", None, &mut [0; HEADER_BYTES_MAX])
+        .to_vec();
     let mut open: Vec<Option<Open>> = (0..trace.threads()).map(|_| None).collect();
     let mut chunks = 0;
     for (order, record) in (0_u64..).zip(trace.records()) {

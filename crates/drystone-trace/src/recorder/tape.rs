@@ -5,12 +5,14 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::OnceLock;
-use std::time::Instant;
 
 use drystone_core::NonZeroLayout;
 use drystone_sync::CachePadded;
+#[cfg(all(unix, not(miri)))]
+use drystone_sync::atomic::AtomicBool;
 use drystone_sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
+use super::clock::Clock;
 use super::error::RecordError;
 use super::guarded::{Guarded, Held};
 use super::lane::Lane;
@@ -27,17 +29,14 @@ const LANE_COUNT: usize = 64;
 /// in the program's file.
 static LANES: [Guarded<Lane>; LANE_COUNT] = [const { Guarded::new(Lane::new()) }; LANE_COUNT];
 
-const HEADER: Header = Header {
-    stage: Stage::Addresses,
-    ticks_per_second: Some(1_000_000_000),
-};
-
 /// The environment has not been asked yet.
 const UNASKED: u8 = 0;
 /// A recording begins or ends.
 const BUSY: u8 = 1;
 const ON: u8 = 2;
 const OFF: u8 = 3;
+/// This is a child of a process that records, or was about to.
+const CHILD: u8 = 4;
 
 thread_local! {
     /// The number of this thread, from 1; 0 until it is first recorded.
@@ -50,9 +49,11 @@ pub(super) struct Tape {
     state: AtomicU8,
     /// The process that records; its children do not.
     process: AtomicU32,
+    #[cfg(all(unix, not(miri)))]
+    told_of_forks: AtomicBool,
     threads: AtomicU32,
     order: CachePadded<AtomicU64>,
-    epoch: OnceLock<Instant>,
+    clock: OnceLock<Clock>,
     output: Guarded<Output>,
 }
 
@@ -74,19 +75,16 @@ impl Drop for Inside {
     }
 }
 
-/// Starts a recording in `file`, which is empty.
-fn open(file: File) -> io::Result<Output> {
-    Output::open(file, HEADER.write("wrapper", &mut [0; HEADER_BYTES_MAX]))
-}
-
 impl Tape {
     const fn new() -> Self {
         Self {
             state: AtomicU8::new(UNASKED),
             process: AtomicU32::new(0),
+            #[cfg(all(unix, not(miri)))]
+            told_of_forks: AtomicBool::new(false),
             threads: AtomicU32::new(0),
             order: CachePadded::new(AtomicU64::new(0)),
-            epoch: OnceLock::new(),
+            clock: OnceLock::new(),
             output: Guarded::new(Output::closed()),
         }
     }
@@ -112,7 +110,7 @@ impl Tape {
         }
         #[cfg(all(unix, not(miri)))]
         if let Some(file) = super::environment::file() {
-            match file.and_then(open) {
+            match file.and_then(|file| self.open(file)) {
                 Ok(output) => {
                     super::environment::at_exit(end_in_order);
                     self.roll(output);
@@ -133,7 +131,7 @@ impl Tape {
         if !self.change(OFF, BUSY) && !self.change(UNASKED, BUSY) {
             return Err(RecordError::Busy);
         }
-        match File::create(path).and_then(open) {
+        match File::create(path).and_then(|file| self.open(file)) {
             Ok(output) => {
                 self.roll(output);
                 Ok(())
@@ -145,6 +143,24 @@ impl Tape {
         }
     }
 
+    /// Starts a recording in `file`, which is empty.
+    fn open(&self, file: File) -> io::Result<Output> {
+        #[cfg(all(unix, not(miri)))]
+        if !self.told_of_forks.swap(true, Ordering::Relaxed) {
+            super::fork::at_fork(in_child);
+        }
+        let clock = self.clock.get_or_init(Clock::set);
+        let header = Header {
+            stage: Stage::Addresses,
+            ticks_per_second: Some(clock.ticks_per_second),
+        };
+        let source = Some(clock.source.name());
+        Output::open(
+            file,
+            header.write("wrapper", source, &mut [0; HEADER_BYTES_MAX]),
+        )
+    }
+
     /// Records to `output` from here on. The state is `BUSY` by this thread.
     fn roll(&self, output: Output) {
         for lane in &LANES {
@@ -153,7 +169,6 @@ impl Tape {
         *self.output.hold() = output;
         self.order.store(0, Ordering::Relaxed);
         self.process.store(std::process::id(), Ordering::Relaxed);
-        self.epoch.get_or_init(Instant::now);
         // Release: pairs with the Acquire in `write`, for all of the above.
         self.state.store(ON, Ordering::Release);
     }
@@ -203,6 +218,9 @@ impl Tape {
 
     /// Whether this process is a child of the one that records.
     fn is_child(&self) -> bool {
+        if self.state.load(Ordering::Relaxed) == CHILD {
+            return true;
+        }
         let recording = self.process.load(Ordering::Relaxed);
         recording != 0 && recording != std::process::id()
     }
@@ -274,8 +292,7 @@ impl Tape {
 
     #[inline]
     fn now(&self) -> u64 {
-        let epoch = self.epoch.get().map(Instant::elapsed);
-        epoch.map_or(0, |elapsed| elapsed.as_nanos() as u64)
+        self.clock.get().map_or(0, Clock::now)
     }
 
     /// Writes out what is in `lane`. `false` if that ends the recording.
@@ -286,7 +303,7 @@ impl Tape {
         }
         if self.is_child() {
             // The lock of the output may be held by a thread that is not in this process.
-            self.state.store(OFF, Ordering::Release);
+            self.state.store(CHILD, Ordering::Release);
             return false;
         }
         let operations = lane.operations();
@@ -295,6 +312,16 @@ impl Tape {
             self.change(ON, OFF);
         }
         written
+    }
+}
+
+/// Ends the recording in a child, which has the locks of other threads as they were. A recording that is
+/// over leaves the child free to make its own.
+#[cfg(all(unix, not(miri)))]
+unsafe extern "C" fn in_child() {
+    let state = TAPE.state.load(Ordering::Relaxed);
+    if state == ON || state == BUSY {
+        TAPE.state.store(CHILD, Ordering::Relaxed);
     }
 }
 
@@ -307,5 +334,41 @@ extern "C" fn end_in_order() {
             let _inside = Inside::enter();
             eprintln!("DRYSTONE_TRACE: {error}");
         }
+    }
+}
+
+#[cfg(all(test, unix, not(miri)))]
+mod tests {
+    use super::*;
+
+    /// At the time of the fork every lane is taken by another thread, or so it looks: nobody gives them
+    /// back in the child.
+    #[test]
+    fn a_child_waits_for_no_lane_of_its_parents_threads() {
+        let path = std::env::temp_dir().join(format!("drystone-busy-{}.dst", std::process::id()));
+        TAPE.start(&path).expect("a new file");
+        let held: Vec<_> = LANES.iter().map(Guarded::hold).collect();
+        let output = TAPE.output.hold();
+        // SAFETY: the child stores words, asks for signals, and ends.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            // A child that waits is ended by the alarm.
+            // SAFETY: no handler is installed.
+            unsafe { libc::alarm(20) };
+            let recorded = TAPE.enter().is_some();
+            let ended = TAPE.finish().is_ok();
+            let started = TAPE.start(&path).is_ok();
+            let code = i32::from(recorded || ended || started);
+            // SAFETY: ends the child.
+            unsafe { libc::_exit(code) };
+        }
+        drop((held, output));
+        let mut status = -1;
+        // SAFETY: the child is ours; the pointer is to a live number.
+        assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+        assert_eq!(status, 0, "the child neither records nor waits");
+        assert!(TAPE.enter().is_some(), "the parent records on");
+        assert_eq!(TAPE.finish().expect("a whole file").operations, 0);
+        std::fs::remove_file(&path).expect("the file is there");
     }
 }
