@@ -14,8 +14,9 @@ use core::ptr::NonNull;
 use std::process::ExitCode;
 
 use drystone_backing::{MmapBacked, System};
-use drystone_core::{Allocator, HeapSegment, NonZeroLayout};
+use drystone_core::{Allocator, Global, HeapSegment, Late, NonZeroLayout, StdCompat02};
 use drystone_layout::Slab;
+use drystone_trace::Recorder;
 use drystone_wrap::{
     Budget, CacheJitter, Canary, Faulty, GuardPages, HugePageAdvised, Locked, NeverFail, NoLock,
     NumaLocal, Off, PoisonOnFree, Quarantine, Segregate, Statistics, Tagged, Watermark,
@@ -73,6 +74,74 @@ fn call<A: Allocator>(allocator: &A, n: u64) {
     }
 }
 
+/// The same through the interface of collections.
+mod std_compat {
+    use core::ptr::NonNull;
+
+    use allocator_api2_02::alloc::Allocator;
+
+    use super::LAYOUT;
+
+    #[inline(never)]
+    fn allocate_once<A: Allocator>(allocator: &A) -> Option<NonNull<[u8]>> {
+        allocator.allocate(LAYOUT.to_layout()).ok()
+    }
+
+    /// # Safety
+    ///
+    /// As above.
+    #[inline(never)]
+    unsafe fn deallocate_once<A: Allocator>(allocator: &A, block: NonNull<u8>) {
+        // SAFETY: the caller's promise.
+        unsafe { allocator.deallocate(block, LAYOUT.to_layout()) };
+    }
+
+    pub(crate) fn call<A: Allocator>(allocator: &A, n: u64) {
+        for _ in 0..n {
+            let block = allocate_once(allocator).expect("one block at a time");
+            // SAFETY: the block was just handed out.
+            unsafe { deallocate_once(allocator, block.cast()) };
+        }
+    }
+}
+
+/// The same through the interface of a program's own allocator.
+mod global {
+    use core::alloc::GlobalAlloc;
+
+    use super::LAYOUT;
+
+    #[inline(never)]
+    fn allocate_once<A: GlobalAlloc>(allocator: &A) -> *mut u8 {
+        // SAFETY: the size is not zero.
+        unsafe { allocator.alloc(LAYOUT.to_layout()) }
+    }
+
+    /// # Safety
+    ///
+    /// As above.
+    #[inline(never)]
+    unsafe fn deallocate_once<A: GlobalAlloc>(allocator: &A, block: *mut u8) {
+        // SAFETY: the caller's promise.
+        unsafe { allocator.dealloc(block, LAYOUT.to_layout()) };
+    }
+
+    pub(crate) fn call<A: GlobalAlloc>(allocator: &A, n: u64) {
+        for _ in 0..n {
+            let block = allocate_once(allocator);
+            assert!(!block.is_null(), "one block at a time");
+            // SAFETY: the block was just handed out.
+            unsafe { deallocate_once(allocator, block) };
+        }
+    }
+}
+
+/// A recorder whose recording goes nowhere.
+fn recording() -> Recorder<Slab<Block, HeapSegment>> {
+    drystone_trace::record_to("/dev/null".as_ref()).expect("a file that takes everything");
+    Recorder::new(slab())
+}
+
 /// Makes a second thread count, which makes every later count atomic.
 fn shared() -> Statistics<Locked<Slab<Block, HeapSegment>>> {
     let counted = Statistics::new(Locked::new(slab()));
@@ -93,6 +162,15 @@ fn main() -> ExitCode {
     match name.as_str() {
         "slab" => call(&slab(), n),
         "reference" => call(&&slab(), n),
+        "std-compat" => std_compat::call(&StdCompat02::new(slab()), n),
+        "global-locked" => global::call(&Global::new(Locked::new(paged())), n),
+        "recorder" => call(&Recorder::new(slab()), n),
+        "recorder-recording" => call(&recording(), n),
+        "late" => {
+            let late = Late::new();
+            let _ = late.set(slab());
+            call(&late, n);
+        }
         "fallback" => call(&WithFallback::new(slab(), System), n),
         "segregate" => call(&Segregate::new(slab(), System, 64), n),
         "budget" => call(&Budget::new(slab(), 1 << 20), n),

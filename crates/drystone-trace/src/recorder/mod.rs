@@ -155,9 +155,8 @@ pub fn finish_recording() -> Result<Recorded, RecordError> {
 impl<A: Allocator> Recorder<A> {
     /// Resizes a block by `resize`, and records it in two parts: another thread may be given the old
     /// address before `resize` returns.
-    #[inline]
+    #[inline(never)]
     fn resized(
-        &self,
         ptr: NonNull<u8>,
         old: NonZeroLayout,
         new: NonZeroLayout,
@@ -178,7 +177,7 @@ impl<A: Allocator> Recorder<A> {
     }
 
     /// Records the block that `allocate` gives.
-    #[inline]
+    #[inline(never)]
     fn allocated(
         kind: Kind,
         layout: NonZeroLayout,
@@ -193,10 +192,12 @@ impl<A: Allocator> Recorder<A> {
     }
 }
 
-// SAFETY: the inner allocator keeps the contract.
-unsafe impl<A: Deallocator> Deallocator for Recorder<A> {
-    #[inline]
-    unsafe fn deallocate(&self, ptr: NonNull<u8>, layout: NonZeroLayout) {
+impl<A: Deallocator> Recorder<A> {
+    /// # Safety
+    ///
+    /// As [`Deallocator::deallocate`].
+    #[inline(never)]
+    unsafe fn deallocate_recorded(&self, ptr: NonNull<u8>, layout: NonZeroLayout) {
         let inside: Option<Inside> = TAPE.enter();
         if let Some(inside) = &inside {
             TAPE.write(inside, Kind::Free, ptr.addr().get(), layout);
@@ -206,16 +207,36 @@ unsafe impl<A: Deallocator> Deallocator for Recorder<A> {
     }
 }
 
+// SAFETY: the inner allocator keeps the contract.
+unsafe impl<A: Deallocator> Deallocator for Recorder<A> {
+    #[inline]
+    unsafe fn deallocate(&self, ptr: NonNull<u8>, layout: NonZeroLayout) {
+        if TAPE.is_still() {
+            // SAFETY: the block is the inner allocator's; same requirements.
+            unsafe { self.inner.deallocate(ptr, layout) };
+        } else {
+            // SAFETY: the caller's requirements are the same.
+            unsafe { self.deallocate_recorded(ptr, layout) };
+        }
+    }
+}
+
 // SAFETY: every block is the inner allocator's. The recorder neither unwinds nor allocates: it puts
 // numbers into static bytes, and writes those to a file.
 unsafe impl<A: Allocator> Allocator for Recorder<A> {
     #[inline]
     fn allocate(&self, layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
+        if TAPE.is_still() {
+            return self.inner.allocate(layout);
+        }
         Self::allocated(Kind::Allocate, layout, || self.inner.allocate(layout))
     }
 
     #[inline]
     fn allocate_zeroed(&self, layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
+        if TAPE.is_still() {
+            return self.inner.allocate_zeroed(layout);
+        }
         Self::allocated(Kind::AllocateZeroed, layout, || {
             self.inner.allocate_zeroed(layout)
         })
@@ -228,10 +249,12 @@ unsafe impl<A: Allocator> Allocator for Recorder<A> {
         old: NonZeroLayout,
         new: NonZeroLayout,
     ) -> Result<NonNull<[u8]>, AllocError> {
-        self.resized(ptr, old, new, || {
-            // SAFETY: the block is the inner allocator's; same requirements.
-            unsafe { self.inner.grow(ptr, old, new) }
-        })
+        // SAFETY: the block is the inner allocator's; same requirements.
+        let resize = || unsafe { self.inner.grow(ptr, old, new) };
+        if TAPE.is_still() {
+            return resize();
+        }
+        Self::resized(ptr, old, new, resize)
     }
 
     #[inline]
@@ -241,10 +264,12 @@ unsafe impl<A: Allocator> Allocator for Recorder<A> {
         old: NonZeroLayout,
         new: NonZeroLayout,
     ) -> Result<NonNull<[u8]>, AllocError> {
-        self.resized(ptr, old, new, || {
-            // SAFETY: the block is the inner allocator's; same requirements.
-            unsafe { self.inner.grow_zeroed(ptr, old, new) }
-        })
+        // SAFETY: the block is the inner allocator's; same requirements.
+        let resize = || unsafe { self.inner.grow_zeroed(ptr, old, new) };
+        if TAPE.is_still() {
+            return resize();
+        }
+        Self::resized(ptr, old, new, resize)
     }
 
     #[inline]
@@ -254,10 +279,12 @@ unsafe impl<A: Allocator> Allocator for Recorder<A> {
         old: NonZeroLayout,
         new: NonZeroLayout,
     ) -> Result<NonNull<[u8]>, AllocError> {
-        self.resized(ptr, old, new, || {
-            // SAFETY: the block is the inner allocator's; same requirements.
-            unsafe { self.inner.shrink(ptr, old, new) }
-        })
+        // SAFETY: the block is the inner allocator's; same requirements.
+        let resize = || unsafe { self.inner.shrink(ptr, old, new) };
+        if TAPE.is_still() {
+            return resize();
+        }
+        Self::resized(ptr, old, new, resize)
     }
 
     #[inline]

@@ -29,6 +29,7 @@ const LANE_COUNT: usize = 64;
 /// in the program's file.
 static LANES: [Guarded<Lane>; LANE_COUNT] = [const { Guarded::new(Lane::new()) }; LANE_COUNT];
 
+// In this order, for `Tape::is_still`.
 /// The environment has not been asked yet.
 const UNASKED: u8 = 0;
 /// A recording begins or ends.
@@ -87,6 +88,13 @@ impl Tape {
             clock: OnceLock::new(),
             output: Guarded::new(Output::closed()),
         }
+    }
+
+    /// Whether there is surely nothing to record.
+    #[inline]
+    pub(super) fn is_still(&self) -> bool {
+        // Relaxed: as in `enter`.
+        self.state.load(Ordering::Relaxed) >= OFF
     }
 
     /// Whether the calling thread's operations are recorded, from here until the value is dropped.
