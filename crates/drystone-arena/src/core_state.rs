@@ -32,6 +32,7 @@ use crate::fill::Fill;
 use crate::geometry::{SEGMENT_BYTES, SLICE_BYTES};
 use crate::heap::Heap;
 use crate::level::Level;
+use crate::orphans::Orphans;
 use crate::segment::Segment;
 use crate::segment_map;
 use crate::source::{Range, Source};
@@ -74,10 +75,7 @@ struct State {
     /// Segments that no heap has.
     idle: *const Segment,
     /// Heaps that no thread has.
-    orphans: *const Heap,
-    /// The last of them, while there are any.
-    last_orphan: *const Heap,
-    orphan_count: usize,
+    orphans: Orphans<Heap>,
     heaps: *const Heap,
     /// The first segments of all ranges, and the headers of huge blocks.
     ranges: *const Segment,
@@ -103,9 +101,7 @@ impl Core {
             lock: SpinLock::INIT,
             state: UnsafeCell::new(State {
                 idle: ptr::null(),
-                orphans: ptr::null(),
-                last_orphan: ptr::null(),
-                orphan_count: 0,
+                orphans: Orphans::NONE,
                 heaps: ptr::null(),
                 ranges: ptr::null(),
                 reserved: 0,
@@ -255,11 +251,12 @@ impl Core {
     /// it.
     fn tidy_orphans(&self, most: usize, tidy: impl Fn(&Heap)) {
         for _ in 0..most {
-            let Some(heap) = self.locked(State::pop_orphan) else {
+            let Some(heap) = self.locked(|state| state.orphans.pop()) else {
                 return;
             };
             tidy(heap);
-            self.locked(|state| state.push_tidied(heap));
+            // SAFETY: heaps live as long as the arena, and this one was taken out above.
+            self.locked(|state| unsafe { state.orphans.push_last(heap) });
         }
     }
 
@@ -267,7 +264,7 @@ impl Core {
     /// are kept, and of heaps that no thread has. The bytes that were unmapped.
     pub(crate) fn trim(&self) -> usize {
         let before = self.mapped_bytes();
-        let orphans = self.locked(|state| state.orphan_count);
+        let orphans = self.locked(|state| state.orphans.len());
         self.tidy_orphans(orphans, |heap| {
             heap.drain();
             heap.release_all();
@@ -282,7 +279,7 @@ impl Core {
 
     /// Makes room after a refusal: with what idle threads and kept blocks have.
     pub(crate) fn make_room(&self) {
-        let orphans = self.locked(|state| state.orphan_count);
+        let orphans = self.locked(|state| state.orphans.len());
         self.tidy_orphans(orphans, Heap::drain);
         self.unmap_kept(State::pop_kept);
         self.sweep_idle(0, |_| true);
@@ -462,7 +459,7 @@ impl Core {
 
     /// A heap for the calling thread: an orphan with all it has, or a new one.
     pub(crate) fn heap(&self) -> Option<&Heap> {
-        let adopted = self.locked(State::pop_orphan);
+        let adopted = self.locked(|state| state.orphans.pop());
         adopted
             .inspect(|heap| heap.begin_delay())
             .or_else(|| self.new_heap())
@@ -484,7 +481,8 @@ impl Core {
 
     /// Takes back the heap of a thread that ends.
     pub(crate) fn put_orphan(&self, heap: &Heap) {
-        self.locked(|state| state.push_orphan(heap));
+        // SAFETY: heaps live as long as the arena, and the thread had it.
+        self.locked(|state| unsafe { state.orphans.push(heap) });
     }
 
     /// What all segments, large blocks and heaps have.
@@ -548,36 +546,6 @@ impl Drop for Core {
 }
 
 impl State {
-    fn push_orphan(&mut self, heap: &Heap) {
-        heap.next_orphan.set(self.orphans);
-        if self.orphans.is_null() {
-            self.last_orphan = heap;
-        }
-        self.orphans = heap;
-        self.orphan_count += 1;
-    }
-
-    /// Puts a heap behind all others, so that each is tidied in its turn.
-    fn push_tidied(&mut self, heap: &Heap) {
-        // SAFETY: heaps live as long as the arena.
-        let Some(last) = (unsafe { self.last_orphan.as_ref() }).filter(|_| !self.orphans.is_null())
-        else {
-            return self.push_orphan(heap);
-        };
-        heap.next_orphan.set(ptr::null());
-        last.next_orphan.set(heap);
-        self.last_orphan = heap;
-        self.orphan_count += 1;
-    }
-
-    fn pop_orphan<'a>(&mut self) -> Option<&'a Heap> {
-        // SAFETY: heaps live as long as the arena.
-        let heap = unsafe { self.orphans.as_ref() }?;
-        self.orphans = heap.next_orphan.replace(ptr::null());
-        self.orphan_count -= 1;
-        Some(heap)
-    }
-
     fn link_range(&mut self, first: &Segment) {
         let next = self.ranges;
         first.reservation().next.set(next);

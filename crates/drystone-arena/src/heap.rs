@@ -42,6 +42,7 @@ use crate::config::ArenaConfig;
 use crate::core_state::Core;
 use crate::geometry::{SEGMENT_BYTES, SLICE_BYTES, block_bytes, page_slices, segment_address};
 use crate::inbox::{Blocks, Inbox, Pending};
+use crate::orphans::Orphan;
 use crate::page::Page;
 use crate::page_use::Use;
 use crate::per_class::PerClass;
@@ -80,8 +81,7 @@ pub(crate) struct Heap {
     ticks: Cell<u32>,
     /// When the free slices were looked through last; set when the heap begins.
     purged_at: Cell<MaybeUninit<Instant>>,
-    /// The next orphan. Under the lock of the core.
-    pub(crate) next_orphan: Cell<*const Heap>,
+    next_orphan: Cell<*const Heap>,
     /// The next of all heaps of the arena. Under the lock of the core.
     pub(crate) next_heap: Cell<*const Heap>,
     /// What other threads write.
@@ -673,6 +673,12 @@ impl Heap {
         self.remote.is_empty()
             && self.bins.iter().all(Bin::is_empty)
             && self.stashed().all(|len| len == 0)
+    }
+}
+
+impl Orphan for Heap {
+    fn next_orphan(&self) -> &Cell<*const Self> {
+        &self.next_orphan
     }
 }
 

@@ -48,6 +48,16 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
+    #[cfg(all(test, loom))]
+    pub(crate) fn for_model() -> Self {
+        Self {
+            chain: AtomicU64::new(0),
+            next: AtomicPtr::new(ptr::null_mut()),
+            content: AtomicU8::new(0),
+            slices: AtomicU8::new(0),
+        }
+    }
+
     #[inline(always)]
     pub(crate) fn content(&self) -> Use {
         // Relaxed: who has a block of the run got it after this was stored.
@@ -115,6 +125,13 @@ pub(crate) struct Pending {
 impl Pending {
     #[cfg(not(loom))]
     pub(crate) const fn new() -> Self {
+        Self {
+            head: AtomicPtr::new(ptr::null_mut()),
+        }
+    }
+
+    #[cfg(all(test, loom))]
+    pub(crate) fn for_model() -> Self {
         Self {
             head: AtomicPtr::new(ptr::null_mut()),
         }
@@ -241,17 +258,10 @@ mod models {
         fn new() -> Arc<Self> {
             Arc::new(Self {
                 pages: [(); 2].map(|()| Page {
-                    inbox: Inbox {
-                        chain: AtomicU64::new(0),
-                        next: AtomicPtr::new(ptr::null_mut()),
-                        content: AtomicU8::new(0),
-                        slices: AtomicU8::new(0),
-                    },
+                    inbox: Inbox::for_model(),
                     links: [(); BLOCKS].map(|()| UnsafeCell::new(0)),
                 }),
-                pending: Pending {
-                    head: AtomicPtr::new(ptr::null_mut()),
-                },
+                pending: Pending::for_model(),
             })
         }
 

@@ -19,7 +19,11 @@ extern crate alloc;
 // there is only what threads do to each other.
 #[cfg_attr(loom, expect(dead_code, reason = "the models need sizes only"))]
 mod geometry;
+#[cfg_attr(loom, expect(dead_code, reason = "the models need what threads share"))]
 mod inbox;
+#[cfg_attr(loom, expect(dead_code, reason = "the models need what threads share"))]
+mod orphans;
+#[cfg_attr(loom, expect(dead_code, reason = "the models need no classes"))]
 mod page_use;
 
 cfg_if::cfg_if! {

@@ -1,5 +1,5 @@
 //! Threads that come and go, and leave blocks behind: the memory of the process does not grow.
-#![cfg(all(target_os = "linux", not(miri)))]
+#![cfg(all(target_os = "linux", not(any(miri, drystone_tsan))))]
 
 mod common;
 

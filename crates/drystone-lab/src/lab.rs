@@ -106,12 +106,12 @@ impl Lab {
         self.contestants.iter().find(|c| c.description.name == name)
     }
 
-    /// The contestants that `with` names, or all but the harness.
+    /// The contestants that `with` names, or all but the harness and those that have to be named.
     pub(crate) fn choose(&self, with: &[String]) -> Result<Vec<&Contestant>, Failure> {
         if with.is_empty() {
             let all = self.contestants.iter();
             return Ok(all
-                .filter(|c| c.description.role != Role::Harness)
+                .filter(|c| c.description.role != Role::Harness && !c.description.when_named)
                 .collect());
         }
         with.iter()

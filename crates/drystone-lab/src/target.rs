@@ -181,6 +181,8 @@ pub struct Description {
     pub flags: String,
     /// How its figures may be read.
     pub role: Role,
+    /// Only a run that names it has it.
+    pub when_named: bool,
 }
 
 /// How a target's figures may be read.
@@ -203,6 +205,7 @@ impl Description {
             version: String::new(),
             flags: String::new(),
             role: Role::General,
+            when_named: false,
         }
     }
 
@@ -217,6 +220,13 @@ impl Description {
     #[must_use]
     pub fn flags(mut self, flags: impl Into<String>) -> Self {
         self.flags = flags.into();
+        self
+    }
+
+    /// Takes the contestant out of runs that name none.
+    #[must_use]
+    pub fn when_named(mut self) -> Self {
+        self.when_named = true;
         self
     }
 

@@ -1,5 +1,6 @@
 //! The contestants that come with the lab.
 
+mod cached_arena;
 mod compositions;
 mod harness;
 #[cfg(feature = "mimalloc")]

@@ -4,9 +4,10 @@ use std::fs;
 use std::path::Path;
 
 use drystone_testkit::targets::{
-    target_bump, target_class_table, target_exploit, target_extendable_slab, target_generational,
-    target_growable_bump, target_layout_arith, target_owner_remote, target_pool_views,
-    target_shared_bump, target_slab, target_slab_cache, target_slots, target_stack,
+    target_arena, target_bump, target_class_table, target_exploit, target_extendable_slab,
+    target_generational, target_growable_bump, target_layout_arith, target_owner_remote,
+    target_pool_views, target_shared_bump, target_slab, target_slab_cache, target_slots,
+    target_stack,
 };
 use proptest::prelude::*;
 
@@ -43,6 +44,11 @@ proptest! {
     #[test]
     fn owner_remote(data in few_bytes()) {
         target_owner_remote(&data);
+    }
+
+    #[test]
+    fn arena(data in few_bytes()) {
+        target_arena(&data);
     }
 
     #[test]
@@ -140,6 +146,12 @@ fn replay(name: &str, target: fn(&[u8])) {
 #[test]
 fn seeds_of_bump() {
     replay("bump", target_bump);
+}
+
+#[cfg(not(miri))]
+#[test]
+fn seeds_of_arena() {
+    replay("arena", target_arena);
 }
 
 #[cfg(not(miri))]

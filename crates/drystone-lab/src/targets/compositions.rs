@@ -4,10 +4,11 @@ use core::alloc::Layout;
 
 use drystone_arena::GlobalArena;
 use drystone_backing::{MmapBacked, MmapFlags, System};
-use drystone_core::{Checked, Fast, Reset, SizeClass};
+use drystone_core::{Checked, Fast, Hardened, Reset, SizeClass};
 use drystone_layout::{BumpArena, SizeClassed};
 use drystone_wrap::{Locked, Statistics, WithFallback};
 
+use super::cached_arena::Cached;
 use crate::lab::Lab;
 use crate::target::{Description, FromAllocator, FromGlobal, ReplayTarget, Role, Workload};
 
@@ -113,6 +114,24 @@ pub(super) fn add(lab: Lab) -> Lab {
         )
         .flags("Checked profile"),
         |_| Ok(FromGlobal(GlobalArena::<Checked>::new())),
+    )
+    .target(
+        described(
+            "arena-hardened",
+            "GlobalArena<Hardened>: free blocks are filled, looked at and shuffled, runs are guarded",
+        )
+        .flags("Hardened profile")
+        .when_named(),
+        |_| Ok(FromGlobal(GlobalArena::<Hardened>::new())),
+    )
+    .target(
+        described(
+            "arena-cached",
+            "Arena<Fast> with a ThreadCache of each thread's, found in a thread-local",
+        )
+        .flags("Fast profile")
+        .when_named(),
+        |_| Cached::new(),
     )
     .target(
         described(

@@ -3,6 +3,7 @@
 //! The fuzzers of the `fuzz` workspace, the property tests and the replay of the committed seeds
 //! call the same functions.
 
+mod arena;
 mod arithmetic;
 mod bump;
 mod exploit;
@@ -16,6 +17,7 @@ mod slab_cache;
 mod slots;
 mod stack;
 
+pub use arena::target_arena;
 pub use arithmetic::{target_class_table, target_layout_arith};
 pub use bump::target_bump;
 pub use exploit::target_exploit;

@@ -40,7 +40,7 @@ const TABLE: &[(&str, Uses)] = &[
     ("xtask", Only(&[])),
 ];
 
-/// Layouts, wrappers and the pool only for the fuzz targets, which drive the real ones.
+/// Layouts, wrappers, the pool and the arena only for the fuzz targets, which drive the real ones.
 const TESTKIT: &[&str] = &[
     "drystone-core",
     "drystone-sync",
@@ -48,6 +48,7 @@ const TESTKIT: &[&str] = &[
     "drystone-layout",
     "drystone-wrap",
     "drystone-pool",
+    "drystone-arena",
 ];
 
 const REASON: &str = "a new arrow is a design decision: record it with its reason in \
