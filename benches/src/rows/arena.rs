@@ -163,8 +163,14 @@ struct HotPair<const N: usize>;
 impl<const N: usize> Workload for HotPair<N> {
     fn prepare<A: Heap>(self, heap: A) -> Box<dyn FnMut(u64)> {
         Box::new(move |units| {
+            let layout = const { bytes(N) };
             for _ in 0..units {
-                drop(black_box(Block::new(heap, const { bytes(N) })));
+                // SAFETY: the layout has bytes.
+                let block = black_box(unsafe { heap.alloc(layout) });
+                // SAFETY: the block's first byte.
+                unsafe { block.write(1) };
+                // SAFETY: the block is live, and was handed out for this layout.
+                unsafe { heap.dealloc(block, layout) };
             }
         })
     }

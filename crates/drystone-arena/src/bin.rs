@@ -16,7 +16,7 @@
 //! The first array of each bin lies in the heap; a longer one is a block of the heap's own.
 
 use core::cell::{Cell, UnsafeCell};
-use core::ptr;
+use core::ptr::{self, NonNull};
 
 use drystone_core::SizeClass;
 
@@ -129,15 +129,18 @@ impl Bin {
         unsafe { &*slot }
     }
 
-    /// Takes the newest block; null if there is none.
+    /// Takes the newest block.
     #[inline(always)]
-    pub(crate) fn pop(&self) -> *mut Block {
+    pub(crate) fn pop(&self) -> Option<NonNull<Block>> {
         let count = self.count.get();
         if count == 0 {
-            return ptr::null_mut();
+            return None;
         }
         self.count.set(count - 1);
-        self.slot(count - 1).get()
+        let block = self.slot(count - 1).get();
+        debug_assert!(!block.is_null(), "B1");
+        // SAFETY: B1.
+        Some(unsafe { NonNull::new_unchecked(block) })
     }
 
     /// Whether another block may be put in.

@@ -99,22 +99,42 @@ impl<P> fmt::Debug for GlobalArena<P> {
 }
 
 impl<P: Profile> GlobalArena<P> {
+    /// A block of the class, if the calling thread has one in its bin.
+    #[inline(always)]
+    pub(crate) fn pop(class: usize) -> Option<NonNull<u8>> {
+        P::with_thread(|thread| {
+            let block = thread.get().pop(class)?.cast();
+            note_handed_out::<P>(block);
+            Some(block)
+        })
+    }
+
+    #[inline(always)]
+    fn at_hand(layout: NonZeroLayout) -> Option<NonNull<u8>> {
+        match Kind::of(layout) {
+            Kind::Class(class) if !P::HARDENED => Self::pop(class),
+            _ => None,
+        }
+    }
+
     #[inline(always)]
     pub(crate) fn allocate_layout(layout: NonZeroLayout) -> Option<Fresh> {
-        let (false, Kind::Class(class)) = (P::HARDENED, Kind::of(layout)) else {
-            return Self::allocate_slowly(layout);
-        };
-        P::with_thread(|thread| match NonNull::new(thread.get().pop(class)) {
-            Some(block) => {
-                let block = block.cast();
-                note_handed_out::<P>(block);
-                Some(Fresh {
-                    block,
-                    zeroed: false,
-                })
-            }
+        match Self::at_hand(layout) {
+            Some(block) => Some(Fresh {
+                block,
+                zeroed: false,
+            }),
             None => Self::allocate_slowly(layout),
-        })
+        }
+    }
+
+    /// As [`allocate_layout`](Self::allocate_layout), where nobody asks about zeros.
+    #[inline(always)]
+    pub(crate) fn try_allocate(layout: NonZeroLayout) -> Option<NonNull<u8>> {
+        match Self::at_hand(layout) {
+            Some(block) => Some(block),
+            None => Self::allocate_slowly(layout).map(|fresh| fresh.block),
+        }
     }
 
     #[cold]
@@ -192,11 +212,6 @@ impl<P: Profile> GlobalArena<P> {
         if let Err(error) = answer {
             misuse::abort(error, block.addr().get());
         }
-    }
-
-    /// A block for `layout`.
-    pub(crate) fn try_allocate(layout: NonZeroLayout) -> Option<NonNull<u8>> {
-        Self::allocate_layout(layout).map(|fresh| fresh.block)
     }
 
     /// Takes back the block at the address, if it is one.
@@ -326,8 +341,8 @@ fn served(layout: Layout) -> NonZeroLayout {
 }
 
 #[inline(always)]
-fn pointer_of(fresh: Option<Fresh>) -> *mut u8 {
-    fresh.map_or(ptr::null_mut(), |fresh| fresh.block.as_ptr())
+fn pointer_of(block: Option<NonNull<u8>>) -> *mut u8 {
+    block.map_or(ptr::null_mut(), NonNull::as_ptr)
 }
 
 // SAFETY: blocks are of the size and alignment asked for, live until they are freed, and nobody
@@ -335,7 +350,7 @@ fn pointer_of(fresh: Option<Fresh>) -> *mut u8 {
 unsafe impl<P: Profile> GlobalAlloc for GlobalArena<P> {
     #[inline(always)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        pointer_of(Self::allocate_layout(served(layout)))
+        pointer_of(Self::try_allocate(served(layout)))
     }
 
     #[inline(always)]
@@ -357,7 +372,7 @@ unsafe impl<P: Profile> GlobalAlloc for GlobalArena<P> {
             // SAFETY: the block has the bytes of the layout.
             unsafe { block.write_bytes(0, layout.size()) };
         }
-        pointer_of(fresh)
+        pointer_of(fresh.map(|fresh| fresh.block))
     }
 
     #[inline]
@@ -387,11 +402,8 @@ unsafe impl<P: Profile> Deallocator for GlobalArena<P> {
 unsafe impl<P: Profile> Allocator for GlobalArena<P> {
     #[inline]
     fn allocate(&self, layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
-        let fresh = Self::allocate_layout(layout).ok_or(AllocError)?;
-        Ok(NonNull::slice_from_raw_parts(
-            fresh.block,
-            usable_bytes(layout),
-        ))
+        let block = Self::try_allocate(layout).ok_or(AllocError)?;
+        Ok(NonNull::slice_from_raw_parts(block, usable_bytes(layout)))
     }
 
     fn allocate_zeroed(&self, layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {

@@ -29,7 +29,7 @@
 
 use core::cell::Cell;
 use core::mem::MaybeUninit;
-use core::ptr;
+use core::ptr::{self, NonNull};
 use core::time::Duration;
 
 use std::time::Instant;
@@ -156,24 +156,20 @@ impl Heap {
         self.bins.of(class)
     }
 
-    /// The newest block of the bin; null if it is empty.
+    /// The newest block of the bin.
     #[inline(always)]
-    pub(crate) fn pop(&self, class: usize) -> *mut Block {
+    pub(crate) fn pop(&self, class: usize) -> Option<NonNull<Block>> {
         self.bin(class).pop()
     }
 
-    /// A block of this class; null if there is no memory.
+    /// A block of this class; `None` if there is no memory.
     ///
     /// # Safety
     ///
     /// The calling thread has the heap (H1).
     #[inline(always)]
-    pub(crate) unsafe fn allocate(&self, class: usize) -> *mut Block {
-        let block = self.bin(class).pop();
-        if block.is_null() {
-            return self.refill(class);
-        }
-        block
+    pub(crate) unsafe fn allocate(&self, class: usize) -> Option<NonNull<Block>> {
+        self.pop(class).or_else(|| self.refill(class))
     }
 
     /// Whether a block of this class can be taken back without passing others on.
@@ -190,10 +186,11 @@ impl Heap {
     /// provenance of its segment.
     #[inline(always)]
     pub(crate) unsafe fn free(&self, block: *mut Block, class: usize) {
-        if !self.has_room(class) {
-            self.make_room(class);
+        if self.has_room(class) {
+            self.bin(class).push(block);
+        } else {
+            self.free_into_full(block, class);
         }
-        self.bin(class).push(block);
     }
 
     /// As [`free`](Self::free), where there is room.

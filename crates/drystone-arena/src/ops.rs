@@ -52,7 +52,7 @@ pub(crate) unsafe fn allocate<P: Profile>(
                 // SAFETY: the caller's promise.
                 unsafe { heap.allocate(class) }
             };
-            let block = NonNull::new(block.cast::<u8>())?;
+            let block = block?.cast();
             note_handed_out::<P>(block);
             Some(Fresh {
                 block,

@@ -19,7 +19,7 @@ use crate::error::FreeError;
 use crate::geometry::{Kind, LARGE_MAX, SLICE_BYTES, segment_address};
 use crate::global::GlobalArena;
 use crate::heap::Heap;
-use crate::ops::{move_bytes, note_handed_out};
+use crate::ops::move_bytes;
 use crate::profile::Profile;
 use crate::segment::Segment;
 use crate::segment_map;
@@ -60,11 +60,7 @@ impl<P: Profile> GlobalArena<P> {
             return None;
         }
         let class = usize::from(CLASSES[size.div_ceil(ALIGN)]);
-        P::with_thread(|thread| {
-            let block = NonNull::new(thread.get().pop(class))?.cast();
-            note_handed_out::<P>(block);
-            Some(block)
-        })
+        Self::pop(class)
     }
 
     /// Takes back the block at the address if that needs no lock and no call of the system. Otherwise

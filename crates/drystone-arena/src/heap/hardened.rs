@@ -16,6 +16,8 @@
 //!
 //! As the heap's: what others free comes through inboxes, which only count.
 
+use core::ptr::NonNull;
+
 use super::Heap;
 
 use crate::block_list::Block;
@@ -59,27 +61,25 @@ impl Heap {
         stashes.flat_map(|stashes| stashes.iter().map(|stash| stash.len() as usize))
     }
 
-    /// A block of this class, in which nothing has changed since it was freed; null if there is no memory.
+    /// A block of this class, in which nothing has changed since it was freed; `None` if there is no memory.
     /// Ends the process if something has.
     ///
     /// # Safety
     ///
     /// The calling thread has the heap (H1), and it is an arena's.
-    pub(crate) unsafe fn allocate_hardened(&self, class: usize) -> *mut Block {
+    pub(crate) unsafe fn allocate_hardened(&self, class: usize) -> Option<NonNull<Block>> {
         let stashes = self.stashes();
         let stash = stashes.of(class);
         if stash.len() < low(class) {
             self.refill_stash(class, stash);
         }
-        let Some(block) = stash.pop(stashes.random()) else {
-            return core::ptr::null_mut();
-        };
+        let block = stash.pop(stashes.random())?;
         let fill = self.core().fill();
         // SAFETY: the block is the heap's alone, of the class, and filled (K1).
         if let Some(offset) = unsafe { fill.first_change(block.cast(), block_bytes(class)) } {
             misuse::abort_written(block.addr() + offset);
         }
-        block
+        NonNull::new(block)
     }
 
     /// Takes back a block of one of this heap's pages, which was filled.

@@ -4,7 +4,7 @@
 //! is full gives its older half home. A bin that does both in turn may hold more from then on, and gets
 //! a longer array for that, which is a block of the heap's own.
 
-use core::ptr;
+use core::ptr::NonNull;
 
 use drystone_core::SizeClass;
 
@@ -15,13 +15,13 @@ use crate::geometry::{SLICE_BYTES, block_bytes};
 use crate::page::Page;
 
 impl Heap {
-    /// A block of this class, whose bin is empty; null if there is no memory.
+    /// A block of this class, whose bin is empty; `None` if there is no memory.
     #[cold]
     #[inline(never)]
-    pub(super) fn refill(&self, class: usize) -> *mut Block {
+    pub(super) fn refill(&self, class: usize) -> Option<NonNull<Block>> {
         if self.core.get().is_null() {
             // The heap of a thread that has none.
-            return ptr::null_mut();
+            return None;
         }
         self.tick();
         self.send_all();
@@ -31,7 +31,7 @@ impl Heap {
         self.collect(Some(class));
         let bin = self.bin(class);
         if bin.is_empty() && !self.refill_from_pages(class) {
-            return ptr::null_mut();
+            return None;
         }
         bin.pop()
     }
@@ -89,14 +89,16 @@ impl Heap {
             .cast()
     }
 
-    /// Makes room in a bin that is full: its older half goes home.
+    /// Puts a block into a bin that is full: its older half goes home.
     #[cold]
     #[inline(never)]
-    pub(super) fn make_room(&self, class: usize) {
+    pub(super) fn free_into_full(&self, block: *mut Block, class: usize) {
         self.tick();
         self.send_all();
         self.flushed.of(class).set(true);
-        self.give_oldest_home(class, self.bin(class).keep());
+        let bin = self.bin(class);
+        self.give_oldest_home(class, bin.keep());
+        bin.push(block);
     }
 
     /// Gives all but the newest `kept` blocks of the bin home.
