@@ -143,8 +143,9 @@ impl<P: Profile> GlobalArena<P> {
     /// first bytes, as many as the smaller of the two has. `None` if there is no memory; nothing has
     /// changed then.
     ///
-    /// A block that becomes smaller stays where it is unless more than half of it would be unused, so
-    /// its size may no longer be that of a block for `new`: it is freed without a layout.
+    /// A block that becomes smaller stays where it is unless more than half of it, or three quarters of a
+    /// mapping of its own, would be unused, so its size may no longer be that of a block for `new`: it is
+    /// freed without a layout.
     ///
     /// # Errors
     ///
