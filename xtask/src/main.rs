@@ -10,6 +10,7 @@ mod ci;
 mod exec;
 mod failure;
 mod gates;
+mod real_programs;
 mod tidy;
 mod tools;
 mod workspace;
@@ -129,6 +130,12 @@ const COMMANDS: &[Command] = &[
         usage: "[ROW] [--features F] [--links N] …",
         about: "rows of the benchmark tables; --links: over N section orders; the rest is for `rows`",
         run: checks::bench::command,
+    },
+    Command {
+        name: "real-programs",
+        usage: "[--runs N] [--no-rivals] [NAME]...",
+        about: "programs of other people on drystone-malloc: the same output? how fast? how large?",
+        run: real_programs::command,
     },
     Command {
         name: "help",
