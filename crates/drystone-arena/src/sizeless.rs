@@ -203,6 +203,25 @@ impl<P: Profile> GlobalArena<P> {
         }
     }
 
+    /// All bytes of the live block at the address, by the arena's own pointer.
+    ///
+    /// # Errors
+    ///
+    /// As [`block_bytes`](Self::block_bytes).
+    ///
+    /// # Safety
+    ///
+    /// As [`block_bytes`](Self::block_bytes).
+    pub unsafe fn live_block(ptr: NonNull<u8>) -> Result<NonNull<[u8]>, FreeError> {
+        // SAFETY: the caller's promise.
+        let bytes = unsafe { Self::block_bytes(ptr) }?;
+        // SAFETY: a live block's address, which is in its segment, or begins where its header's ends.
+        let own = unsafe { segment_map::pointer(ptr.addr().get()) };
+        // SAFETY: blocks do not lie at address 0.
+        let own = unsafe { NonNull::new_unchecked(own) };
+        Ok(NonNull::slice_from_raw_parts(own, bytes))
+    }
+
     /// The size of the blocks of the page, or of the one block, that the address is in: for what is
     /// said about an address that is no live block. `None` outside of the arena, and where there is
     /// neither a page nor a block.

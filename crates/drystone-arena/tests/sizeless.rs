@@ -174,6 +174,23 @@ fn what_lies_around_an_address_is_told() {
 }
 
 #[test]
+fn a_live_block_is_told_as_a_whole() {
+    for &size in SIZES {
+        let block = block::<Checked>(size);
+        // SAFETY: the block is live.
+        let whole = unsafe { GlobalArena::<Checked>::live_block(block) }.expect("it is live");
+        assert_eq!(whole.cast(), block);
+        // SAFETY: inside the block.
+        let last = unsafe { whole.cast::<u8>().add(whole.len() - 1) };
+        // SAFETY: the block's last byte.
+        unsafe { last.write(7) };
+        assert_eq!(free::<Checked>(block), Ok(()));
+        // SAFETY: the block is this thread's last of its size, and nobody frees its memory meanwhile.
+        assert!(unsafe { GlobalArena::<Checked>::live_block(block) }.is_err());
+    }
+}
+
+#[test]
 fn a_thread_can_give_its_part_back() {
     let arena = GlobalArena::<Checked>::new();
     thread::spawn(move || {

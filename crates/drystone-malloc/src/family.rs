@@ -7,8 +7,10 @@
 use core::ffi::{c_int, c_void};
 use core::ptr::{self, NonNull};
 
+use drystone_arena::FreeError;
 use drystone_core::NonZeroLayout;
 
+use crate::heap::Wrong;
 use crate::request::{self, Refused};
 use crate::{errno, heap, misuse};
 
@@ -58,16 +60,10 @@ fn block_of(ptr: *mut c_void) -> Option<NonNull<u8>> {
 /// Ends the process if the block does not have so many bytes.
 fn expect_bytes(function: &str, block: NonNull<u8>, size: usize) {
     // SAFETY: the caller has the block.
-    match unsafe { heap::block_bytes(block) } {
-        Ok(bytes) if size <= bytes => {}
-        Ok(bytes) => {
-            let error = drystone_arena::FreeError::SizeMismatch {
-                provided: size,
-                recorded: bytes,
-            };
-            misuse::abort(function, error, block.addr().get());
-        }
-        Err(error) => misuse::abort(function, error, block.addr().get()),
+    match unsafe { heap::usable_bytes(block) } {
+        Ok(usable) if heap::fits(usable, size) => {}
+        Ok(_) => misuse::abort(function, Wrong::Size, block.addr().get()),
+        Err(wrong) => misuse::abort(function, wrong, block.addr().get()),
     }
 }
 
@@ -131,8 +127,8 @@ unsafe fn give_up(block: NonNull<u8>) {
 extern "C" fn free_slowly(block: NonNull<u8>) {
     errno::kept(|| {
         // SAFETY: the caller of the family gave the block up.
-        if let Err(error) = unsafe { heap::free(block) } {
-            misuse::abort("free", error, block.addr().get());
+        if let Err(wrong) = unsafe { heap::free(block) } {
+            misuse::abort("free", wrong, block.addr().get());
         }
     });
 }
@@ -168,7 +164,7 @@ unsafe fn resize(ptr: *mut c_void, size: usize) -> *mut c_void {
     // SAFETY: the caller's promise.
     match unsafe { heap::reallocate(block, layout) } {
         Ok(moved) => answer(moved),
-        Err(error) => misuse::abort("realloc", error, block.addr().get()),
+        Err(wrong) => misuse::abort("realloc", wrong, block.addr().get()),
     }
 }
 
@@ -253,9 +249,9 @@ pub unsafe extern "C" fn malloc_usable_size(ptr: *mut c_void) -> usize {
         return 0;
     };
     // SAFETY: the caller's promise.
-    match unsafe { heap::block_bytes(block) } {
+    match unsafe { heap::usable_bytes(block) } {
         Ok(bytes) => bytes,
-        Err(error) => misuse::abort("malloc_usable_size", error, block.addr().get()),
+        Err(wrong) => misuse::abort("malloc_usable_size", wrong, block.addr().get()),
     }
 }
 
@@ -282,8 +278,8 @@ pub unsafe extern "C" fn free_sized(ptr: *mut c_void, size: usize) {
 pub unsafe extern "C" fn free_aligned_sized(ptr: *mut c_void, alignment: usize, size: usize) {
     if let Some(block) = block_of(ptr) {
         if !alignment.is_power_of_two() || !block.addr().get().is_multiple_of(alignment) {
-            let error = drystone_arena::FreeError::Misaligned;
-            misuse::abort("free_aligned_sized", error, block.addr().get());
+            let wrong = Wrong::Free(FreeError::Misaligned);
+            misuse::abort("free_aligned_sized", wrong, block.addr().get());
         }
         expect_bytes("free_aligned_sized", block, size);
         // SAFETY: the caller's promise.

@@ -1,110 +1,44 @@
-//! Where blocks come from: the process-wide arena.
+//! Where blocks come from: the process-wide arena, of the profile that the build has.
+//!
+//! | build | |
+//! |---|---|
+//! | `plain` | the arena as it is, `Checked`, or with the feature `unchecked` `Fast` |
+//! | `hardened` | the arena `Hardened`, and behind the bytes of each block a canary and their number |
+//!
+//! Both have the same functions. With both features `hardened` is built.
 
-use core::ptr::{self, NonNull};
+use drystone_arena::FreeError;
 
-use std::alloc::GlobalAlloc as _;
-
-use drystone_arena::{ArenaStats, FreeError, GlobalArena};
-use drystone_core::NonZeroLayout;
-
-#[cfg(not(feature = "unchecked"))]
-type Profile = drystone_arena::Checked;
-#[cfg(feature = "unchecked")]
-type Profile = drystone_arena::Fast;
-
-type Arena = GlobalArena<Profile>;
-
-const ARENA: Arena = Arena::new();
-
-/// A block of at least `size` bytes, aligned to 16, if there is one without a call of the system.
-#[inline(always)]
-pub(crate) fn allocate_at_once(size: usize) -> Option<NonNull<u8>> {
-    Arena::allocate_at_once(size)
+cfg_if::cfg_if! {
+    if #[cfg(feature = "hardened")] {
+        mod hardened;
+        mod seal;
+        use hardened as imp;
+    } else {
+        mod plain;
+        use plain as imp;
+    }
 }
 
-/// A block; null if there is no memory.
-#[inline(always)]
-pub(crate) fn allocate(layout: NonZeroLayout) -> *mut u8 {
-    // SAFETY: the layout has bytes.
-    unsafe { ARENA.alloc(layout.to_layout()) }
+pub(crate) use imp::{
+    allocate, allocate_at_once, allocate_zeroed, block_bytes_around, fits, free, free_at_once,
+    reallocate, stats, trim, usable_bytes,
+};
+
+/// Why a block is not taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wrong {
+    /// The arena says so.
+    Free(FreeError),
+    /// The block has less bytes than its caller says, or has another number of them.
+    Size,
+    /// The bytes behind the block are not what they were.
+    #[cfg(feature = "hardened")]
+    WrittenPastItsEnd,
 }
 
-/// A block of zero bytes; null if there is no memory.
-#[inline(always)]
-pub(crate) fn allocate_zeroed(layout: NonZeroLayout) -> *mut u8 {
-    // SAFETY: the layout has bytes.
-    unsafe { ARENA.alloc_zeroed(layout.to_layout()) }
-}
-
-/// Takes back a block if that needs no call of the system. Otherwise nothing has changed.
-///
-/// # Safety
-///
-/// As [`free`].
-#[inline(always)]
-#[must_use]
-pub(crate) unsafe fn free_at_once(block: NonNull<u8>) -> bool {
-    // SAFETY: the caller's promise.
-    unsafe { Arena::free_at_once(block) }
-}
-
-/// Takes back a block.
-///
-/// # Errors
-///
-/// [`FreeError`], as far as the build finds out.
-///
-/// # Safety
-///
-/// Nobody uses the block any more. What the build does not find out is the caller's duty.
-pub(crate) unsafe fn free(block: NonNull<u8>) -> Result<(), FreeError> {
-    // SAFETY: the caller's promise.
-    unsafe { Arena::free(block) }
-}
-
-/// Makes a block serve another layout; null if there is no memory, and then nothing has changed.
-///
-/// # Errors
-///
-/// As [`free`].
-///
-/// # Safety
-///
-/// As [`free`].
-pub(crate) unsafe fn reallocate(
-    block: NonNull<u8>,
-    layout: NonZeroLayout,
-) -> Result<*mut u8, FreeError> {
-    // SAFETY: the caller's promise; the alignment is that of every block.
-    let moved = unsafe { Arena::reallocate(block, layout) }?;
-    Ok(moved.map_or(ptr::null_mut(), NonNull::as_ptr))
-}
-
-/// The bytes of a live block.
-///
-/// # Errors
-///
-/// As [`free`].
-///
-/// # Safety
-///
-/// The block is not freed meanwhile.
-pub(crate) unsafe fn block_bytes(block: NonNull<u8>) -> Result<usize, FreeError> {
-    // SAFETY: the caller's promise.
-    unsafe { Arena::block_bytes(block) }
-}
-
-/// The size of the blocks that lie where the address is.
-pub(crate) fn block_bytes_around(address: usize) -> Option<usize> {
-    Arena::block_bytes_around(address)
-}
-
-pub(crate) fn stats() -> ArenaStats {
-    ARENA.stats()
-}
-
-/// Gives back what nothing uses and what the calling thread keeps. Whether memory was unmapped.
-pub(crate) fn trim() -> bool {
-    ARENA.drain_thread();
-    ARENA.trim() > 0
+impl From<FreeError> for Wrong {
+    fn from(error: FreeError) -> Self {
+        Self::Free(error)
+    }
 }

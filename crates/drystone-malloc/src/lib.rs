@@ -28,6 +28,7 @@
 //! - F2: `free` leaves `errno` as it is; whatever refuses memory sets it to `ENOMEM`, but for
 //!   `posix_memalign`, which never touches it.
 //! - F3: nothing here unwinds, allocates, waits for the loader or needs a constructor to have run.
+//! - F4: no function calls another by its public name, which may be somebody else's.
 //!
 //! # Threads
 //!

@@ -2,19 +2,21 @@
 
 use drystone_arena::FreeError;
 
-use crate::heap;
+use crate::heap::{self, Wrong};
 use crate::output::line;
 
 /// Says in one line which function was given which pointer, what is wrong with it and how large the
 /// blocks there are, and aborts.
 #[cold]
 #[inline(never)]
-pub(crate) fn abort(function: &str, error: FreeError, address: usize) -> ! {
-    let reason = match error {
-        FreeError::ForeignPointer | FreeError::WrongArena => "not from this allocator",
-        FreeError::Misaligned => "not the beginning of a block",
-        FreeError::DoubleFree => "freed already",
-        _ => "not a block of this size",
+pub(crate) fn abort(function: &str, wrong: Wrong, address: usize) -> ! {
+    let reason = match wrong {
+        Wrong::Free(FreeError::ForeignPointer | FreeError::WrongArena) => "not from this allocator",
+        Wrong::Free(FreeError::Misaligned) => "not the beginning of a block",
+        Wrong::Free(FreeError::DoubleFree) => "freed already",
+        Wrong::Free(_) | Wrong::Size => "not a block of this size",
+        #[cfg(feature = "hardened")]
+        Wrong::WrittenPastItsEnd => "written past its end",
     };
     match heap::block_bytes_around(address) {
         Some(bytes) => line!("drystone: {function}({address:#x}): {reason}; block size {bytes}"),

@@ -189,8 +189,12 @@ impl Driver {
             }
             // SAFETY: no requirements.
             7 => self.take(unsafe { (family.valloc)(size) }, size, 4096),
-            // SAFETY: no requirements.
-            _ => self.take(unsafe { (family.pvalloc)(size) }, size, 4096),
+            _ => {
+                // SAFETY: no requirements.
+                let block = unsafe { (family.pvalloc)(size) };
+                let pages = size.max(1).checked_next_multiple_of(4096);
+                self.take(block, pages.unwrap_or(usize::MAX), 4096);
+            }
         }
     }
 

@@ -1,5 +1,8 @@
 //! What ends a process that runs on the library: one line, and an abort.
-#![cfg(all(target_os = "linux", not(feature = "unchecked")))]
+#![cfg(all(
+    target_os = "linux",
+    any(feature = "hardened", not(feature = "unchecked"))
+))]
 
 mod common;
 
@@ -17,7 +20,18 @@ fn assert_dies(test: &str, expected: &str) {
     let err = text(&output.stderr);
     assert_eq!(output.status.signal(), Some(libc::SIGABRT), "{err}");
     let line = without_address(&err);
-    assert_eq!(line, format!("drystone: {expected}\n"));
+    if cfg!(feature = "hardened") {
+        // Its blocks are larger than what was asked for by more than their class.
+        let (line, _) = line
+            .split_once("; block size")
+            .unwrap_or((line.trim_end(), ""));
+        let (expected, _) = expected
+            .split_once("; block size")
+            .unwrap_or((expected, ""));
+        assert_eq!(line, format!("drystone: {expected}"));
+    } else {
+        assert_eq!(line, format!("drystone: {expected}\n"));
+    }
 }
 
 /// The text with `ADDRESS` for the number between `(0x` and `)`.
@@ -121,9 +135,22 @@ dies!(
     }
 );
 
+#[cfg(not(feature = "hardened"))]
 dies!(
     a_large_block_freed_twice,
     "free(ADDRESS): freed already; block size 3145728",
+    {
+        let block = malloc(3 << 20);
+        free(block);
+        free(block);
+    }
+);
+
+// The hardened build gives a large block back to the system at once.
+#[cfg(feature = "hardened")]
+dies!(
+    a_large_block_freed_twice,
+    "free(ADDRESS): not from this allocator",
     {
         let block = malloc(3 << 20);
         free(block);
@@ -214,3 +241,98 @@ dies!(
     // SAFETY: none: the process ends because of it.
     wrong_size(|block| unsafe { (family().free_aligned_sized)(block, 1 << 20, 100) })
 );
+
+#[cfg(feature = "hardened")]
+mod hardened {
+    //! What the hardened build finds besides.
+
+    use std::collections::HashSet;
+
+    use super::*;
+
+    /// Writes one byte of a block, or beside it.
+    fn write(block: *mut c_void, offset: usize, byte: u8) {
+        let at: *mut u8 = super::offset(std::hint::black_box(block), offset).cast();
+        // SAFETY: none but that the memory is there: the process ends because of it.
+        unsafe { at.write_volatile(byte) };
+    }
+
+    macro_rules! dies_in_hardened {
+        ($name:ident, $expected:literal, $body:expr) => {
+            #[test]
+            fn $name() {
+                if is_preloaded() {
+                    $body;
+                    return;
+                }
+                assert_dies(concat!("hardened::", stringify!($name)), $expected);
+            }
+        };
+    }
+
+    dies_in_hardened!(
+        a_terminator_written_one_byte_too_far,
+        "free(ADDRESS): written past its end",
+        {
+            let block = malloc(100);
+            write(block, 100, 0);
+            free(block);
+        }
+    );
+
+    dies_in_hardened!(
+        written_at_the_end_of_the_canary,
+        "free(ADDRESS): written past its end",
+        {
+            let block = malloc(5000);
+            write(block, 5007, 0);
+            free(block);
+        }
+    );
+
+    dies_in_hardened!(
+        the_number_behind_a_block_overwritten,
+        "free(ADDRESS): written past its end",
+        {
+            let block = malloc(16);
+            for offset in 16..32 {
+                write(block, offset, 0x41);
+            }
+            free(block);
+        }
+    );
+
+    dies_in_hardened!(
+        written_past_the_end_and_resized,
+        "realloc(ADDRESS): written past its end",
+        {
+            let block = malloc(3 << 20);
+            write(block, 3 << 20, 1);
+            // SAFETY: none: the process ends because of it.
+            std::hint::black_box(unsafe { libc::realloc(std::hint::black_box(block), 100) });
+        }
+    );
+
+    dies_in_hardened!(
+        written_before_the_next_block,
+        "free(ADDRESS): written past its end",
+        {
+            // Many have another right before them, whose seal is overwritten.
+            let blocks: Vec<_> = (0..5000).map(|_| malloc(48)).collect();
+            let addresses: HashSet<_> = blocks.iter().map(|block| block.addr()).collect();
+            for block in &blocks {
+                if addresses.contains(&(block.addr() - 64)) {
+                    write(block.wrapping_byte_sub(1), 0, 0x41);
+                }
+            }
+            blocks.into_iter().for_each(free);
+        }
+    );
+
+    dies_in_hardened!(
+        freed_with_too_small_a_size,
+        "free_sized(ADDRESS): not a block of this size",
+        // SAFETY: none: the process ends because of it.
+        wrong_size(|block| unsafe { (family().free_sized)(block, 99) })
+    );
+}

@@ -12,6 +12,8 @@ use std::sync::OnceLock;
 const FEATURES: &[&str] = &[
     #[cfg(feature = "unchecked")]
     "unchecked",
+    #[cfg(feature = "hardened")]
+    "hardened",
 ];
 
 /// Builds the library, which a test program is not linked with, and says where it is.
