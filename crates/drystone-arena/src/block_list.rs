@@ -131,26 +131,54 @@ impl BlockList {
         block
     }
 
-    /// Shows every block.
+    /// Whether the first node, if there is one, has room for as many addresses as it says.
     ///
     /// # Safety
     ///
     /// As [`pop`](Self::pop).
-    pub(crate) unsafe fn for_each(self, mut each: impl FnMut(*mut Block)) {
+    pub(crate) unsafe fn has_room_for_its_count(self, room: usize) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe { self.head.as_ref() }.is_none_or(|head| head.link.addr() & COUNT_MASK <= room)
+    }
+
+    /// Shows every block, nodes before what they hold, as long as `believes` says yes. No address is
+    /// followed before it was shown.
+    ///
+    /// # Errors
+    ///
+    /// The first block that was not believed, or a node that says it holds more than `room`.
+    ///
+    /// # Safety
+    ///
+    /// What is believed is a block of the list, which is the caller's alone.
+    pub(crate) unsafe fn for_each_believed(
+        self,
+        room: usize,
+        mut believes: impl FnMut(*mut Block) -> bool,
+    ) -> Result<(), *mut Block> {
         let mut node = self.head;
         while !node.is_null() {
-            // SAFETY: L1.
+            if !believes(node) {
+                return Err(node);
+            }
+            // SAFETY: the caller's promise.
             let link = unsafe { (*node).link };
             let count = link.addr() & COUNT_MASK;
-            for number in 1..=count {
-                // SAFETY: L1.
-                let place = unsafe { place(node, number) };
-                // SAFETY: L1.
-                each(unsafe { place.read() });
+            if count > room {
+                return Err(node);
             }
-            each(node);
+            for number in 1..=count {
+                // SAFETY: the node has room.
+                let place = unsafe { place(node, number) };
+                // SAFETY: inside the node.
+                let block = unsafe { place.read() };
+                if !believes(block) {
+                    return Err(block);
+                }
+            }
             node = link.wrapping_byte_sub(count);
         }
+        Ok(())
     }
 }
 
@@ -205,7 +233,13 @@ mod tests {
             }
             let mut shown = Vec::new();
             // SAFETY: the blocks are this test's.
-            unsafe { list.for_each(|block| shown.push(block)) };
+            let walked = unsafe {
+                list.for_each_believed(room, |block| {
+                    shown.push(block);
+                    true
+                })
+            };
+            assert_eq!(walked, Ok(()));
             let mut expected: Vec<_> = model.iter().map(|index| block(*index)).collect();
             shown.sort_unstable();
             expected.sort_unstable();

@@ -50,6 +50,7 @@ use crate::published::PublishedUsize;
 use crate::remote_cache::{Chain, RemoteCache};
 use crate::segment::Segment;
 
+mod believed;
 mod hardened;
 mod refill;
 
@@ -523,7 +524,7 @@ impl Heap {
             if self.core().level().is_hardened() {
                 return self.collect_counted(segment, inbox, count);
             }
-            settle(segment, list);
+            believed::settle(segment, first, list, count);
         }
         let Some(class) = inbox.content().class() else {
             debug_assert_eq!(count, 1);
@@ -687,12 +688,6 @@ fn segment_of_page<'a>(page: &Page) -> &'a Segment {
 fn segment_of_header<'a>(address: usize) -> &'a Segment {
     // SAFETY: headers are those of live segments.
     unsafe { Segment::of(segment_address(address)) }
-}
-
-/// Marks the blocks of a list from other threads free.
-fn settle(segment: &Segment, blocks: BlockList) {
-    // SAFETY: the blocks are the page's, and were given up by who freed them.
-    unsafe { blocks.for_each(|block| segment.bits().take_remote(block.addr())) };
 }
 
 /// Sends one block to the owner of its page, where there is no heap to gather more.

@@ -12,6 +12,14 @@ pub(crate) fn abort_written(address: usize) -> ! {
     std::process::abort()
 }
 
+/// Says that an address in a free block was changed to this one, and aborts.
+#[cold]
+#[inline(never)]
+pub(crate) fn abort_damaged(address: usize) -> ! {
+    AbortOnMisuse.on_misuse(Misuse::DamagedLink, address);
+    std::process::abort()
+}
+
 /// Says in one line what was wrong, and aborts.
 #[cold]
 #[inline(never)]

@@ -67,7 +67,8 @@ const SIZES: [usize; 9] = [
 fn a_block_of_every_kind_is_freed_once() {
     let arena = new_arena();
     let mut cache = new_cache();
-    for size in SIZES {
+    // Under Miri every byte counts.
+    for size in SIZES.into_iter().filter(|size| !cfg!(miri) || *size < 2000) {
         let block = allocate(&arena, &mut cache, size);
         block.write(1);
         let interior = Block(NonNull::from(&mut *cache_line(block)), block.1);
@@ -100,7 +101,7 @@ fn cache_line(block: Block) -> &'static mut u8 {
 
 #[test]
 fn blocks_go_out_in_an_order_of_their_own() {
-    const BLOCKS: usize = if cfg!(miri) { 20 } else { 400 };
+    const BLOCKS: usize = if cfg!(miri) { 12 } else { 400 };
     let order = || {
         let (arena, mut cache) = (new_arena(), new_cache());
         let blocks: Vec<_> = (0..BLOCKS)
@@ -274,10 +275,12 @@ enum Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
+    // Under Miri, where every byte counts, small ones.
+    let scale = if cfg!(miri) { 0 } else { 1 };
     let size = prop_oneof![
         4 => 1..300usize,
-        2 => 300..20_000usize,
-        1 => 20_000..300_000usize,
+        2 * scale => 300..20_000usize,
+        scale => 20_000..300_000usize,
     ];
     let step = prop_oneof![
         8 => (0..2usize, size).prop_map(|(cache, size)| Step::Allocate { cache, size }),
@@ -287,12 +290,12 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (0..2usize).prop_map(|cache| Step::Renew { cache }),
         1 => Just(Step::Trim),
     ];
-    proptest::collection::vec(step, 0..if cfg!(miri) { 20 } else { 400 })
+    proptest::collection::vec(step, 0..if cfg!(miri) { 12 } else { 400 })
 }
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 2 } else { 60 },
+        cases: if cfg!(miri) { 1 } else { 60 },
         failure_persistence: None,
         ..ProptestConfig::default()
     })]

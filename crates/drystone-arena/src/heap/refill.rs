@@ -53,7 +53,7 @@ impl Heap {
         } else {
             let bin = self.bin(class);
             let count = at_home.min(bin.keep());
-            bin.fill(count, || page.take());
+            bin.fill(count, || self.take_home(page));
         }
         if page.is_full() {
             self.leave_queue(page);
@@ -183,7 +183,7 @@ impl Heap {
         let block = if page.free.get().is_empty() {
             self.cut_one(page, class)
         } else {
-            page.take()
+            self.take_home(page)
         };
         if page.is_full() {
             self.leave_queue(page);
