@@ -32,17 +32,18 @@ fn golden() {
     assert_eq!(json["ticks_per_second"], 1_000_000_000_u64);
     let chunks = &file[16 + length + 4..];
     let expected: &[u8] = &[
-        b'C', b'H', b'N', b'K', 0, 0, 0, 0, 1, 0, 0, 0, 6, 0, 0,
-        0, // thread, operations, length
+        b'C', b'H', b'N', b'K', 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0,
+        0, // packing, thread, operations
+        6, 0, 0, 0, 6, 0, 0, 0, // length, stored
         0, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, // first order, first tick
         0x20, 0, 0, 0, 0xac,
         0x02, // allocate aligned to 2^4, the first, now, object 0, 300 bytes
     ];
     assert_eq!(&chunks[..expected.len()], expected);
     let second = &chunks[expected.len() + 4..];
-    assert_eq!(second[..8], *b"CHNK\x01\0\0\0");
-    assert_eq!(second[32..38], [0x02, 0, 0, 0, 0xac, 0x02]);
-    let footer = &second[32 + 6 + 4..];
+    assert_eq!(second[..12], *b"CHNK\0\0\0\0\x01\0\0\0");
+    assert_eq!(second[40..46], [0x02, 0, 0, 0, 0xac, 0x02]);
+    let footer = &second[40 + 6 + 4..];
     assert_eq!(footer[..20], *b"DEND\x02\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0");
     assert_eq!(footer.len(), 24);
     assert_eq!(Trace::from_bytes(&file).expect("a trace"), trace);
@@ -77,6 +78,55 @@ fn every_trace_comes_back() {
                 file.len()
             );
         }
+    }
+}
+
+/// Operations that repeat themselves are packed, and the file says so.
+#[test]
+fn what_repeats_itself_is_packed() {
+    let rows: Vec<_> = (0..400)
+        .map(|n| {
+            let op = if n % 2 == 0 { Op::Allocate } else { Op::Free };
+            (0, op, n / 2, 64, if n % 2 == 0 { 4 } else { 0 })
+        })
+        .collect();
+    let trace = Trace::from_records(1, 200, records(&rows)).expect("valid");
+    let file = trace.to_dst();
+    let chunk = file
+        .windows(4)
+        .position(|four| four == b"CHNK")
+        .expect("a chunk");
+    let word = |at: usize| {
+        let bytes = &file[chunk + at..chunk + at + 4];
+        u32::from_le_bytes(bytes.try_into().expect("four bytes"))
+    };
+    let (packing, operations, length, stored) = (word(4), word(12), word(16), word(20));
+    assert_eq!((packing, operations), (1, 400));
+    assert!(stored < length / 10, "{stored} of {length} bytes");
+    let whole = &file[chunk + 40..chunk + 40 + stored as usize];
+    assert_eq!(
+        lz4_flex::block::decompress(whole, length as usize)
+            .map(|body| body.len())
+            .ok(),
+        Some(length as usize)
+    );
+    assert_eq!(Trace::from_bytes(&file).expect("a trace"), trace);
+
+    // The checksum covers what is stored: a chunk that was made so may still not unpack, or not to its length.
+    for (at, value) in [
+        (4, 2),
+        (16, length - 1),
+        (16, length + 1),
+        (16, 1 << 21),
+        (4, 0),
+    ] {
+        let mut damaged = file.clone();
+        damaged[chunk + at..chunk + at + 4].copy_from_slice(&u32::to_le_bytes(value));
+        let end = chunk + 40 + stored as usize;
+        let checksum = crc32fast::hash(&damaged[chunk..end]);
+        damaged[end..end + 4].copy_from_slice(&checksum.to_le_bytes());
+        let error = Trace::from_bytes(&damaged).expect_err("not what it says");
+        assert_eq!(error.kind(), TraceErrorKind::Invalid, "{at}: {value}");
     }
 }
 

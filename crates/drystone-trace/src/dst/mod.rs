@@ -13,8 +13,10 @@
 //! header    | DRYTRACE | version | length | JSON      | CRC-32 |
 //!           | 8 bytes  | u32 = 1 |  u32   | as long   |  u32   |
 //!
-//! chunk     | CHNK | thread | operations | length | first order | first tick | operations | CRC-32 |
-//!           | 4 B  |  u32   |    u32     |  u32   |     u64     |    u64     |  as long   |  u32   |
+//! chunk     | CHNK | packing | thread | operations | length | stored | first order | first tick |
+//!           | 4 B  |   u32   |  u32   |    u32     |  u32   |  u32   |     u64     |    u64     |
+//!           | operations | CRC-32 |
+//!           | as stored  |  u32   |
 //!
 //! footer    | DEND | chunks | operations | CRC-32 |
 //!           | 4 B  |  u64   |    u64     |  u32   |
@@ -23,6 +25,9 @@
 //!           | u8              | number       | number      | signed      | number |
 //!                               where timed ──^  not on a begin of a resize ──^
 //! ```
+//!
+//! With packing 0 the operations stand as they are, and take as many bytes as their length; with 1 they
+//! are one LZ4 block of so many bytes as are stored. What a recorder writes is never packed.
 //!
 //! A checksum covers everything from the magic of its part on. In the byte of an operation the low
 //! three bits are the kind, the others the binary logarithm of the alignment, 31 for one that does
@@ -56,7 +61,7 @@ mod read;
 mod resolve;
 mod write;
 
-pub(crate) use chunk::{CHUNK_HEADER_BYTES, CHUNK_TAIL_BYTES, ChunkHeader, Footer};
+pub(crate) use chunk::{CHUNK_HEADER_BYTES, CHUNK_TAIL_BYTES, ChunkHeader, Footer, Packing};
 pub(crate) use header::{HEADER_BYTES_MAX, Header, MAGIC, Stage};
 pub(crate) use operation::{Coder, Kind, OPERATION_BYTES_MAX, Operation, Output};
 pub(crate) use read::read;

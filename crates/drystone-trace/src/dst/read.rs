@@ -3,8 +3,8 @@
 use std::io::Read;
 
 use super::chunk::{
-    CHUNK_BYTES_MAX, CHUNK_HEADER_BYTES, CHUNK_MAGIC, CHUNK_TAIL_BYTES, ChunkHeader, FOOTER_BYTES,
-    FOOTER_MAGIC, Footer,
+    CHUNK_HEADER_BYTES, CHUNK_MAGIC, CHUNK_TAIL_BYTES, ChunkHeader, FOOTER_BYTES, FOOTER_MAGIC,
+    Footer,
 };
 use super::header::{FIXED_BYTES, Header, JSON_BYTES_MAX, MAGIC, Stage, VERSION};
 use super::operation::{Coder, Input, Operation};
@@ -156,23 +156,21 @@ impl<S: Read> Reader<'_, S> {
         if self.bytes(&mut bytes[4..])? < CHUNK_HEADER_BYTES - 4 {
             return Ok(Part::Cut);
         }
-        let chunk = ChunkHeader::from_bytes(&bytes);
-        if chunk.length > CHUNK_BYTES_MAX {
-            return Err(self.damaged("a chunk is longer than a chunk is"));
-        }
-        let length = chunk.length as usize;
-        let mut body = vec![0; length + CHUNK_TAIL_BYTES];
-        if self.bytes(&mut body)? < body.len() {
+        let chunk = ChunkHeader::from_bytes(&bytes).map_err(|what| self.damaged(what))?;
+        let stored = chunk.stored as usize;
+        let mut rest = vec![0; stored + CHUNK_TAIL_BYTES];
+        if self.bytes(&mut rest)? < rest.len() {
             return Ok(Part::Cut);
         }
-        let (body, checksum) = body.split_at(length);
+        let (stored, checksum) = rest.split_at(stored);
         let mut hash = crc32fast::Hasher::new();
         hash.update(&bytes);
-        hash.update(body);
+        hash.update(stored);
         if hash.finalize().to_le_bytes() != checksum {
             return Err(self.damaged("a chunk's checksum does not fit"));
         }
-        self.decode(chunk, body, header, operations)?;
+        let body = chunk.unpacked(stored).map_err(|what| self.damaged(what))?;
+        self.decode(chunk, &body, header, operations)?;
         Ok(Part::Chunk)
     }
 

@@ -1,6 +1,6 @@
 //! A trace as a file that names objects.
 
-use super::chunk::{ChunkHeader, Footer};
+use super::chunk::{ChunkHeader, Footer, Packing};
 use super::header::{HEADER_BYTES_MAX, Header, Stage};
 use super::operation::{Coder, Kind, OPERATION_BYTES_MAX, Operation, Output};
 use crate::record::Op;
@@ -23,6 +23,8 @@ impl Open {
                 thread: thread.into(),
                 operations: 0,
                 length: 0,
+                stored: 0,
+                packing: Packing::Plain,
                 first_order,
                 first_tick,
             },
@@ -40,11 +42,21 @@ impl Open {
         self.header.operations += 1;
     }
 
+    /// Appends the chunk, packed if that makes it shorter.
     fn close(mut self, file: &mut Vec<u8>) {
+        let packed = lz4_flex::block::compress(&self.bytes);
+        let is_shorter = packed.len() < self.bytes.len();
         self.header.length = self.bytes.len() as u32;
+        let (packing, stored) = if is_shorter {
+            (Packing::Lz4, packed)
+        } else {
+            (Packing::Plain, self.bytes)
+        };
+        self.header.packing = packing;
+        self.header.stored = stored.len() as u32;
         let start = file.len();
         file.extend(self.header.to_bytes());
-        file.extend(self.bytes);
+        file.extend(stored);
         let checksum = crc32fast::hash(&file[start..]);
         file.extend(checksum.to_le_bytes());
     }

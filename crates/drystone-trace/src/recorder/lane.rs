@@ -2,7 +2,7 @@
 
 use crate::dst::{
     CHUNK_HEADER_BYTES, CHUNK_TAIL_BYTES, ChunkHeader, Coder, OPERATION_BYTES_MAX, Operation,
-    Output,
+    Output, Packing,
 };
 
 /// A chunk with all around it.
@@ -28,6 +28,8 @@ impl Lane {
                 thread: 0,
                 operations: 0,
                 length: 0,
+                stored: 0,
+                packing: Packing::Plain,
                 first_order: 0,
                 first_tick: 0,
             },
@@ -54,6 +56,8 @@ impl Lane {
             thread,
             operations: 0,
             length: 0,
+            stored: 0,
+            packing: Packing::Plain,
             first_order,
             first_tick,
         };
@@ -74,6 +78,7 @@ impl Lane {
     /// The chunk as it stands in a file.
     pub(super) fn chunk(&mut self) -> &[u8] {
         self.header.length = (self.len - CHUNK_HEADER_BYTES) as u32;
+        self.header.stored = self.header.length;
         self.bytes[..CHUNK_HEADER_BYTES].copy_from_slice(&self.header.to_bytes());
         let checksum = crc32fast::hash(&self.bytes[..self.len]);
         let end = self.len + CHUNK_TAIL_BYTES;
