@@ -76,7 +76,7 @@ mod counter {
         unsafe { _rdtsc() }
     }
 
-    #[allow(unused_unsafe, reason = "safe since Rust 1.94")]
+    #[allow(unused_unsafe, reason = "newer compilers have it safe")]
     fn extended(leaf: u32) -> core::arch::x86_64::CpuidResult {
         // SAFETY: every x86-64 processor has the instruction.
         unsafe { __cpuid(leaf) }
