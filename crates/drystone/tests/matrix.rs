@@ -193,11 +193,13 @@ mod layout {
 
     /// The arena has memory of its own, and takes what it needs from the system.
     #[cfg(feature = "arena")]
-    pub(super) use arena::{cached_checked, cached_fast, global_checked, global_fast};
+    pub(super) use arena::{
+        cached_checked, cached_fast, cached_hardened, global_checked, global_fast, global_hardened,
+    };
 
     #[cfg(feature = "arena")]
     mod arena {
-        use drystone::{Arena, ArenaConfig, CachedArena, Fast, GlobalArena, ThreadCache};
+        use drystone::{Arena, ArenaConfig, CachedArena, Fast, GlobalArena, Hardened, ThreadCache};
         use drystone_arena::Profile;
         use drystone_core::Checked;
         use drystone_testkit::kept;
@@ -208,6 +210,14 @@ mod layout {
 
         pub(in super::super) fn global_checked(_: ()) -> GlobalArena<Checked> {
             GlobalArena::new()
+        }
+
+        pub(in super::super) fn global_hardened(_: ()) -> GlobalArena<Hardened> {
+            GlobalArena::new()
+        }
+
+        pub(in super::super) fn cached_hardened(_: ()) -> CachedArena<'static, Hardened> {
+            cached()
         }
 
         fn cached<P: Profile>() -> CachedArena<'static, P> {
@@ -398,7 +408,10 @@ macro_rules! wrappers {
                 #[cfg(feature = "arena")]
                 stacks!(
                     @source stacks, $wrapper, REUSING,
-                    [global_fast global_checked cached_fast cached_checked]
+                    [
+                        global_fast global_checked global_hardened
+                        cached_fast cached_checked cached_hardened
+                    ]
                 );
                 stacks
             }
