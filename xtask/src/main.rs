@@ -133,7 +133,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "real-programs",
-        usage: "[--runs N] [--no-rivals] [NAME]...",
+        usage: "[--runs N] [--no-rivals] [--csv FILE] [NAME]...",
         about: "programs of other people on drystone-malloc: the same output? how fast? how large?",
         run: real_programs::command,
     },

@@ -33,6 +33,7 @@ pub(crate) fn command(mut args: Args) -> Result<(), Failure> {
         None => RUNS,
     };
     let own_only = args.flag("--no-rivals");
+    let csv = args.value("--csv")?;
     let wanted = args.positional()?;
     args.finish()?;
     let programs = select(&wanted)?;
@@ -58,6 +59,10 @@ pub(crate) fn command(mut args: Args) -> Result<(), Failure> {
     }
     let names: Vec<&str> = allocators.iter().map(|allocator| allocator.name).collect();
     println!("\n{}", report::table(&rows, &names));
+    if let Some(path) = csv {
+        std::fs::write(&path, report::csv(&rows, &names))
+            .map_err(|error| Failure::failed(format!("{path}: {error}")))?;
+    }
     let wrong: Vec<&str> = rows.iter().flat_map(Row::wrong).collect();
     match wrong.len() {
         0 => Ok(()),

@@ -126,6 +126,20 @@ pub(crate) fn table(rows: &[Row], names: &[&str]) -> String {
     text
 }
 
+/// The figures as lines of values, medians of the runs.
+pub(crate) fn csv(rows: &[Row], names: &[&str]) -> String {
+    let mut text = "program,allocator,processor_s,wall_s,peak_mib\n".to_owned();
+    for row in rows {
+        for (name, cell) in names.iter().zip(&row.cells) {
+            if let (Some(cpu), Some(wall), Some(peak)) = (cell.cpu(), cell.wall(), cell.peak_mib())
+            {
+                let _ = writeln!(text, "{},{name},{cpu:.2},{wall:.2},{peak:.2}", row.name);
+            }
+        }
+    }
+    text
+}
+
 fn index_of(names: &[&str], name: &str) -> Option<usize> {
     names.iter().position(|other| *other == name)
 }
@@ -190,6 +204,8 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("least processor time in 1 of 2"), "{text}");
+        let csv = csv(&rows, NAMES);
+        assert!(csv.contains("\np,drystone,0.40,0.40,400.00\n"), "{csv}");
     }
 
     #[test]
