@@ -37,7 +37,7 @@ use crate::published::PublishedU64;
 use crate::reservation::Reservation;
 use crate::segment_map;
 use crate::source::Released;
-use crate::stash::Stashes;
+use crate::stash::{Stashes, StashesAt};
 
 use access::{guard_mask, stretches};
 
@@ -260,11 +260,11 @@ impl Segment {
     }
 
     /// The stashes of the heap that lives here, in a hardened arena.
-    pub(crate) fn stashes(&self) -> &Stashes {
-        let stashes = self.at(STASHES_OFFSET).cast::<Stashes>();
-        // SAFETY: nothing else is there in slice 0, and zero bytes are stashes, which change in cells
-        // and atomics.
-        unsafe { &*stashes }
+    #[inline]
+    pub(crate) fn stashes(&self) -> StashesAt<'_> {
+        let stashes = self.at(STASHES_OFFSET).cast();
+        // SAFETY: nothing else is there in slice 0, and zero bytes are stashes.
+        unsafe { StashesAt::new(stashes) }
     }
 
     /// Prepares the header of a mapping that has only zero bytes but for the reservation.

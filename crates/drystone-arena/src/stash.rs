@@ -1,4 +1,4 @@
-//! [`Stashes`]: the free blocks that a hardened heap hands out next, outside of the blocks.
+//! [`Stash`]: the free blocks that a hardened heap hands out next, outside of the blocks.
 //!
 //! # Memory picture
 //!
@@ -20,10 +20,12 @@
 //! A block is taken from a random place, and the last one takes that place.
 
 use core::cell::Cell;
+use core::marker::PhantomData;
+
+use drystone_core::SizeClass;
 
 use crate::block_list::Block;
 use crate::geometry::block_bytes;
-use crate::per_class::PerClass;
 use crate::published::PublishedU32;
 use crate::random::Random;
 
@@ -57,21 +59,47 @@ pub(crate) struct Stash {
 #[repr(C, align(64))]
 pub(crate) struct Stashes {
     random: Random,
-    classes: PerClass<Stash>,
+    classes: [Stash; SizeClass::COUNT],
 }
 
-impl Stashes {
-    pub(crate) const fn random(&self) -> &Random {
-        &self.random
+/// The stashes at a place. Each is reached by a reference to it alone: whoever checks references would
+/// look at all the others too.
+#[derive(Clone, Copy)]
+pub(crate) struct StashesAt<'a> {
+    stashes: *const Stashes,
+    segment: PhantomData<&'a Stashes>,
+}
+
+impl<'a> StashesAt<'a> {
+    /// # Safety
+    ///
+    /// Stashes are there, and live as long as the answer.
+    pub(crate) unsafe fn new(stashes: *const Stashes) -> Self {
+        Self {
+            stashes,
+            segment: PhantomData,
+        }
     }
 
     #[inline]
-    pub(crate) fn of(&self, class: usize) -> &Stash {
-        self.classes.of(class)
+    pub(crate) fn random(self) -> &'a Random {
+        // SAFETY: by the promise that was made to `new`.
+        unsafe { &(*self.stashes).random }
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Stash> {
-        self.classes.iter()
+    #[inline]
+    pub(crate) fn of(self, class: usize) -> &'a Stash {
+        debug_assert!(class < SizeClass::COUNT);
+        // SAFETY: by the promise that was made to `new`.
+        let classes = unsafe { &raw const (*self.stashes).classes };
+        // SAFETY: classes are below the count.
+        let stash = unsafe { classes.cast::<Stash>().add(class) };
+        // SAFETY: as above; a stash changes in its cells.
+        unsafe { &*stash }
+    }
+
+    pub(crate) fn iter(self) -> impl Iterator<Item = &'a Stash> {
+        (0..SizeClass::COUNT).map(move |class| self.of(class))
     }
 }
 

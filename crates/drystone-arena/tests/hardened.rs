@@ -7,7 +7,6 @@ use std::thread;
 
 use drystone_arena::{Arena, ArenaConfig, FreeError, GlobalArena, Hardened, ThreadCache};
 use drystone_core::{Allocator, NonZeroLayout};
-use proptest::prelude::*;
 
 fn layout(size: usize) -> NonZeroLayout {
     NonZeroLayout::from_size_align(size, 8).expect("valid")
@@ -263,92 +262,98 @@ fn the_process_has_a_hardened_arena() {
     unsafe { drystone_core::Deallocator::deallocate(&arena, block.cast(), layout(100)) };
 }
 
-/// What a step of a random program does.
-#[derive(Clone, Copy, Debug)]
-enum Step {
-    Allocate { cache: usize, size: usize },
-    Free { cache: usize, pick: usize },
-    FreeAgain { cache: usize },
-    Drain { cache: usize },
-    Renew { cache: usize },
-    Trim,
-}
+// Not under Miri, for which the blocks are too many and too large; the tests above take the same ways.
+#[cfg(not(miri))]
+mod programs {
+    use proptest::prelude::*;
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    // Under Miri, where every byte counts, small ones.
-    let scale = if cfg!(miri) { 0 } else { 1 };
-    let size = prop_oneof![
-        4 => 1..300usize,
-        2 * scale => 300..20_000usize,
-        scale => 20_000..300_000usize,
-    ];
-    let step = prop_oneof![
-        8 => (0..2usize, size).prop_map(|(cache, size)| Step::Allocate { cache, size }),
-        6 => (0..2usize, any::<usize>()).prop_map(|(cache, pick)| Step::Free { cache, pick }),
-        1 => (0..2usize).prop_map(|cache| Step::FreeAgain { cache }),
-        1 => (0..2usize).prop_map(|cache| Step::Drain { cache }),
-        1 => (0..2usize).prop_map(|cache| Step::Renew { cache }),
-        1 => Just(Step::Trim),
-    ];
-    proptest::collection::vec(step, 0..if cfg!(miri) { 12 } else { 400 })
-}
+    use super::*;
 
-proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 1 } else { 60 },
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
+    /// What a step of a random program does.
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Allocate { cache: usize, size: usize },
+        Free { cache: usize, pick: usize },
+        FreeAgain { cache: usize },
+        Drain { cache: usize },
+        Renew { cache: usize },
+        Trim,
+    }
 
-    /// Two caches of one arena: every block keeps its bytes, and the figures agree with a list.
-    #[test]
-    fn random_programs_keep_their_blocks(steps in steps()) {
-        let arena = new_arena();
-        let mut caches = [new_cache(), new_cache()];
-        let mut live: Vec<(Block, u8)> = Vec::new();
-        let mut freed = None;
-        for (number, step) in steps.into_iter().enumerate() {
-            let mark = u8::try_from(number % 251).expect("a byte");
-            match step {
-                Step::Allocate { cache, size } => {
-                    let block = allocate(&arena, &mut caches[cache], size);
-                    block.write(mark);
-                    freed = freed.filter(|other: &Block| other.0 != block.0);
-                    live.push((block, mark));
-                }
-                Step::Free { cache, pick } if !live.is_empty() => {
-                    let (block, mark) = live.swap_remove(pick % live.len());
-                    prop_assert!(block.read().iter().all(|byte| *byte == mark));
-                    prop_assert_eq!(free(&arena, &mut caches[cache], block), Ok(()));
-                    freed = Some(block);
-                }
-                Step::FreeAgain { cache } => {
-                    if let Some(block) = freed {
-                        prop_assert!(free(&arena, &mut caches[cache], block).is_err());
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let size = prop_oneof![
+            4 => 1..300usize,
+            2 => 300..20_000usize,
+            1 => 20_000..300_000usize,
+        ];
+        let step = prop_oneof![
+            8 => (0..2usize, size).prop_map(|(cache, size)| Step::Allocate { cache, size }),
+            6 => (0..2usize, any::<usize>()).prop_map(|(cache, pick)| Step::Free { cache, pick }),
+            1 => (0..2usize).prop_map(|cache| Step::FreeAgain { cache }),
+            1 => (0..2usize).prop_map(|cache| Step::Drain { cache }),
+            1 => (0..2usize).prop_map(|cache| Step::Renew { cache }),
+            1 => Just(Step::Trim),
+        ];
+        proptest::collection::vec(step, 0..400)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            cases: 60,
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
+
+        /// Two caches of one arena: every block keeps its bytes, and the figures agree with a list.
+        #[test]
+        fn random_programs_keep_their_blocks(steps in steps()) {
+            let arena = new_arena();
+            let mut caches = [new_cache(), new_cache()];
+            let mut live: Vec<(Block, u8)> = Vec::new();
+            let mut freed = None;
+            for (number, step) in steps.into_iter().enumerate() {
+                let mark = u8::try_from(number % 251).expect("a byte");
+                match step {
+                    Step::Allocate { cache, size } => {
+                        let block = allocate(&arena, &mut caches[cache], size);
+                        block.write(mark);
+                        freed = freed.filter(|other: &Block| other.0 != block.0);
+                        live.push((block, mark));
                     }
+                    Step::Free { cache, pick } if !live.is_empty() => {
+                        let (block, mark) = live.swap_remove(pick % live.len());
+                        prop_assert!(block.read().iter().all(|byte| *byte == mark));
+                        prop_assert_eq!(free(&arena, &mut caches[cache], block), Ok(()));
+                        freed = Some(block);
+                    }
+                    Step::FreeAgain { cache } => {
+                        if let Some(block) = freed {
+                            prop_assert!(free(&arena, &mut caches[cache], block).is_err());
+                        }
+                    }
+                    Step::Drain { cache } => {
+                        arena.drain_thread_cache(&mut caches[cache]).expect("its own");
+                    }
+                    Step::Renew { cache } => caches[cache] = new_cache(),
+                    Step::Trim => drop(arena.trim()),
+                    Step::Free { .. } => {}
                 }
-                Step::Drain { cache } => {
-                    arena.drain_thread_cache(&mut caches[cache]).expect("its own");
-                }
-                Step::Renew { cache } => caches[cache] = new_cache(),
-                Step::Trim => drop(arena.trim()),
-                Step::Free { .. } => {}
+                let least: usize = live.iter().map(|(block, _)| block.1.size().get()).sum();
+                prop_assert!(arena.stats().live_bytes >= least);
             }
-            let least: usize = live.iter().map(|(block, _)| block.1.size().get()).sum();
-            prop_assert!(arena.stats().live_bytes >= least);
+            for (block, mark) in live.drain(..) {
+                prop_assert!(block.read().iter().all(|byte| *byte == mark));
+                prop_assert_eq!(free(&arena, &mut caches[0], block), Ok(()));
+            }
+            drop(caches);
+            arena.trim();
+            // What the heaps of the caches had sent each other.
+            arena.trim();
+            let stats = arena.stats();
+            prop_assert_eq!(
+                (stats.live_bytes, stats.cached_bytes, stats.in_pages_bytes),
+                (0, 0, 0)
+            );
         }
-        for (block, mark) in live.drain(..) {
-            prop_assert!(block.read().iter().all(|byte| *byte == mark));
-            prop_assert_eq!(free(&arena, &mut caches[0], block), Ok(()));
-        }
-        drop(caches);
-        arena.trim();
-        // What the heaps of the caches had sent each other.
-        arena.trim();
-        let stats = arena.stats();
-        prop_assert_eq!(
-            (stats.live_bytes, stats.cached_bytes, stats.in_pages_bytes),
-            (0, 0, 0)
-        );
     }
 }

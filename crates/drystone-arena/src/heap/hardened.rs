@@ -26,7 +26,7 @@ use crate::inbox::Inbox;
 use crate::misuse;
 use crate::page::Page;
 use crate::segment::Segment;
-use crate::stash::{self, Stash, Stashes};
+use crate::stash::{self, Stash, StashesAt};
 
 /// A stash that has fewer blocks than this is refilled, so that few blocks go out again at once.
 fn low(class: usize) -> u32 {
@@ -45,13 +45,13 @@ impl Heap {
         self.stashes().random().seed();
     }
 
-    fn stashes(&self) -> &Stashes {
+    fn stashes(&self) -> StashesAt<'_> {
         debug_assert!(self.core().level().is_hardened());
         super::segment_of_header(core::ptr::from_ref(self).addr()).stashes()
     }
 
     /// The stashes, if the heap has any.
-    fn any_stashes(&self) -> Option<&Stashes> {
+    fn any_stashes(&self) -> Option<StashesAt<'_>> {
         (!self.is_none() && self.core().level().is_hardened()).then(|| self.stashes())
     }
 
