@@ -157,15 +157,17 @@ impl Bin {
         self.count.set(count + 1);
     }
 
-    /// Fills the empty bin with so many blocks, at most as many as it may hold: `block` gives the one that
-    /// is handed out first, and so on.
+    /// Fills the empty bin with so many blocks, at most as many as it may hold. The answer is to be given
+    /// as many, that first which is handed out first.
     #[inline]
-    pub(crate) fn fill(&self, count: u32, mut block: impl FnMut() -> *mut Block) {
+    pub(crate) fn fill(&self, count: u32) -> impl FnMut(*mut Block) {
         debug_assert!(self.is_empty() && count <= self.limit.get());
-        for index in (0..count).rev() {
-            self.slot(index).set(block());
-        }
         self.count.set(count);
+        let mut index = count;
+        move |block| {
+            index -= 1;
+            self.slot(index).set(block);
+        }
     }
 
     /// Takes out so many of the oldest blocks, which it has, and shows them.

@@ -106,36 +106,43 @@ impl BlockList {
         self.head = block;
     }
 
-    /// Takes the newest block out. There is one.
+    /// Takes so many blocks out, which there are, the newest first.
     ///
     /// # Safety
     ///
     /// The blocks of the list are the caller's alone.
     #[inline]
-    pub(crate) unsafe fn pop(&mut self) -> *mut Block {
-        let head = self.head;
-        debug_assert!(!head.is_null());
-        // SAFETY: L1.
-        let link = unsafe { (*head).link };
-        let count = link.addr() & COUNT_MASK;
-        if count == 0 {
-            self.head = link;
-            return head;
+    pub(crate) unsafe fn pop_each(&mut self, most: u32, mut each: impl FnMut(*mut Block)) {
+        let mut left = most as usize;
+        while left > 0 {
+            let node = self.head;
+            debug_assert!(!node.is_null());
+            // SAFETY: L1.
+            let link = unsafe { (*node).link };
+            let count = link.addr() & COUNT_MASK;
+            let kept = count.saturating_sub(left);
+            for number in (kept + 1..=count).rev() {
+                // SAFETY: L1.
+                let place = unsafe { place(node, number) };
+                // SAFETY: L1; the word is cleared for L2.
+                each(unsafe { place.replace(ptr::null_mut()) });
+            }
+            if left <= count {
+                // SAFETY: L1.
+                unsafe { (*node).link = link.wrapping_byte_sub(left) };
+                return;
+            }
+            left -= count + 1;
+            self.head = link.wrapping_byte_sub(count);
+            each(node);
         }
-        // SAFETY: L1.
-        let place = unsafe { place(head, count) };
-        // SAFETY: L1; the word is cleared for L2.
-        let block = unsafe { place.replace(ptr::null_mut()) };
-        // SAFETY: L1.
-        unsafe { (*head).link = link.wrapping_byte_sub(1) };
-        block
     }
 
     /// Whether the first node, if there is one, has room for as many addresses as it says.
     ///
     /// # Safety
     ///
-    /// As [`pop`](Self::pop).
+    /// As [`pop_each`](Self::pop_each).
     pub(crate) unsafe fn has_room_for_its_count(self, room: usize) -> bool {
         // SAFETY: the caller's promise.
         unsafe { self.head.as_ref() }.is_none_or(|head| head.link.addr() & COUNT_MASK <= room)
@@ -200,6 +207,13 @@ mod tests {
 
     use std::vec::Vec;
 
+    fn pop(list: &mut BlockList) -> *mut Block {
+        let mut popped = ptr::null_mut();
+        // SAFETY: the blocks are the test's.
+        unsafe { list.pop_each(1, |block| popped = block) };
+        popped
+    }
+
     #[test]
     fn a_list_gives_back_the_newest_first_whatever_was_done_in_between() {
         let room = node_room(size_of::<[usize; 5]>());
@@ -224,8 +238,7 @@ mod tests {
                     model.push(index);
                 }
                 _ if !model.is_empty() => {
-                    // SAFETY: the blocks are this test's.
-                    let popped = unsafe { list.pop() };
+                    let popped = pop(&mut list);
                     let at = model.iter().position(|index| block(*index) == popped);
                     model.remove(at.expect("a block of the list"));
                 }
@@ -262,11 +275,31 @@ mod tests {
         assert_eq!(list.head(), block(0));
         // SAFETY: the blocks are this test's.
         unsafe { append(block(0), other) };
-        // SAFETY: as above.
-        let order: Vec<_> = (0..6).map(|_| unsafe { list.pop() }).collect();
+        let order: Vec<_> = (0..6).map(|_| pop(&mut list)).collect();
         assert!(list.is_empty());
         assert_eq!(order, [2, 1, 0, 5, 4, 3].map(block));
         assert_eq!(memory[0], [memory[0][0], 0, 0]);
+    }
+
+    #[test]
+    fn many_come_out_as_one_by_one() {
+        for most in 0..=9 {
+            let mut memory = [[7_usize; 3]; 9];
+            let first = memory.as_mut_ptr();
+            let block = |index| first.wrapping_add(index).cast::<Block>();
+            let mut list = BlockList::EMPTY;
+            for index in 0..9 {
+                // SAFETY: the block is in no list, and all are this test's.
+                unsafe { list.push(block(index), 2) };
+            }
+            let mut out = Vec::new();
+            // SAFETY: the blocks are this test's.
+            unsafe { list.pop_each(most, |block| out.push(block)) };
+            while !list.is_empty() {
+                out.push(pop(&mut list));
+            }
+            assert_eq!(out, [8, 7, 6, 5, 4, 3, 2, 1, 0].map(block));
+        }
     }
 
     #[test]

@@ -537,7 +537,7 @@ impl Heap {
             left -= count.min(bin.limit());
             // The page has counted them as used all the time.
             // SAFETY: the list has so many blocks, which who freed them has given up.
-            bin.fill(count - left, || unsafe { list.pop() });
+            unsafe { list.pop_each(count - left, bin.fill(count - left)) };
             if left == 0 {
                 return;
             }

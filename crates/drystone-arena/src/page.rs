@@ -100,15 +100,14 @@ impl Page {
         (u32::from(self.start.get()) + steps) % self.capacity.get()
     }
 
-    /// Hands out a block that is at home, of which there is one.
-    pub(crate) fn take(&self) -> *mut Block {
+    /// Hands out so many blocks that are at home.
+    pub(crate) fn take(&self, count: u32, each: impl FnMut(*mut Block)) {
+        debug_assert!(count <= self.carved.get() - self.used.get(), "P2");
         let mut free = self.free.get();
-        debug_assert!(!free.is_empty(), "P2");
-        // SAFETY: blocks at home are the page's own.
-        let block = unsafe { free.pop() };
+        // SAFETY: blocks at home are the page's own, and there are as many.
+        unsafe { free.pop_each(count, each) };
         self.free.set(free);
-        self.used.set(self.used.get() + 1);
-        block
+        self.used.set(self.used.get() + count);
     }
 
     /// Takes back a block of this page.

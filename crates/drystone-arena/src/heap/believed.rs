@@ -6,6 +6,8 @@
 //! is. So a changed address never leads outside of the page, nor to a block that the application has. One
 //! that leads to another free block of the page is found when that goes out for the second time.
 
+use core::ptr;
+
 use super::{Heap, segment_of_page};
 use crate::block_list::{Block, BlockList, node_room};
 use crate::geometry::{SLICE_BYTES, block_bytes};
@@ -23,31 +25,38 @@ fn is_of_page(segment: &Segment, first: usize, class: usize, block: *mut Block) 
 }
 
 impl Heap {
-    /// Hands out a block that is at home in a page, of which there is one. In a checked arena, only if
-    /// the page's list is to be believed; ends the process if not.
-    pub(super) fn take_home(&self, page: &Page) -> *mut Block {
-        if !self.core().level().is_checked() {
-            return page.take();
+    /// Hands out so many blocks that are at home in a page. In a checked arena, only if the page's list is
+    /// to be believed; ends the process if not.
+    pub(super) fn take_home(&self, page: &Page, count: u32, mut each: impl FnMut(*mut Block)) {
+        if self.core().level().is_checked() {
+            (0..count).for_each(|_| each(take_believed(page)));
+        } else {
+            page.take(count, each);
         }
-        let segment = segment_of_page(page);
-        let (first, class) = (segment.first_of_page(page), page.class());
-        let is_free = |block: *mut Block| {
-            is_of_page(segment, first, class, block) && segment.bits().is_free(block.addr())
-        };
-        // The first node was looked at when it came to be the first.
-        let list = page.free.get();
-        // SAFETY: blocks at home are the page's own.
-        if !unsafe { list.has_room_for_its_count(node_room(block_bytes(class))) } {
-            misuse::abort_damaged(list.head().addr());
-        }
-        let block = page.take();
-        for found in [block, page.free.get().head()] {
-            if !found.is_null() && !is_free(found) {
-                misuse::abort_damaged(found.addr());
-            }
-        }
-        block
     }
+}
+
+/// Hands out a block that is at home in a page, of which there is one, if its list is to be believed.
+fn take_believed(page: &Page) -> *mut Block {
+    let segment = segment_of_page(page);
+    let (first, class) = (segment.first_of_page(page), page.class());
+    let is_free = |block: *mut Block| {
+        is_of_page(segment, first, class, block) && segment.bits().is_free(block.addr())
+    };
+    // The first node was looked at when it came to be the first.
+    let list = page.free.get();
+    // SAFETY: blocks at home are the page's own.
+    if !unsafe { list.has_room_for_its_count(node_room(block_bytes(class))) } {
+        misuse::abort_damaged(list.head().addr());
+    }
+    let mut block = ptr::null_mut();
+    page.take(1, |taken| block = taken);
+    for found in [block, page.free.get().head()] {
+        if !found.is_null() && !is_free(found) {
+            misuse::abort_damaged(found.addr());
+        }
+    }
+    block
 }
 
 /// Marks the blocks of a list from other threads free, `count` of one page. Ends the process if the list

@@ -4,15 +4,16 @@
 //! is full gives its older half home. A bin that does both in turn may hold more from then on, and gets
 //! a longer array for that, which is a block of the heap's own.
 
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 
 use drystone_core::SizeClass;
 
 use super::{Heap, segment_of_page};
 use crate::bin::first_slots;
 use crate::block_list::Block;
-use crate::geometry::{SLICE_BYTES, block_bytes};
+use crate::geometry::{SLICE_BYTES, block_bytes, page_slices};
 use crate::page::Page;
+use crate::segment::Segment;
 
 impl Heap {
     /// A block of this class, whose bin is empty; `None` if there is no memory.
@@ -53,7 +54,7 @@ impl Heap {
         } else {
             let bin = self.bin(class);
             let count = at_home.min(bin.keep());
-            bin.fill(count, || self.take_home(page));
+            self.take_home(page, count, bin.fill(count));
         }
         if page.is_full() {
             self.leave_queue(page);
@@ -73,7 +74,9 @@ impl Heap {
         #[expect(clippy::cast_possible_truncation, reason = "at most `room`")]
         let count = (self.carve_bytes.get() / block_bytes(class)).clamp(1, room as usize) as u32;
         let bin = self.bin(class);
-        bin.fill(count.min(bin.keep()), || self.cut_one(page, class));
+        let count = count.min(bin.keep());
+        let mut put = bin.fill(count);
+        (0..count).for_each(|_| put(self.cut_one(page, class)));
     }
 
     /// A block that was never handed out, of a page with room.
@@ -105,16 +108,37 @@ impl Heap {
     pub(super) fn give_oldest_home(&self, class: usize, kept: u32) {
         let bin = self.bin(class);
         let count = bin.len().saturating_sub(kept);
-        bin.take_oldest(count, |block| self.give_home(block, class));
+        let page_bytes = page_slices(class) * SLICE_BYTES;
+        // Neighbours in a bin are often of one page, which is looked up once for all of them.
+        let mut home: Option<(&Segment, usize)> = None;
+        let mut start = 0;
+        bin.take_oldest(count, |block| {
+            let (segment, first) = match home {
+                Some(home) if block.addr().wrapping_sub(start) < page_bytes => home,
+                last => {
+                    if let Some((segment, first)) = last {
+                        self.after_taking_back(segment, first);
+                    }
+                    let (segment, first) = self.place_of(block);
+                    start = segment.address() + first * SLICE_BYTES;
+                    home = Some((segment, first));
+                    (segment, first)
+                }
+            };
+            debug_assert_eq!(segment.page(first).class(), class);
+            // SAFETY: the block is of the page, counted as used, and in no other place (H2).
+            unsafe { segment.page(first).take_back(block) };
+        });
+        if let Some((segment, first)) = home {
+            self.after_taking_back(segment, first);
+        }
     }
 
-    /// Gives a block of this heap back to its page.
-    fn give_home(&self, block: *mut Block, class: usize) {
+    /// Gives a block that was a bin's array back to its page.
+    fn give_home(&self, block: *mut Block) {
         let (segment, first) = self.place_of(block);
-        let page = segment.page(first);
-        debug_assert_eq!(page.class(), class);
         // SAFETY: the block is of the page, counted as used, and in no other place (H2).
-        unsafe { page.take_back(block) };
+        unsafe { segment.page(first).take_back(block) };
         self.after_taking_back(segment, first);
     }
 
@@ -167,7 +191,7 @@ impl Heap {
             self.array_blocks.set(self.array_blocks.get() - 1);
             self.array_bytes
                 .set(self.array_bytes.get() - block_bytes(array_class));
-            self.give_home(array, array_class);
+            self.give_home(array);
         }
     }
 
@@ -180,11 +204,12 @@ impl Heap {
                 .first_page(class)
                 .or_else(|| self.new_page_if_room(class))?
         };
-        let block = if page.free.get().is_empty() {
-            self.cut_one(page, class)
+        let mut block = ptr::null_mut();
+        if page.free.get().is_empty() {
+            block = self.cut_one(page, class);
         } else {
-            self.take_home(page)
-        };
+            self.take_home(page, 1, |taken| block = taken);
+        }
         if page.is_full() {
             self.leave_queue(page);
         }

@@ -117,6 +117,19 @@ pub(super) fn add(lab: Lab) -> Lab {
     )
     .target(
         described(
+            "arena-huge",
+            "GlobalArena<Fast> that asks for huge pages, as mimalloc does",
+        )
+        .flags("Fast profile")
+        .when_named(),
+        |_| {
+            let arena = GlobalArena::<Fast>::new();
+            arena.advise_huge_pages().map_err(|e| e.to_string())?;
+            Ok(FromGlobal(arena))
+        },
+    )
+    .target(
+        described(
             "arena-hardened",
             "GlobalArena<Hardened>: free blocks are filled, looked at and shuffled, runs are guarded",
         )
