@@ -14,6 +14,9 @@ use common::{count, errno, family, set_errno};
 const LIVE_MAX: usize = 500;
 const LIVE_BYTES_MAX: usize = 256 << 20;
 
+/// Requests of so much may be refused: the address space may have no room for them.
+const REFUSED_MIN: usize = if usize::BITS == 64 { 1 << 30 } else { 1 << 24 };
+
 /// A block that the model knows: which bytes it asked for, at what alignment, and what it filled
 /// them with.
 struct Live {
@@ -114,7 +117,7 @@ impl Random {
             0 => 0,
             1 => self.below(10_000),
             2 => usize::MAX - self.below(100),
-            3 => 1 << self.below(64),
+            3 => 1 << self.below(usize::BITS as usize),
             _ => 1 << self.below(16),
         }
     }
@@ -133,7 +136,7 @@ impl Driver {
     fn take(&mut self, block: *mut c_void, size: usize, align: usize) {
         if block.is_null() {
             assert!(
-                size > 1 << 30 || align > 1 << 30,
+                size > REFUSED_MIN || align > REFUSED_MIN,
                 "{size} at {align} refused"
             );
             assert_eq!(errno(), libc::ENOMEM);
@@ -181,7 +184,7 @@ impl Driver {
             6 => {
                 // SAFETY: no requirements.
                 let block = unsafe { (family.memalign)(align, size) };
-                if align <= 1 << 62 {
+                if align <= 1 << (usize::BITS - 2) {
                     self.take(block, size, align.next_power_of_two());
                 } else {
                     self.expect_alignment_refused(block);
@@ -237,7 +240,7 @@ impl Driver {
             unsafe { (family().reallocarray)(live.block.cast(), 1, size) }
         };
         if moved.is_null() && size > 0 {
-            assert!(size > 1 << 30);
+            assert!(size > REFUSED_MIN);
             live.assert_intact();
             self.bytes += live.size;
             self.live.push(live);

@@ -24,6 +24,11 @@ fn compile(compiler: &str, source: &str, flags: &[&str]) -> Option<PathBuf> {
         ])
         .args(["-Wno-deprecated-declarations"])
         .args(flags)
+        .args(if cfg!(target_arch = "x86") {
+            &["-m32"][..]
+        } else {
+            &[]
+        })
         .arg("-I")
         .arg(crate_dir.join("include"))
         .arg(crate_dir.join("tests/c").join(source))

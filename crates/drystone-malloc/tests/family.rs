@@ -12,6 +12,9 @@ use common::{errno, family, set_errno};
 /// What no call of the family sets.
 const UNTOUCHED: i32 = 4711;
 
+/// Its square is one more than a size can be.
+const ROOT: usize = 1 << (usize::BITS / 2);
+
 /// Asserts that the call answers NULL and says why.
 fn assert_refused(code: i32, call: impl FnOnce() -> *mut c_void) {
     set_errno(UNTOUCHED);
@@ -90,13 +93,11 @@ fn what_no_memory_can_hold_is_refused() {
         free(block);
     }
     // SAFETY: no requirements.
-    assert_refused(libc::ENOMEM, || unsafe {
-        (family.calloc)(1 << 32, 1 << 32)
-    });
+    assert_refused(libc::ENOMEM, || unsafe { (family.calloc)(ROOT, ROOT) });
     let block = malloc(8);
     // SAFETY: the block is live, and stays so after a refusal.
     assert_refused(libc::ENOMEM, || unsafe {
-        (family.reallocarray)(block, 1 << 33, 1 << 33)
+        (family.reallocarray)(block, 2 * ROOT, ROOT)
     });
     free(block);
 }
@@ -193,7 +194,7 @@ fn alignments_that_are_none_are_refused() {
         assert_eq!(code, libc::EINVAL, "{align}");
     }
     let half = isize::MAX.unsigned_abs();
-    for (align, size) in [(8, half), (1 << 62, 8), (4096, usize::MAX)] {
+    for (align, size) in [(8, half), (ROOT * (ROOT / 4), 8), (4096, usize::MAX)] {
         // SAFETY: the place is valid.
         let code = unsafe { (family.posix_memalign)(&raw mut place, align, size) };
         assert_eq!(code, libc::ENOMEM, "{align}");

@@ -236,7 +236,7 @@ fn the_smallest_stack_is_enough() {
 #[test]
 fn a_limit_is_an_answer() {
     if !common::is_preloaded() {
-        for mib in [64_u64, 128, 300] {
+        for mib in [64, 128, 300] {
             let mut program = preloaded("a_limit_is_an_answer");
             let limit = libc::rlimit {
                 rlim_cur: mib << 20,

@@ -26,7 +26,7 @@ pub fn library() -> &'static Path {
         build.args(["build", "--lib", "--manifest-path"]);
         build.arg(manifest).arg("--target-dir").arg(&dir);
         build.args(["--features", &FEATURES.join(",")]);
-        build.env_remove("CARGO_BUILD_TARGET");
+        build.args(["--target", env!("BUILT_FOR")]);
         let mut profile = "debug";
         if !cfg!(debug_assertions) {
             build.arg("--release");
@@ -34,7 +34,8 @@ pub fn library() -> &'static Path {
         }
         let built = build.output().expect("cargo starts");
         assert!(built.status.success(), "{}", text(&built.stderr));
-        dir.join(profile).join("libdrystone_malloc.so")
+        let built = dir.join(env!("BUILT_FOR")).join(profile);
+        built.join("libdrystone_malloc.so")
     })
 }
 
