@@ -193,10 +193,10 @@ impl Bin {
         self.limit.get()
     }
 
-    /// What it may hold if it ran dry soon after it had been too full: twice as much. It may come to
+    /// What it may hold if it ran dry soon after it had been too full: four times as much. It may come to
     /// hold `bytes`.
     pub(crate) fn widened(&self, class: usize, bytes: usize) -> u32 {
-        let limit = self.limit.get().saturating_mul(2);
+        let limit = self.limit.get().saturating_mul(4);
         limit.min(grown_limit(class, bytes))
     }
 

@@ -12,6 +12,28 @@ const COARSE_COUNT: usize = 16;
 const FINE_MAX_LOG2: u32 = 7;
 const MIDDLE_MAX_LOG2: u32 = 13;
 
+/// What every block size is a multiple of.
+const STEP_BYTES: usize = 8;
+
+/// The largest size that [`LISTED`] has the class of.
+const LISTED_MAX: usize = 1 << MIDDLE_MAX_LOG2;
+
+/// The class of each size, in steps of [`STEP_BYTES`]. A load instead of a logarithm and two shifts: the
+/// class of a size that is not known when compiling is found in every allocation and every free.
+static LISTED: [u8; LISTED_MAX / STEP_BYTES + 1] = {
+    let mut listed = [0; LISTED_MAX / STEP_BYTES + 1];
+    let mut index = 0_u8;
+    let mut steps = 0;
+    while steps < listed.len() {
+        if steps * STEP_BYTES > SizeClass::SIZES[index as usize] as usize {
+            index += 1;
+        }
+        listed[steps] = index;
+        steps += 1;
+    }
+    listed
+};
+
 /// One class of block sizes.
 ///
 /// 8-byte steps to 128 bytes, 8 classes to each doubling up to 8 KiB, 4 up to 128 KiB: 80 classes.
@@ -76,17 +98,14 @@ impl SizeClass {
         if size > Self::SIZE_MAX {
             return None;
         }
-        let last = size.saturating_sub(1);
-        // The fine classes are the 8 steps of the doubling up to 128 bytes and all below, so one formula
-        // without a branch serves them and the middle ones.
-        let index = if last >> MIDDLE_MAX_LOG2 == 0 {
-            let log2 = (last | 1 << (FINE_MAX_LOG2 - 1)).ilog2();
-            (last >> (log2 - 3)) + ((log2 - (FINE_MAX_LOG2 - 1)) * 8) as usize
-        } else {
-            let log2 = last.ilog2();
-            let doubling = (log2 - MIDDLE_MAX_LOG2) as usize;
-            FINE_COUNT + MIDDLE_COUNT + doubling * 4 + ((last >> (log2 - 2)) & 3)
-        };
+        if size <= LISTED_MAX {
+            let index = LISTED[(size + (STEP_BYTES - 1)) / STEP_BYTES];
+            return Some(Self { index });
+        }
+        let last = size - 1;
+        let log2 = last.ilog2();
+        let doubling = (log2 - MIDDLE_MAX_LOG2) as usize;
+        let index = FINE_COUNT + MIDDLE_COUNT + doubling * 4 + ((last >> (log2 - 2)) & 3);
         // At most COUNT - 1 = 79, so the cast keeps the value.
         #[expect(clippy::cast_possible_truncation, reason = "below 80")]
         Some(Self { index: index as u8 })

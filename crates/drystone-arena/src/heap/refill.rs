@@ -142,7 +142,7 @@ impl Heap {
         self.after_taking_back(segment, first);
     }
 
-    /// The empty bin of the class ran dry soon after it had been full: it may hold twice as much, if
+    /// The empty bin of the class ran dry soon after it had been full: it may hold four times as much, if
     /// there is memory for that.
     fn widen(&self, class: usize) {
         let bin = self.bin(class);
