@@ -99,7 +99,7 @@ impl SizeClass {
             return None;
         }
         if size <= LISTED_MAX {
-            let index = LISTED[(size + (STEP_BYTES - 1)) / STEP_BYTES];
+            let index = LISTED[size.div_ceil(STEP_BYTES)];
             return Some(Self { index });
         }
         let last = size - 1;
