@@ -136,8 +136,9 @@ impl Bin {
         if count == 0 {
             return None;
         }
-        self.count.set(count - 1);
+        // Before the count says less: a bin that was narrowed may hold more than its limit.
         let block = self.slot(count - 1).get();
+        self.count.set(count - 1);
         debug_assert!(!block.is_null(), "B1");
         // SAFETY: B1.
         Some(unsafe { NonNull::new_unchecked(block) })

@@ -464,3 +464,23 @@ fn an_impossible_layout_frees_nothing() {
     );
     assert_eq!(free(&arena, &mut cache, block), Ok(()));
 }
+
+/// A bin that was widened goes on under the first limit of the next cache.
+#[test]
+#[cfg(not(miri))]
+fn a_cache_takes_over_more_than_it_may_hold_at_first() {
+    let arena = arena_of(ArenaConfig::UNLIMITED);
+    for _ in 0..3 {
+        let mut cache = new_cache();
+        for _ in 0..6 {
+            let blocks: Vec<_> = (0..3000)
+                .map(|_| allocate(&arena, &mut cache, layout(64, 8)))
+                .collect();
+            for block in blocks {
+                assert_eq!(free(&arena, &mut cache, block), Ok(()));
+            }
+        }
+        assert!(cache.stats().cached_blocks > 128);
+    }
+    assert_eq!(arena.stats().live_bytes, 0);
+}
