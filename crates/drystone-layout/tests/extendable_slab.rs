@@ -1,4 +1,5 @@
 //! What an extendable slab does that no other layout does: grow, shrink, and serve threads.
+#![cfg(feature = "std")]
 
 mod counting;
 

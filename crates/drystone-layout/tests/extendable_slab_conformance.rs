@@ -1,4 +1,5 @@
 //! Every promise of an extendable slab, over every kind of source and protection.
+#![cfg(feature = "std")]
 
 mod counting;
 

@@ -1,5 +1,6 @@
 //! Random programs on an extendable slab beside a model of what is live, with sources that fail,
 //! trims, resets and a second thread.
+#![cfg(feature = "std")]
 
 mod counting;
 

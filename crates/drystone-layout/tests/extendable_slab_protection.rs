@@ -1,5 +1,6 @@
 //! Extendable slabs with a protection: wrong frees and broken seals are found, and no block is
 //! handed out twice whatever was done to the slab.
+#![cfg(feature = "std")]
 
 mod counting;
 

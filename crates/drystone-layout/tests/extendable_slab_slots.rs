@@ -2,6 +2,7 @@
 //!
 //! Slots belong to the process, so the tests take turns: a thread of another test could have the
 //! slot of a thread that a test let end.
+#![cfg(feature = "std")]
 
 mod counting;
 mod ranges;

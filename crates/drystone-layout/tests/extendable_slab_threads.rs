@@ -1,4 +1,5 @@
 //! Many threads on one extendable slab: every block carries a stamp, none is lost or doubled.
+#![cfg(feature = "std")]
 
 mod counting;
 
