@@ -79,8 +79,8 @@ pub(crate) unsafe fn allocate<P: Profile>(
     }
 }
 
-/// Under a checked profile, enters a block that goes to the application. A block of a bin has a
-/// link in it, which nobody needs to see.
+/// Under a checked profile, enters a block that goes to the application. A block that was a node of
+/// a list has an address in it, which nobody needs to see.
 #[inline(always)]
 pub(crate) fn note_handed_out<P: Profile>(block: NonNull<u8>) {
     if P::CHECKED {
@@ -92,7 +92,7 @@ pub(crate) fn note_handed_out<P: Profile>(block: NonNull<u8>) {
             // Freed twice at the same moment, or twice in a list that somebody wrote to.
             misuse::abort(FreeError::DoubleFree, address);
         }
-        // SAFETY: blocks have the bytes of a link, and nobody else has this one.
+        // SAFETY: blocks have the bytes of an address, and nobody else has this one.
         unsafe { block.cast::<usize>().write(0) };
     }
 }

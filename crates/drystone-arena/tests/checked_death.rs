@@ -105,6 +105,8 @@ ends! {
     the_next_node_is_a_live_block: DAMAGED, here: true, word 0, |victim, _old| victim;
     the_next_node_is_inside_a_block: DAMAGED, here: true, word 0, |victim, _old| victim + 8;
     the_next_node_is_outside_of_the_page: DAMAGED, here: true, word 0, |victim, _old| victim ^ (1 << 20);
+    there_is_no_next_node: DAMAGED, here: true, word 0, |victim, _old| 0;
+    there_is_no_next_node_sent: DAMAGED, here: false, word 0, |victim, _old| 0;
     the_next_node_is_no_address: DAMAGED, here: true, word 0, |victim, _old| 1 << 62;
     a_listed_block_is_live: DAMAGED, here: true, word 1, |victim, _old| victim;
     a_listed_block_is_none: DAMAGED, here: true, word 2, |victim, _old| 0x1234_5670;

@@ -51,6 +51,10 @@ fn take_believed(page: &Page) -> *mut Block {
     }
     let mut block = ptr::null_mut();
     page.take(1, |taken| block = taken);
+    // P2. A list that ends too soon would be followed to null, one that ends too late is of other blocks.
+    if page.free.get().is_empty() != (page.used.get() == page.carved.get()) {
+        misuse::abort_damaged(block.addr());
+    }
     for found in [block, page.free.get().head()] {
         if !found.is_null() && !is_free(found) {
             misuse::abort_damaged(found.addr());

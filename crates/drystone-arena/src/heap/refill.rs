@@ -191,6 +191,8 @@ impl Heap {
             self.array_blocks.set(self.array_blocks.get() - 1);
             self.array_bytes
                 .set(self.array_bytes.get() - block_bytes(array_class));
+            // SAFETY: the block is the heap's own, of this class. No address stays behind in it.
+            unsafe { array.cast::<u8>().write_bytes(0, block_bytes(array_class)) };
             self.give_home(array);
         }
     }
