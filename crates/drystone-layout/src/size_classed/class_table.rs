@@ -131,14 +131,18 @@ mod tests {
         check(&[24]);
         check(&[8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096]);
         check(&[8, 24, 40, 56, 72, 1032, 1040, 1048, 3000, 3008, 40_000]);
-        check(&(1..=255).map(|n| n * 64).collect::<Vec<_>>());
+        check(
+            &(1..=if cfg!(miri) { 40 } else { 255 })
+                .map(|n| n * 64)
+                .collect::<Vec<_>>(),
+        );
         check(&[48, CLASS_SIZE_MAX]);
     }
 
     #[test]
     fn buckets_are_consecutive_and_rise_with_the_size() {
         let mut last = 0;
-        for size in (1..1 << 20).step_by(if cfg!(miri) { 509 } else { 1 }) {
+        for size in (1..1 << 20).step_by(if cfg!(miri) { 4099 } else { 1 }) {
             let now = bucket(size);
             assert!(now >= last, "{size}");
             assert!(cfg!(miri) || now <= last + 1, "{size}");
