@@ -28,8 +28,10 @@ mod first_fit;
 mod kept;
 pub mod oracle;
 pub mod program;
+mod random;
 #[cfg(feature = "targets")]
 pub mod targets;
 
 pub use first_fit::FirstFit;
 pub use kept::kept;
+pub use random::Random;

@@ -18,15 +18,13 @@ mod clean;
 mod faults;
 #[path = "detecting/forked.rs"]
 mod forked;
-#[path = "detecting/random.rs"]
-mod random;
 #[path = "detecting/reported.rs"]
 mod reported;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use drystone_testkit::Random;
 use forked::Ending;
-use random::Random;
 
 /// Cases of each class.
 const DEATHS: usize = 250;

@@ -4,38 +4,11 @@ use core::ptr::NonNull;
 use std::cell::RefCell;
 
 use drystone_core::{FixedRange, Misuse, MisusePolicy};
+pub(crate) use drystone_testkit::Random;
 
 /// A byte that stands for a secret. No pattern, canary or link of the tests is likely to have it
 /// throughout.
 pub(crate) const SECRET: u8 = 0x5e;
-
-/// Random numbers: SplitMix64 (Steele, Lea and Flood, 2014).
-#[derive(Debug)]
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub(crate) fn word(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number below `end`.
-    pub(crate) fn below(&mut self, end: usize) -> usize {
-        (self.word() % end as u64) as usize
-    }
-
-    /// Never zero: what a byte is changed by.
-    pub(crate) fn change(&mut self) -> u8 {
-        self.below(255) as u8 + 1
-    }
-}
 
 /// Writes down what it hears.
 #[derive(Debug, Default)]

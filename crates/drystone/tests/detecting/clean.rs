@@ -12,7 +12,7 @@ use drystone_wrap::{Canary, GuardPages, PoisonOnFree, Quarantine};
 use drystone::{Arena, ArenaConfig, GlobalArena, ThreadCache};
 
 use crate::alone;
-use crate::random::Random;
+use drystone_testkit::Random;
 
 /// How many blocks are live at most.
 const LIVE_MAX: usize = 64;

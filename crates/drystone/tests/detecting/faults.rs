@@ -17,7 +17,7 @@ use drystone_wrap::{Canary, GuardPages, Locked, Placement, PoisonOnFree, Quarant
 use drystone::{Arena, ArenaConfig, CachedArena, GlobalArena, ThreadCache};
 
 use crate::Kind;
-use crate::random::Random;
+use drystone_testkit::Random;
 
 const SLOTS: usize = 32;
 

@@ -15,7 +15,7 @@ use drystone_testkit::kept;
 
 use drystone::{Arena, ArenaConfig, FreeError, ThreadCache};
 
-use crate::random::Random;
+use drystone_testkit::Random;
 
 /// Cases of each class and allocator.
 const CASES: usize = 100_000;
