@@ -7,7 +7,7 @@ use drystone_core::NonZeroLayout;
 use crate::core_state::Core;
 use crate::error::FreeError;
 use crate::geometry::{Kind, SLICE_BYTES, block_bytes, segment_address};
-use crate::reciprocal::is_multiple;
+use crate::reciprocal::{block_offset, is_multiple};
 use crate::segment::Segment;
 use crate::segment_map;
 
@@ -117,5 +117,32 @@ pub(crate) fn bytes_around(core: &Core, address: usize) -> Option<usize> {
     match segment.inbox(first).content() {
         content if content.is_block() => Some(segment.run_slices(first) * SLICE_BYTES),
         content => content.class().map(block_bytes),
+    }
+}
+
+/// Where the block would begin that the address is in; there may be none. As [`find`], any address may
+/// be asked about.
+pub(crate) fn start_around(core: &Core, address: usize) -> Option<usize> {
+    let (base, owner) = segment_map::find(segment_address(address))?;
+    if !ptr::eq(owner, core) {
+        return None;
+    }
+    // SAFETY: as in `find`.
+    let segment = unsafe { Segment::of(base.addr().get()) };
+    let huge_bytes = segment.reservation().huge_bytes.get();
+    if huge_bytes > 0 {
+        let start = segment.reservation().huge_start.get().addr();
+        return (start..start + huge_bytes)
+            .contains(&address)
+            .then_some(start);
+    }
+    if !segment.may_hold_blocks(address) {
+        return None;
+    }
+    let first = segment.run_of(address);
+    let start = base.addr().get() + first * SLICE_BYTES;
+    match segment.inbox(first).content().class() {
+        Some(class) => Some(start + block_offset(address.checked_sub(start)?, class)),
+        None => Some(start),
     }
 }

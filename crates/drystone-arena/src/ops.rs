@@ -79,22 +79,28 @@ pub(crate) unsafe fn allocate<P: Profile>(
     }
 }
 
-/// Under a checked profile, enters a block that goes to the application. A block that was a node of
-/// a list has an address in it, which nobody needs to see.
+/// Under a checked profile, enters a block that goes to the application.
 #[inline(always)]
-pub(crate) fn note_handed_out<P: Profile>(block: NonNull<u8>) {
-    if P::CHECKED {
-        let address = block.addr().get();
-        // SAFETY: the block has just been taken from a live segment.
-        let segment = unsafe { Segment::of(segment_address(address)) };
-        let was_free = segment.bits().set_live(address);
-        if !was_free {
-            // Freed twice at the same moment, or twice in a list that somebody wrote to.
-            misuse::abort(FreeError::DoubleFree, address);
-        }
-        // SAFETY: blocks have the bytes of an address, and nobody else has this one.
-        unsafe { block.cast::<usize>().write(0) };
+fn note_handed_out<P: Profile>(block: NonNull<u8>) {
+    if P::CHECKED && !try_note_handed_out(block) {
+        // Freed twice at the same moment, or twice in a list that somebody wrote to.
+        misuse::abort(FreeError::DoubleFree, block.addr().get());
     }
+}
+
+/// Enters a block that goes to the application, unless it is with the application already. A block
+/// that was a node of a list has an address in it, which nobody needs to see.
+#[inline(always)]
+pub(crate) fn try_note_handed_out(block: NonNull<u8>) -> bool {
+    let address = block.addr().get();
+    // SAFETY: the block has just been taken from a live segment.
+    let segment = unsafe { Segment::of(segment_address(address)) };
+    if !segment.bits().set_live(address) {
+        return false;
+    }
+    // SAFETY: blocks have the bytes of an address, and nobody else has this one.
+    unsafe { block.cast::<usize>().write(0) };
+    true
 }
 
 /// Takes back the block at the address. `layout` is the caller's word for it; without one the

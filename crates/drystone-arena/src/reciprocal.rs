@@ -21,8 +21,14 @@ static RECIPROCALS: [u64; SizeClass::COUNT] = {
 /// Whether a block of the class begins at this offset of its page.
 #[inline(always)]
 pub(crate) fn is_multiple(offset: usize, class: usize) -> bool {
+    block_offset(offset, class) == offset
+}
+
+/// Where the block of the class begins that has this offset of its page in it.
+#[inline(always)]
+pub(crate) fn block_offset(offset: usize, class: usize) -> usize {
     let index = ((offset as u64 * RECIPROCALS[class]) >> SHIFT) as usize;
-    index * block_bytes(class) == offset
+    index * block_bytes(class)
 }
 
 #[cfg(test)]
@@ -36,11 +42,13 @@ mod tests {
         for class in 0..SizeClass::COUNT {
             let step = if cfg!(miri) { 4099 } else { 1 };
             for offset in (0..page_slices(class) * SLICE_BYTES).step_by(step) {
+                let into = offset % block_bytes(class);
                 assert_eq!(
-                    is_multiple(offset, class),
-                    offset % block_bytes(class) == 0,
+                    block_offset(offset, class),
+                    offset - into,
                     "{offset} of class {class}"
                 );
+                assert_eq!(is_multiple(offset, class), into == 0);
             }
         }
     }

@@ -134,6 +134,32 @@ fn the_short_way_takes_no_address_but_that_of_a_live_block() {
 }
 
 #[test]
+fn a_block_is_found_around_each_of_its_bytes() {
+    for &size in SIZES {
+        let start = block::<Checked>(size);
+        // SAFETY: the block is live.
+        let bytes = unsafe { GlobalArena::<Checked>::block_bytes(start) }.expect("it is live");
+        for offset in [0, 1, size / 2, size - 1, bytes - 1] {
+            let inside = start.map_addr(|address| address.saturating_add(offset));
+            // SAFETY: the block stays until the end of the turn.
+            let found = unsafe { GlobalArena::<Checked>::block_around(inside) };
+            let found = found.expect("it is live");
+            assert_eq!(found.cast::<u8>().addr(), start.addr(), "{size} {offset}");
+            assert_eq!(found.len(), bytes, "{size} {offset}");
+        }
+        assert_eq!(free::<Checked>(start), Ok(()));
+        if size <= 1 << 10 {
+            // SAFETY: no other test gives back the page, which is this thread's.
+            assert_eq!(unsafe { GlobalArena::<Checked>::block_around(start) }, None);
+        }
+    }
+    let local = 0_u64;
+    // SAFETY: no block is there.
+    let found = unsafe { GlobalArena::<Checked>::block_around(NonNull::from(&local).cast()) };
+    assert_eq!(found, None);
+}
+
+#[test]
 fn a_block_that_another_thread_freed_is_free() {
     // The second block keeps the page.
     let (block, _other) = (block::<Checked>(80), block::<Checked>(80));
