@@ -222,23 +222,28 @@ impl<P: Profile> GlobalArena<P> {
         Ok(NonNull::slice_from_raw_parts(own, bytes))
     }
 
-    /// All bytes of the live block that the address is in, by the arena's own pointer. `None` where there
-    /// is none. Of a profile without state bits the answer may be a block that is free.
+    /// All bytes of the live block that the address is in, by the arena's own pointer. Of a profile
+    /// without state bits the answer may be a block that is free.
+    ///
+    /// # Errors
+    ///
+    /// [`FreeError`]: no live block is there.
     ///
     /// # Safety
     ///
     /// No other thread gives the memory at the address back to the system meanwhile.
-    #[must_use]
-    pub unsafe fn block_around(ptr: NonNull<u8>) -> Option<NonNull<[u8]>> {
+    pub unsafe fn block_around(ptr: NonNull<u8>) -> Result<NonNull<[u8]>, FreeError> {
         let address = ptr.addr().get();
-        let start = start_around(P::core(), address)?;
-        let bytes = find(P::core(), start, P::CHECKED).ok()?.kind.bytes();
+        let start = start_around(P::core(), address).ok_or(FreeError::ForeignPointer)?;
+        let bytes = find(P::core(), start, P::CHECKED)?.kind.bytes();
         if address - start >= bytes {
-            return None;
+            return Err(FreeError::Misaligned);
         }
         // SAFETY: a live block's address, which is in its segment, or begins where its header's ends.
         let own = unsafe { segment_map::pointer(start) };
-        Some(NonNull::slice_from_raw_parts(NonNull::new(own)?, bytes))
+        // SAFETY: blocks do not lie at address 0.
+        let own = unsafe { NonNull::new_unchecked(own) };
+        Ok(NonNull::slice_from_raw_parts(own, bytes))
     }
 
     /// The size of the blocks of the page, or of the one block, that the address is in: for what is

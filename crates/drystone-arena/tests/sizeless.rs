@@ -150,13 +150,14 @@ fn a_block_is_found_around_each_of_its_bytes() {
         assert_eq!(free::<Checked>(start), Ok(()));
         if size <= 1 << 10 {
             // SAFETY: no other test gives back the page, which is this thread's.
-            assert_eq!(unsafe { GlobalArena::<Checked>::block_around(start) }, None);
+            let found = unsafe { GlobalArena::<Checked>::block_around(start) };
+            assert_eq!(found, Err(FreeError::DoubleFree));
         }
     }
     let local = 0_u64;
     // SAFETY: no block is there.
     let found = unsafe { GlobalArena::<Checked>::block_around(NonNull::from(&local).cast()) };
-    assert_eq!(found, None);
+    assert_eq!(found, Err(FreeError::ForeignPointer));
 }
 
 #[test]
