@@ -8,10 +8,9 @@ use core::ffi::{c_int, c_void};
 use core::ptr::{self, NonNull};
 
 use drystone_arena::FreeError;
-use drystone_core::NonZeroLayout;
 
 use crate::heap::Wrong;
-use crate::request::{self, Refused};
+use crate::request::{self, Refused, Request};
 use crate::{errno, heap, misuse};
 
 // The functions that programs see call those below and not each other: what they call by its public
@@ -34,16 +33,16 @@ fn out_of_memory() -> *mut c_void {
 }
 
 #[inline(always)]
-fn allocate(layout: Option<NonZeroLayout>) -> *mut c_void {
-    match layout {
-        Some(layout) => answer(heap::allocate(layout)),
+fn allocate(request: Option<Request>) -> *mut c_void {
+    match request {
+        Some(request) => answer(heap::allocate(request)),
         None => out_of_memory(),
     }
 }
 
-fn allocate_aligned(layout: Result<NonZeroLayout, Refused>) -> *mut c_void {
-    match layout {
-        Ok(layout) => answer(heap::allocate(layout)),
+fn allocate_aligned(request: Result<Request, Refused>) -> *mut c_void {
+    match request {
+        Ok(request) => answer(heap::allocate(request)),
         Err(Refused::Size) => out_of_memory(),
         Err(Refused::Alignment) => {
             errno::set(libc::EINVAL);
@@ -92,7 +91,7 @@ extern "C" fn malloc_slowly(size: usize) -> *mut c_void {
 #[unsafe(no_mangle)]
 pub extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
     match request::elements(count, size) {
-        Some(layout) => answer(heap::allocate_zeroed(layout)),
+        Some(request) => answer(heap::allocate_zeroed(request)),
         None => out_of_memory(),
     }
 }
@@ -158,11 +157,11 @@ unsafe fn resize(ptr: *mut c_void, size: usize) -> *mut c_void {
         unsafe { give_up(block) };
         return ptr::null_mut();
     }
-    let Some(layout) = request::plain(size) else {
+    let Some(request) = request::plain(size) else {
         return out_of_memory();
     };
     // SAFETY: the caller's promise.
-    match unsafe { heap::reallocate(block, layout) } {
+    match unsafe { heap::reallocate(block, request) } {
         Ok(moved) => answer(moved),
         Err(wrong) => misuse::abort("realloc", wrong, block.addr().get()),
     }
@@ -195,12 +194,12 @@ pub unsafe extern "C" fn posix_memalign(
     alignment: usize,
     size: usize,
 ) -> c_int {
-    let layout = match request::posix(size, alignment) {
-        Ok(layout) => layout,
+    let request = match request::posix(size, alignment) {
+        Ok(request) => request,
         Err(Refused::Alignment) => return libc::EINVAL,
         Err(Refused::Size) => return libc::ENOMEM,
     };
-    let block = errno::kept(|| heap::allocate(layout));
+    let block = errno::kept(|| heap::allocate(request));
     if block.is_null() {
         return libc::ENOMEM;
     }

@@ -1,18 +1,34 @@
-//! Where blocks come from: the process-wide arena, of the profile that the build has.
+//! Where blocks come from: the process-wide arena, of the profile that the build has, or pages of
+//! their own.
 //!
 //! | build | |
 //! |---|---|
 //! | `plain` | the arena as it is, `Checked`, or with the feature `unchecked` `Fast` |
-//! | `hardened` | the arena `Hardened`, and behind the bytes of each block a canary and their number |
+//! | `hardened` | the arena `Hardened`, canaries around the bytes of each block, and a quarantine |
+//! | `guard` | each block on pages of its own, between pages that fault; `hardened` for what is left over |
 //!
-//! Both have the same functions. With both features `hardened` is built.
+//! All have the same functions. `guard` goes before `hardened`, and both before `unchecked`. The last two
+//! also tell kinds of blocks, and ranges of bytes that leave their block.
 
 use drystone_arena::FreeError;
 
+#[cfg(feature = "hardened")]
+use crate::kind::Kind;
+
 cfg_if::cfg_if! {
     if #[cfg(feature = "hardened")] {
+        mod empty;
         mod hardened;
+        mod locked;
+        mod quarantine;
         mod seal;
+
+        pub(crate) use imp::{allocate_of, at_exit, check_range, describe, free_of};
+    }
+}
+
+cfg_if::cfg_if! {
+    if #[cfg(feature = "hardened")] {
         use hardened as imp;
     } else {
         mod plain;
@@ -32,9 +48,21 @@ pub(crate) enum Wrong {
     Free(FreeError),
     /// The block has less bytes than its caller says, or has another number of them.
     Size,
+    /// The bytes in front of the block are not what they were.
+    #[cfg(feature = "hardened")]
+    WrittenBeforeItsStart,
     /// The bytes behind the block are not what they were.
     #[cfg(feature = "hardened")]
     WrittenPastItsEnd,
+    /// A block that waits to be used again is not zero.
+    #[cfg(feature = "hardened")]
+    WrittenAfterItWasFreed,
+    /// The block is of this kind, and not of the function's.
+    #[cfg(feature = "hardened")]
+    Kind(Kind),
+    /// The bytes leave the block that they begin in.
+    #[cfg(feature = "hardened")]
+    Range,
 }
 
 impl From<FreeError> for Wrong {

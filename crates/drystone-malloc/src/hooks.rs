@@ -27,6 +27,8 @@ unsafe extern "C" {
 }
 
 extern "C" fn begin() {
+    #[cfg(feature = "hardened")]
+    crate::copies::begin();
     // A program that runs with rights its user does not have takes no orders from that user.
     // SAFETY: no requirements.
     if unsafe { libc::getauxval(libc::AT_SECURE) } != 0 {
@@ -46,6 +48,8 @@ extern "C" fn end() {
     if STATS.load(Ordering::Relaxed) {
         info::print_stats();
     }
+    #[cfg(feature = "hardened")]
+    crate::heap::at_exit();
 }
 
 fn each_variable(mut f: impl FnMut(&[u8])) {

@@ -69,5 +69,7 @@ pub(crate) fn print_stats() {
     let mut text = Text::new();
     // Text never fails: what does not fit is left out.
     let _ = write!(text, "drystone-malloc\n{}", heap::stats());
+    #[cfg(feature = "hardened")]
+    heap::describe(&mut text);
     text.to_standard_error();
 }

@@ -51,7 +51,15 @@ cfg_if::cfg_if! {
         mod output;
         mod request;
         mod settings;
+        #[cfg(feature = "hardened")]
+        mod copies;
+        #[cfg(feature = "hardened")]
+        mod kind;
+        #[cfg(feature = "hardened")]
+        mod operators;
 
+        #[cfg(feature = "hardened")]
+        pub use copies::*;
         pub use family::*;
         pub use info::*;
     }

@@ -9,23 +9,52 @@ pub(crate) const ALIGN: usize = 16;
 /// The largest alignment that is served: above it no request can be met.
 const ALIGN_MAX: usize = 1 << (usize::BITS - 2);
 
-/// A block of `size` bytes. `None` if no block is so large.
+/// A block that somebody asks for.
 ///
-/// No bytes are one byte: each such block has an address of its own.
+/// R1: at least one byte at the alignment is a layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Request {
+    size: usize,
+    align: usize,
+}
+
+impl Request {
+    /// The bytes, of which there may be none.
+    #[cfg(feature = "hardened")]
+    pub(crate) fn size(self) -> usize {
+        self.size
+    }
+
+    /// What the block is aligned to: a power of two, at least [`ALIGN`].
+    #[cfg(feature = "hardened")]
+    pub(crate) fn align(self) -> usize {
+        self.align
+    }
+
+    /// No bytes are one byte: each such block has an address of its own. Always one (R1).
+    #[inline(always)]
+    pub(crate) fn layout(self) -> Option<NonZeroLayout> {
+        NonZeroLayout::from_size_align(self.size.max(1), self.align).ok()
+    }
+}
+
+/// A block of `size` bytes. `None` if no block is so large.
 #[inline(always)]
-pub(crate) fn plain(size: usize) -> Option<NonZeroLayout> {
+pub(crate) fn plain(size: usize) -> Option<Request> {
     aligned(size, ALIGN)
 }
 
 /// A block of `size` bytes at an alignment, a power of two.
 #[inline(always)]
-pub(crate) fn aligned(size: usize, align: usize) -> Option<NonZeroLayout> {
-    NonZeroLayout::from_size_align(size.max(1), align.max(ALIGN)).ok()
+pub(crate) fn aligned(size: usize, align: usize) -> Option<Request> {
+    let align = align.max(ALIGN);
+    let request = Request { size, align };
+    request.layout().map(|_| request)
 }
 
 /// A block of `count` elements.
 #[inline]
-pub(crate) fn elements(count: usize, size: usize) -> Option<NonZeroLayout> {
+pub(crate) fn elements(count: usize, size: usize) -> Option<Request> {
     plain(count.checked_mul(size)?)
 }
 
@@ -39,7 +68,7 @@ pub(crate) enum Refused {
 }
 
 /// For `posix_memalign`: a power of two that is a multiple of a pointer's size.
-pub(crate) fn posix(size: usize, align: usize) -> Result<NonZeroLayout, Refused> {
+pub(crate) fn posix(size: usize, align: usize) -> Result<Request, Refused> {
     if !align.is_power_of_two() || !align.is_multiple_of(size_of::<usize>()) {
         return Err(Refused::Alignment);
     }
@@ -47,7 +76,7 @@ pub(crate) fn posix(size: usize, align: usize) -> Result<NonZeroLayout, Refused>
 }
 
 /// For `aligned_alloc`: a power of two.
-pub(crate) fn power_of_two(size: usize, align: usize) -> Result<NonZeroLayout, Refused> {
+pub(crate) fn power_of_two(size: usize, align: usize) -> Result<Request, Refused> {
     if !align.is_power_of_two() {
         return Err(Refused::Alignment);
     }
@@ -55,7 +84,7 @@ pub(crate) fn power_of_two(size: usize, align: usize) -> Result<NonZeroLayout, R
 }
 
 /// For `memalign`, which rounds an alignment up to the next power of two.
-pub(crate) fn rounded_up(size: usize, align: usize) -> Result<NonZeroLayout, Refused> {
+pub(crate) fn rounded_up(size: usize, align: usize) -> Result<Request, Refused> {
     if align > ALIGN_MAX {
         return Err(Refused::Alignment);
     }
@@ -63,6 +92,6 @@ pub(crate) fn rounded_up(size: usize, align: usize) -> Result<NonZeroLayout, Ref
 }
 
 /// For `pvalloc`: whole pages, at least one.
-pub(crate) fn pages(size: usize, page: usize) -> Option<NonZeroLayout> {
+pub(crate) fn pages(size: usize, page: usize) -> Option<Request> {
     aligned(size.max(1).checked_next_multiple_of(page)?, page)
 }

@@ -246,8 +246,6 @@ dies!(
 mod hardened {
     //! What the hardened build finds besides.
 
-    use std::collections::HashSet;
-
     use super::*;
 
     /// Writes one byte of a block, or beside it.
@@ -314,18 +312,121 @@ mod hardened {
     );
 
     dies_in_hardened!(
-        written_before_the_next_block,
+        written_before_its_start,
+        "free(ADDRESS): written before its start",
+        {
+            let block = malloc(48);
+            write(block.wrapping_byte_sub(1), 0, 0x41);
+            free(block);
+        }
+    );
+
+    dies_in_hardened!(
+        its_record_overwritten,
+        "free(ADDRESS): written before its start",
+        {
+            let block = malloc(48);
+            for offset in 1..=16 {
+                write(block.wrapping_byte_sub(offset), 0, 0x41);
+            }
+            free(block);
+        }
+    );
+
+    dies_in_hardened!(
+        written_far_behind_its_end,
         "free(ADDRESS): written past its end",
         {
-            // Many have another right before them, whose seal is overwritten.
-            let blocks: Vec<_> = (0..5000).map(|_| malloc(48)).collect();
-            let addresses: HashSet<_> = blocks.iter().map(|block| block.addr()).collect();
-            for block in &blocks {
-                if addresses.contains(&(block.addr() - 64)) {
-                    write(block.wrapping_byte_sub(1), 0, 0x41);
-                }
+            let block = malloc(4097);
+            write(block, 4096 + 200, 1);
+            free(block);
+        }
+    );
+
+    dies_in_hardened!(
+        written_after_it_was_freed,
+        "free(ADDRESS): written after it was freed",
+        {
+            let block = malloc(500);
+            free(block);
+            write(block, 499, 1);
+            // It leaves the quarantine.
+            for _ in 0..2000 {
+                free(malloc(500));
             }
-            blocks.into_iter().for_each(free);
+        }
+    );
+
+    dies_in_hardened!(
+        written_after_it_was_freed_and_never_again_allocated,
+        "free(ADDRESS): written after it was freed",
+        {
+            let block = malloc(500);
+            free(block);
+            // Found when the process exits.
+            write(block, 0, 1);
+        }
+    );
+
+    dies_in_hardened!(
+        freed_twice_with_the_same_size_between,
+        "free(ADDRESS): freed already",
+        {
+            let block = malloc(64);
+            free(block);
+            for _ in 0..500 {
+                free(malloc(64));
+            }
+            free(block);
+        }
+    );
+
+    dies_in_hardened!(
+        a_block_of_no_bytes_freed_twice,
+        "free(ADDRESS): freed already",
+        {
+            let block = malloc(0);
+            free(block);
+            free(block);
+        }
+    );
+
+    dies_in_hardened!(
+        copied_past_the_end,
+        "memcpy(ADDRESS): bytes outside of the block that it is in",
+        {
+            let (block, from) = (malloc(100), [7_u8; 101]);
+            let bytes = std::hint::black_box(from.len());
+            // SAFETY: none: the process ends because of it.
+            unsafe { libc::memcpy(block, std::hint::black_box(&from).as_ptr().cast(), bytes) };
+        }
+    );
+
+    dies_in_hardened!(
+        copied_from_past_the_end,
+        "memcpy(ADDRESS): bytes outside of the block that it is in",
+        {
+            let (block, mut to) = (malloc(100), [7_u8; 101]);
+            let bytes = std::hint::black_box(to.len() - 50);
+            // SAFETY: none: the process ends because of it.
+            unsafe { libc::memcpy(to.as_mut_ptr().cast(), offset(block, 50), bytes) };
+            std::hint::black_box(to);
+        }
+    );
+
+    dies_in_hardened!(set_after_it_was_freed, "memset(ADDRESS): freed already", {
+        let block = malloc(100);
+        free(block);
+        // SAFETY: none: the process ends because of it.
+        unsafe { libc::memset(block, 7, std::hint::black_box(100)) };
+    });
+
+    dies_in_hardened!(
+        a_block_of_no_bytes_is_set,
+        "memset(ADDRESS): bytes outside of the block that it is in",
+        // SAFETY: none: the process ends because of it.
+        unsafe {
+            libc::memset(malloc(0), 7, std::hint::black_box(1));
         }
     );
 

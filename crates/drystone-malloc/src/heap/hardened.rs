@@ -1,99 +1,194 @@
-//! The arena of the profile `Hardened`, and a [`Seal`] behind each block.
+//! The arena of the profile `Hardened`, a [`Seal`] around each block, and a [`quarantine`] behind
+//! `free`.
 //!
 //! # Invariants
 //!
-//! - H1: the last eight bytes of a live block say how many were asked for, and the bytes between are the
-//!   seal's. So a live block has at least [`SEAL_BYTES`] more than were asked for.
+//! - H1: the first eight bytes of a block that the program has, or that waits in the quarantine, are
+//!   its masked record; the canaries lie around the bytes that the record says.
+//! - H2: everything behind the record of a block that waits is zero.
+//! - H3: a record becomes that of a freed block by one compare-and-exchange, so one `free` of a block
+//!   gets it.
 
+use core::fmt::Write as _;
+use core::ops::Range;
 use core::ptr::{self, NonNull};
 
 use std::hash::{BuildHasher as _, RandomState};
 
-use drystone_arena::{ArenaStats, GlobalArena};
-use drystone_core::{AllocError, Allocator as _, Hardened, NonZeroLayout, abort_on_unwind};
-use drystone_sync::atomic::{AtomicU64, Ordering};
+use drystone_arena::{ArenaStats, FreeError, GlobalArena};
+use drystone_backing::at_fork;
+use drystone_core::{Allocator as _, Hardened, NonZeroLayout, abort_on_unwind};
+use drystone_sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::Wrong;
-use super::seal::{NUMBER_BYTES, SEAL_BYTES, Seal, canary_bytes};
+use super::seal::{Record, Seal, front_bytes, is_wiped, sealed_bytes};
+use super::{empty, quarantine};
+use crate::kind::Kind;
+use crate::misuse;
+use crate::output::Text;
+use crate::request::{ALIGN, Request};
 
 type Arena = GlobalArena<Hardened>;
 
 const ARENA: Arena = Arena::new();
 
-/// A block of the arena and what was asked for.
+/// A block of the arena, and what its record says.
 struct Sealed {
-    block: NonNull<u8>,
-    block_bytes: usize,
-    number: usize,
+    whole: NonNull<[u8]>,
+    record: Record,
     seal: Seal,
 }
 
 impl Sealed {
-    /// Seals a block of which `number` bytes were asked for.
-    fn close(block: NonNull<[u8]>, number: usize) {
+    /// Seals a block.
+    ///
+    /// # Safety
+    ///
+    /// The block is the caller's alone, initialised, and large enough for the record.
+    unsafe fn close(whole: NonNull<[u8]>, record: Record) -> Self {
+        let seal = seal(whole);
         let sealed = Self {
-            block: block.cast(),
-            block_bytes: block.len(),
-            number,
-            seal: seal(block.cast()),
+            whole,
+            record,
+            seal,
         };
-        // SAFETY: inside the block (H1).
-        let end = unsafe { sealed.block.add(sealed.block_bytes - NUMBER_BYTES) };
-        let masked = sealed.seal.masked(number);
-        // SAFETY: the last eight bytes of the block, which nobody else has.
-        unsafe { end.cast::<u64>().write_unaligned(masked) };
-        let rest = sealed.rest();
-        for index in 0..rest.len() {
-            // SAFETY: inside the rest, which lies in the block.
-            let at = unsafe { rest.cast::<u8>().add(index) };
-            // SAFETY: as above, and nobody else has it.
-            unsafe { at.write(sealed.seal.byte(index)) };
+        for canary in sealed.canaries() {
+            let offset = canary.start;
+            // SAFETY: inside the block, and nobody else's, by the caller's promise.
+            let bytes = unsafe { sealed.part(canary).as_mut() };
+            seal.fill(bytes, offset);
         }
+        // Release: who finds the record finds the canaries.
+        record_of(whole).store(seal.masked(record), Ordering::Release);
+        sealed
     }
 
-    /// What lies at the address.
+    /// The block that the address is in.
     ///
     /// # Errors
     ///
-    /// [`Wrong`]: it is no live block, or somebody wrote past its end.
+    /// [`Wrong`]: no block of the arena is there, or its record is damaged.
     ///
     /// # Safety
     ///
     /// As [`free`].
-    unsafe fn open(ptr: NonNull<u8>) -> Result<Self, Wrong> {
+    unsafe fn around(ptr: NonNull<u8>) -> Result<Self, Wrong> {
         // SAFETY: the caller's promise.
-        let whole = unsafe { Arena::live_block(ptr) }?;
-        let (block, block_bytes) = (whole.cast::<u8>(), whole.len());
-        let seal = seal(block);
-        // SAFETY: inside the block (H1).
-        let end = unsafe { block.add(block_bytes - NUMBER_BYTES) };
-        // SAFETY: the last eight bytes of the block, which `close` wrote.
-        let masked = unsafe { end.cast::<u64>().read_unaligned() };
-        let number = seal.number(masked, block_bytes);
-        let number = number.ok_or(Wrong::WrittenPastItsEnd)?;
-        let sealed = Self {
-            block,
-            block_bytes,
-            number,
+        let whole = unsafe { Arena::block_around(ptr) }?;
+        let seal = seal(whole);
+        let masked = record_of(whole).load(Ordering::Acquire);
+        let record = seal.record(masked, whole.len());
+        let record = record.ok_or(Wrong::WrittenBeforeItsStart)?;
+        Ok(Self {
+            whole,
+            record,
             seal,
-        };
-        // SAFETY: the rest lies in the block, and the program has no business there.
-        if !sealed.seal.is_intact(unsafe { sealed.rest().as_ref() }) {
-            return Err(Wrong::WrittenPastItsEnd);
+        })
+    }
+
+    /// The live block at the address.
+    ///
+    /// # Errors
+    ///
+    /// [`Wrong`]: it is none.
+    ///
+    /// # Safety
+    ///
+    /// As [`free`].
+    unsafe fn at(ptr: NonNull<u8>) -> Result<Self, Wrong> {
+        // SAFETY: the caller's promise.
+        let sealed = unsafe { Self::around(ptr) }?;
+        if sealed.start().addr() != ptr.addr() {
+            return Err(FreeError::Misaligned.into());
+        }
+        if sealed.record.is_freed {
+            return Err(FreeError::DoubleFree.into());
         }
         Ok(sealed)
     }
 
-    /// The bytes of the canary.
-    fn rest(&self) -> NonNull<[u8]> {
+    /// # Errors
+    ///
+    /// [`Wrong`]: somebody wrote beside the block's bytes.
+    fn expect_intact(&self) -> Result<(), Wrong> {
+        let [front, back] = self.canaries();
+        for (canary, wrong) in [
+            (front, Wrong::WrittenBeforeItsStart),
+            (back, Wrong::WrittenPastItsEnd),
+        ] {
+            let offset = canary.start;
+            // SAFETY: inside the block, and the program has no business there.
+            let bytes = unsafe { self.part(canary).as_ref() };
+            if !self.seal.is_intact(bytes, offset) {
+                return Err(wrong);
+            }
+        }
+        Ok(())
+    }
+
+    fn canaries(&self) -> [Range<usize>; 2] {
+        let behind = self.record.back_canary(self.whole.len());
+        [self.record.front_canary(), behind]
+    }
+
+    fn part(&self, range: Range<usize>) -> NonNull<[u8]> {
         // SAFETY: inside the block (H1).
-        let start = unsafe { self.block.add(self.number) };
-        NonNull::slice_from_raw_parts(start, canary_bytes(self.block_bytes, self.number))
+        unsafe { part(self.whole, range) }
+    }
+
+    /// Where the bytes are that were asked for.
+    fn start(&self) -> NonNull<u8> {
+        self.part(self.record.front..self.record.front).cast()
+    }
+
+    /// Takes the block from the program: it is the caller's alone then.
+    ///
+    /// # Errors
+    ///
+    /// [`Wrong`]: another thread has freed it.
+    fn take(&mut self) -> Result<(), Wrong> {
+        let live = self.seal.masked(self.record);
+        let place = record_of(self.whole);
+        // Acquire: pairs with the Release in `close`.
+        let taken = place.compare_exchange(live, Seal::NONE, Ordering::Acquire, Ordering::Relaxed);
+        if taken.is_err() {
+            return Err(FreeError::DoubleFree.into());
+        }
+        self.record.is_freed = true;
+        Ok(())
+    }
+
+    /// Wipes a block that was taken.
+    fn wipe(&self) {
+        let mut wiped = self.part(Record::wiped(self.whole.len()));
+        // SAFETY: inside the block, which is the caller's alone.
+        unsafe { wiped.as_mut() }.fill(0);
+        // Release: who finds the block freed finds it wiped.
+        record_of(self.whole).store(self.seal.masked(self.record), Ordering::Release);
     }
 }
 
-fn seal(block: NonNull<u8>) -> Seal {
-    Seal::new(key(), block.addr().get())
+/// A part of a block.
+///
+/// # Safety
+///
+/// It lies in the block.
+unsafe fn part(whole: NonNull<[u8]>, range: Range<usize>) -> NonNull<[u8]> {
+    debug_assert!(range.start <= range.end && range.end <= whole.len(), "H1");
+    // SAFETY: the caller's promise.
+    let start = unsafe { whole.cast::<u8>().add(range.start) };
+    NonNull::slice_from_raw_parts(start, range.len())
+}
+
+/// Where the record is.
+fn record_of(whole: NonNull<[u8]>) -> &'static AtomicU64 {
+    // SAFETY: the first eight bytes of a block that is live in the arena, aligned to 16; all access to
+    // them is atomic while the block is sealed.
+    unsafe { whole.cast::<AtomicU64>().as_ref() }
+}
+
+fn seal(whole: NonNull<[u8]>) -> Seal {
+    Seal::new(key(), whole.cast::<u8>().addr().get())
 }
 
 /// The process's key, from the system's random source. A child of a fork goes on with its parent's.
@@ -101,19 +196,30 @@ fn key() -> u64 {
     static KEY: AtomicU64 = AtomicU64::new(0);
     // Relaxed: the number is all there is, and everyone who asks gets the same.
     match KEY.load(Ordering::Relaxed) {
-        0 => {
-            let made = abort_on_unwind(|| RandomState::new().hash_one(0_u64)) | 1;
-            let first = KEY.compare_exchange(0, made, Ordering::Relaxed, Ordering::Relaxed);
-            first.err().unwrap_or(made)
-        }
+        0 => begin(&KEY),
         known => known,
     }
 }
 
-/// The layout of the arena's block for a request.
-fn with_seal(layout: NonZeroLayout) -> Option<NonZeroLayout> {
-    let bytes = layout.size().get().checked_add(SEAL_BYTES)?;
-    NonZeroLayout::from_size_align(bytes, layout.align().get()).ok()
+#[cold]
+fn begin(key: &AtomicU64) -> u64 {
+    static AT_FORK: AtomicBool = AtomicBool::new(false);
+    let made = abort_on_unwind(|| RandomState::new().hash_one(0_u64)) | 1;
+    let first = key.compare_exchange(0, made, Ordering::Relaxed, Ordering::Relaxed);
+    if !AT_FORK.swap(true, Ordering::Relaxed) {
+        // Without memory for it a child of a process with threads may wait for ever: as the arena's.
+        let _ = at_fork(before_fork, after_fork, after_fork);
+    }
+    first.err().unwrap_or(made)
+}
+
+extern "C" fn before_fork() {
+    quarantine::hold_all();
+}
+
+extern "C" fn after_fork() {
+    // SAFETY: the system calls the two in turn.
+    unsafe { quarantine::release_all() };
 }
 
 /// None is at hand: each is sealed first.
@@ -121,28 +227,51 @@ pub(crate) fn allocate_at_once(_: usize) -> Option<NonNull<u8>> {
     None
 }
 
-/// A block; null if there is no memory.
-pub(crate) fn allocate(layout: NonZeroLayout) -> *mut u8 {
-    sealed(layout, |inner| ARENA.allocate(inner))
+/// A block of zero bytes for the family of `malloc`; null if there is no memory.
+pub(crate) fn allocate(request: Request) -> *mut u8 {
+    allocate_of(request, Kind::Malloc)
 }
 
-/// A block of zero bytes; null if there is no memory.
-pub(crate) fn allocate_zeroed(layout: NonZeroLayout) -> *mut u8 {
-    sealed(layout, |inner| ARENA.allocate_zeroed(inner))
+/// As [`allocate`]: every block begins as zeros.
+pub(crate) fn allocate_zeroed(request: Request) -> *mut u8 {
+    allocate(request)
 }
 
-fn sealed(
-    layout: NonZeroLayout,
-    allocate: impl FnOnce(NonZeroLayout) -> Result<NonNull<[u8]>, AllocError>,
-) -> *mut u8 {
-    let Some(inner) = with_seal(layout) else {
+/// As [`allocate`], of a kind.
+pub(crate) fn allocate_of(request: Request, kind: Kind) -> *mut u8 {
+    if request.size() == 0 && request.align() == ALIGN {
+        if let Some(block) = empty::allocate(kind) {
+            return block.as_ptr();
+        }
+    }
+    let block = sealed_layout(request).and_then(allocate_whole);
+    let Some(whole) = block else {
         return ptr::null_mut();
     };
-    let Ok(block) = allocate(inner) else {
-        return ptr::null_mut();
+    let record = Record {
+        size: request.size(),
+        front: front_bytes(request.align()),
+        kind,
+        is_freed: false,
     };
-    Sealed::close(block, layout.size().get());
-    block.cast().as_ptr()
+    // SAFETY: the block is new, zero, and of the layout for the request.
+    unsafe { Sealed::close(whole, record) }.start().as_ptr()
+}
+
+/// A block of the arena, of zero bytes. What waits in the quarantine gives way to it.
+fn allocate_whole(layout: NonZeroLayout) -> Option<NonNull<[u8]>> {
+    if let Ok(whole) = ARENA.allocate_zeroed(layout) {
+        return Some(whole);
+    }
+    if !quarantine::flush(leave) {
+        return None;
+    }
+    ARENA.allocate_zeroed(layout).ok()
+}
+
+fn sealed_layout(request: Request) -> Option<NonZeroLayout> {
+    let bytes = sealed_bytes(request.size(), request.align())?;
+    NonZeroLayout::from_size_align(bytes, request.align()).ok()
 }
 
 /// None is taken back without a look at its seal.
@@ -155,11 +284,11 @@ pub(crate) unsafe fn free_at_once(_: NonNull<u8>) -> bool {
     false
 }
 
-/// Takes back a block.
+/// Takes back a block of the family of `malloc`.
 ///
 /// # Errors
 ///
-/// [`Wrong`]: it is no live block, or somebody wrote past its end.
+/// [`Wrong`]: it is no live block of this kind, or somebody wrote beside its bytes.
 ///
 /// # Safety
 ///
@@ -167,12 +296,10 @@ pub(crate) unsafe fn free_at_once(_: NonNull<u8>) -> bool {
 /// meanwhile.
 pub(crate) unsafe fn free(block: NonNull<u8>) -> Result<(), Wrong> {
     // SAFETY: the caller's promise.
-    let sealed = unsafe { Sealed::open(block) }?;
-    // SAFETY: the caller's promise.
-    Ok(unsafe { Arena::free(sealed.block) }?)
+    unsafe { free_of(block, Kind::Malloc) }
 }
 
-/// Makes a block serve another layout; null if there is no memory, and then nothing has changed.
+/// As [`free`], of a kind.
 ///
 /// # Errors
 ///
@@ -181,27 +308,115 @@ pub(crate) unsafe fn free(block: NonNull<u8>) -> Result<(), Wrong> {
 /// # Safety
 ///
 /// As [`free`].
-pub(crate) unsafe fn reallocate(
-    block: NonNull<u8>,
-    layout: NonZeroLayout,
-) -> Result<*mut u8, Wrong> {
+pub(crate) unsafe fn free_of(block: NonNull<u8>, kind: Kind) -> Result<(), Wrong> {
+    if let Some(freed) = empty::free(block.addr().get(), kind) {
+        return freed;
+    }
     // SAFETY: the caller's promise.
-    let old = unsafe { Sealed::open(block) }?;
-    let size = layout.size().get();
-    let room = old.block_bytes - SEAL_BYTES;
-    if room / 2 <= size && size <= room {
-        let whole = NonNull::slice_from_raw_parts(old.block, old.block_bytes);
-        Sealed::close(whole, size);
+    let mut sealed = unsafe { Sealed::at(block) }?;
+    if kind != sealed.record.kind {
+        return Err(Wrong::Kind(sealed.record.kind));
+    }
+    sealed.take()?;
+    sealed.expect_intact()?;
+    if sealed.whole.len() > quarantine::BLOCK_MAX {
+        // SAFETY: the block was taken from the program.
+        return Ok(unsafe { Arena::free(sealed.whole.cast()) }?);
+    }
+    sealed.wipe();
+    quarantine::exchange(sealed.whole, leave);
+    Ok(())
+}
+
+/// Gives a block that has left the quarantine to the arena. Ends the process if somebody wrote to it.
+fn leave(whole: NonNull<[u8]>) {
+    expect_wiped(whole);
+    // SAFETY: the quarantine's block is nobody's.
+    if let Err(wrong) = unsafe { Arena::free(whole.cast()) } {
+        misuse::abort("free", wrong.into(), whole.cast::<u8>().addr().get());
+    }
+}
+
+/// Ends the process if somebody wrote to a block that waits.
+fn expect_wiped(whole: NonNull<[u8]>) {
+    let seal = seal(whole);
+    let masked = record_of(whole).load(Ordering::Acquire);
+    let record = seal.record(masked, whole.len());
+    let record = record.filter(|record| record.is_freed);
+    // SAFETY: all of the block behind its record.
+    let wiped = unsafe { part(whole, Record::wiped(whole.len())) };
+    // SAFETY: the block is nobody's.
+    let is_wiped = is_wiped(unsafe { wiped.as_ref() });
+    if record.is_some() && is_wiped {
+        return;
+    }
+    // The address that the program has, if the record still says.
+    let front = record.map_or(front_bytes(ALIGN), |record| record.front);
+    let address = whole.cast::<u8>().addr().get() + front;
+    misuse::abort("free", Wrong::WrittenAfterItWasFreed, address);
+}
+
+/// Makes a block serve another request; null if there is no memory, and then nothing has changed.
+///
+/// # Errors
+///
+/// As [`free`].
+///
+/// # Safety
+///
+/// As [`free`].
+pub(crate) unsafe fn reallocate(block: NonNull<u8>, request: Request) -> Result<*mut u8, Wrong> {
+    if let Some(found) = empty::check(block.addr().get()) {
+        found?;
+        let moved = allocate(request);
+        if !moved.is_null() {
+            // SAFETY: the caller gave the block up.
+            unsafe { free(block) }?;
+        }
+        return Ok(moved);
+    }
+    // SAFETY: the caller's promise.
+    let mut old = unsafe { Sealed::at(block) }?;
+    if old.record.kind != Kind::Malloc {
+        return Err(Wrong::Kind(old.record.kind));
+    }
+    old.expect_intact()?;
+    let size = request.size();
+    let needed = sealed_bytes(size, old.record.front);
+    let room = needed.is_some_and(|bytes| bytes <= old.whole.len());
+    if room && size >= old.whole.len() / 2 {
+        old.take()?;
+        old.resize(size);
         return Ok(block.as_ptr());
     }
-    let Some(moved) = NonNull::new(allocate(layout)) else {
+    let Some(moved) = NonNull::new(allocate(request)) else {
         return Ok(ptr::null_mut());
     };
     // SAFETY: both blocks have the bytes, and are different blocks.
-    unsafe { moved.copy_from_nonoverlapping(old.block, old.number.min(size)) };
+    unsafe { moved.copy_from_nonoverlapping(old.start(), old.record.size.min(size)) };
     // SAFETY: the caller gave the block up.
-    unsafe { Arena::free(old.block) }?;
+    unsafe { free(block) }?;
     Ok(moved.as_ptr())
+}
+
+impl Sealed {
+    /// Gives a block that was taken back to the program, with another number of bytes.
+    fn resize(&self, size: usize) {
+        let Record { front, kind, .. } = self.record;
+        let kept = front + self.record.size.min(size);
+        let mut rest = self.part(kept..self.whole.len());
+        // The old canary, or bytes that are the program's no more.
+        // SAFETY: inside the block, which was taken.
+        unsafe { rest.as_mut() }.fill(0);
+        let record = Record {
+            size,
+            front,
+            kind,
+            is_freed: false,
+        };
+        // SAFETY: the block was taken, and has room.
+        unsafe { Self::close(self.whole, record) };
+    }
 }
 
 /// The bytes of a live block that its owner may use: those that it asked for.
@@ -214,17 +429,51 @@ pub(crate) unsafe fn reallocate(
 ///
 /// The block is not freed meanwhile.
 pub(crate) unsafe fn usable_bytes(block: NonNull<u8>) -> Result<usize, Wrong> {
+    if let Some(found) = empty::check(block.addr().get()) {
+        return found.map(|()| 0);
+    }
     // SAFETY: the caller's promise.
-    unsafe { Sealed::open(block) }.map(|sealed| sealed.number)
+    let sealed = unsafe { Sealed::at(block) }?;
+    sealed.expect_intact()?;
+    Ok(sealed.record.size)
 }
 
-/// Whether a block of so many usable bytes was asked for as one of `size`. A block of none is one of
-/// a byte.
+/// Whether bytes may be accessed as far as the heap knows: they leave no block that they begin in.
+///
+/// # Errors
+///
+/// [`Wrong`]: they do, or the block is freed.
+///
+/// # Safety
+///
+/// The block there, if any, is not freed meanwhile.
+pub(crate) unsafe fn check_range(start: NonNull<u8>, bytes: usize) -> Result<(), Wrong> {
+    let address = start.addr().get();
+    if empty::is_there(address) {
+        return Err(Wrong::Range);
+    }
+    // SAFETY: the caller's promise. What is no block of a program is not judged: the arena's own blocks
+    // have no record, and one that is being wiped has none either.
+    let Ok(sealed) = (unsafe { Sealed::around(start) }) else {
+        return Ok(());
+    };
+    if sealed.record.is_freed {
+        return Err(FreeError::DoubleFree.into());
+    }
+    let first = sealed.start().addr().get();
+    let Some(offset) = address.checked_sub(first) else {
+        return Err(Wrong::Range);
+    };
+    let is_inside = offset <= sealed.record.size && bytes <= sealed.record.size - offset;
+    if is_inside { Ok(()) } else { Err(Wrong::Range) }
+}
+
+/// Whether a block of so many usable bytes was asked for as one of `size`.
 pub(crate) fn fits(usable: usize, size: usize) -> bool {
-    usable == size.max(1)
+    usable == size
 }
 
-/// The size of the arena's blocks that lie where the address is.
+/// The size of the block that lies where the address is.
 pub(crate) fn block_bytes_around(address: usize) -> Option<usize> {
     Arena::block_bytes_around(address)
 }
@@ -233,8 +482,21 @@ pub(crate) fn stats() -> ArenaStats {
     ARENA.stats()
 }
 
+/// What there is to say beside the arena's figures.
+pub(crate) fn describe(text: &mut Text) {
+    let (blocks, bytes) = quarantine::load();
+    // Text never fails: what does not fit is left out.
+    let _ = writeln!(text, "quarantine       {blocks} blocks, {bytes} bytes");
+}
+
+/// Looks through the blocks that wait, at the end of the process, and ends it if one was written to.
+pub(crate) fn at_exit() {
+    quarantine::inspect(expect_wiped);
+}
+
 /// Gives back what nothing uses and what the calling thread keeps. Whether memory was unmapped.
 pub(crate) fn trim() -> bool {
+    quarantine::flush(leave);
     ARENA.drain_thread();
     ARENA.trim() > 0
 }

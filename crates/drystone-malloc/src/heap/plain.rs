@@ -5,9 +5,9 @@ use core::ptr::{self, NonNull};
 use std::alloc::GlobalAlloc as _;
 
 use drystone_arena::{ArenaStats, GlobalArena};
-use drystone_core::NonZeroLayout;
 
 use super::Wrong;
+use crate::request::Request;
 
 #[cfg(not(feature = "unchecked"))]
 type Profile = drystone_arena::Checked;
@@ -26,14 +26,20 @@ pub(crate) fn allocate_at_once(size: usize) -> Option<NonNull<u8>> {
 
 /// A block; null if there is no memory.
 #[inline(always)]
-pub(crate) fn allocate(layout: NonZeroLayout) -> *mut u8 {
+pub(crate) fn allocate(request: Request) -> *mut u8 {
+    let Some(layout) = request.layout() else {
+        return ptr::null_mut();
+    };
     // SAFETY: the layout has bytes.
     unsafe { ARENA.alloc(layout.to_layout()) }
 }
 
 /// A block of zero bytes; null if there is no memory.
 #[inline(always)]
-pub(crate) fn allocate_zeroed(layout: NonZeroLayout) -> *mut u8 {
+pub(crate) fn allocate_zeroed(request: Request) -> *mut u8 {
+    let Some(layout) = request.layout() else {
+        return ptr::null_mut();
+    };
     // SAFETY: the layout has bytes.
     unsafe { ARENA.alloc_zeroed(layout.to_layout()) }
 }
@@ -64,7 +70,7 @@ pub(crate) unsafe fn free(block: NonNull<u8>) -> Result<(), Wrong> {
     Ok(unsafe { Arena::free(block) }?)
 }
 
-/// Makes a block serve another layout; null if there is no memory, and then nothing has changed.
+/// Makes a block serve another request; null if there is no memory, and then nothing has changed.
 ///
 /// # Errors
 ///
@@ -73,10 +79,10 @@ pub(crate) unsafe fn free(block: NonNull<u8>) -> Result<(), Wrong> {
 /// # Safety
 ///
 /// As [`free`].
-pub(crate) unsafe fn reallocate(
-    block: NonNull<u8>,
-    layout: NonZeroLayout,
-) -> Result<*mut u8, Wrong> {
+pub(crate) unsafe fn reallocate(block: NonNull<u8>, request: Request) -> Result<*mut u8, Wrong> {
+    let Some(layout) = request.layout() else {
+        return Ok(ptr::null_mut());
+    };
     // SAFETY: the caller's promise; the alignment is that of every block.
     let moved = unsafe { Arena::reallocate(block, layout) }?;
     Ok(moved.map_or(ptr::null_mut(), NonNull::as_ptr))

@@ -1,0 +1,160 @@
+//! Where freed blocks wait before they may be used again.
+//!
+//! # Invariants
+//!
+//! - Q1: a queue has blocks of sizes from one power of two to the next, the oldest first; at most
+//!   [`ENTRIES`] and [`BYTES_MAX`] bytes of them when no thread is in a call.
+//! - Q2: a block in a queue is live in the arena and nobody's in the program.
+//!
+//! # Threads
+//!
+//! A queue has a lock, which is held for some tens of instructions.
+
+use core::ptr::NonNull;
+
+use super::locked::Locked;
+
+/// The blocks of one queue.
+pub(super) const ENTRIES: usize = 1024;
+
+/// The bytes of one queue.
+pub(super) const BYTES_MAX: usize = 512 << 10;
+
+/// The largest block that waits: larger ones cannot be accessed once the arena has them.
+pub(super) const BLOCK_MAX: usize = 128 << 10;
+
+const QUEUES: usize = (BLOCK_MAX.ilog2() + 1) as usize;
+
+static ALL: [Locked<Queue>; QUEUES] = [const { Locked::new(Queue::new()) }; QUEUES];
+
+#[derive(Clone, Copy)]
+struct Entry {
+    block: *mut u8,
+    bytes: usize,
+}
+
+struct Queue {
+    entries: [Entry; ENTRIES],
+    first: usize,
+    len: usize,
+    bytes: usize,
+}
+
+// SAFETY: its blocks are nobody's (Q2).
+unsafe impl Send for Queue {}
+
+impl Queue {
+    const fn new() -> Self {
+        let none = Entry {
+            block: core::ptr::null_mut(),
+            bytes: 0,
+        };
+        Self {
+            entries: [none; ENTRIES],
+            first: 0,
+            len: 0,
+            bytes: 0,
+        }
+    }
+
+    fn push(&mut self, block: NonNull<[u8]>) {
+        let entry = Entry {
+            block: block.cast().as_ptr(),
+            bytes: block.len(),
+        };
+        self.entries[(self.first + self.len) % ENTRIES] = entry;
+        self.len += 1;
+        self.bytes += entry.bytes;
+    }
+
+    fn pop(&mut self) -> Option<NonNull<[u8]>> {
+        if self.len == 0 {
+            return None;
+        }
+        let entry = self.entries[self.first];
+        self.first = (self.first + 1) % ENTRIES;
+        self.len -= 1;
+        self.bytes -= entry.bytes;
+        Some(NonNull::slice_from_raw_parts(
+            NonNull::new(entry.block)?,
+            entry.bytes,
+        ))
+    }
+}
+
+/// Puts a block of at most [`BLOCK_MAX`] bytes at the end of its queue, and gives each that has to
+/// leave for it to a function.
+pub(super) fn exchange(block: NonNull<[u8]>, mut left: impl FnMut(NonNull<[u8]>)) {
+    let Some(queue) = ALL.get(block.len().ilog2() as usize) else {
+        return left(block);
+    };
+    let full = queue.with(|queue| {
+        let oldest = if queue.len == ENTRIES {
+            queue.pop()
+        } else {
+            None
+        };
+        queue.push(block);
+        oldest
+    });
+    if let Some(oldest) = full {
+        left(oldest);
+    }
+    let over = |queue: &mut Queue| {
+        if queue.bytes > BYTES_MAX {
+            queue.pop()
+        } else {
+            None
+        }
+    };
+    while let Some(oldest) = queue.with(over) {
+        left(oldest);
+    }
+}
+
+/// Gives every block that waits to a function. Whether there was one.
+pub(super) fn flush(mut left: impl FnMut(NonNull<[u8]>)) -> bool {
+    let mut any = false;
+    for queue in &ALL {
+        while let Some(block) = queue.with(Queue::pop) {
+            any = true;
+            left(block);
+        }
+    }
+    any
+}
+
+/// Gives every block that waits to a function, which only looks at it.
+pub(super) fn inspect(look: impl Fn(NonNull<[u8]>)) {
+    for queue in &ALL {
+        queue.with(|queue| {
+            for index in 0..queue.len {
+                let entry = queue.entries[(queue.first + index) % ENTRIES];
+                if let Some(block) = NonNull::new(entry.block) {
+                    look(NonNull::slice_from_raw_parts(block, entry.bytes));
+                }
+            }
+        });
+    }
+}
+
+/// How many blocks wait, and their bytes.
+pub(super) fn load() -> (usize, usize) {
+    ALL.iter().fold((0, 0), |(blocks, bytes), queue| {
+        queue.with(|queue| (blocks + queue.len, bytes + queue.bytes))
+    })
+}
+
+pub(super) fn hold_all() {
+    ALL.iter().for_each(Locked::hold);
+}
+
+/// # Safety
+///
+/// As [`Locked::release`], after [`hold_all`].
+pub(super) unsafe fn release_all() {
+    for queue in &ALL {
+        // SAFETY: the caller's promise.
+        unsafe { queue.release() };
+    }
+}
