@@ -103,6 +103,11 @@ unsafe impl FixedRange for GuardedMmapBacked {
     }
 
     #[inline]
+    fn keeps_base(&self) -> bool {
+        true
+    }
+
+    #[inline]
     fn commits_on_demand(&self) -> bool {
         false
     }

@@ -134,6 +134,11 @@ unsafe impl FixedRange for HeapBacked {
     }
 
     #[inline]
+    fn keeps_base(&self) -> bool {
+        true
+    }
+
+    #[inline]
     fn commits_on_demand(&self) -> bool {
         self.block.commits_on_demand()
     }

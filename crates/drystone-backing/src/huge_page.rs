@@ -120,6 +120,11 @@ unsafe impl FixedRange for HugePageBacked {
     }
 
     #[inline]
+    fn keeps_base(&self) -> bool {
+        true
+    }
+
+    #[inline]
     fn commits_on_demand(&self) -> bool {
         false
     }

@@ -127,6 +127,11 @@ unsafe impl FixedRange for LockedMmapBacked {
     }
 
     #[inline]
+    fn keeps_base(&self) -> bool {
+        true
+    }
+
+    #[inline]
     fn commits_on_demand(&self) -> bool {
         false
     }

@@ -238,6 +238,11 @@ unsafe impl FixedRange for MmapBacked {
     }
 
     #[inline]
+    fn keeps_base(&self) -> bool {
+        true
+    }
+
+    #[inline]
     fn commits_on_demand(&self) -> bool {
         false
     }

@@ -140,6 +140,11 @@ unsafe impl FixedRange for StaticBacked<'_> {
     }
 
     #[inline]
+    fn keeps_base(&self) -> bool {
+        true
+    }
+
+    #[inline]
     fn commits_on_demand(&self) -> bool {
         false
     }

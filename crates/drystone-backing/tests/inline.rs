@@ -30,6 +30,7 @@ fn the_range_is_the_value_and_sixteen_aligned() {
     assert_eq!(offset_in_value(&value), 0);
     assert_eq!(value.base().addr().get() % 16, 0);
     assert!(!value.commits_on_demand());
+    assert!(!value.keeps_base());
     assert_eq!(size_of::<InlineBacked<24>>(), 32);
     assert_eq!(align_of::<InlineBacked<24>>(), 16);
 }

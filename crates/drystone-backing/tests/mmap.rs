@@ -61,6 +61,7 @@ fn sizes_are_rounded_up_to_pages() {
         assert_eq!(backing.size(), pages * page);
         assert!(backing.base_align() >= page);
         assert!(!backing.commits_on_demand());
+        assert!(backing.keeps_base());
         for offset in samples(&backing) {
             assert_eq!(byte_at(&backing, offset), 0);
         }

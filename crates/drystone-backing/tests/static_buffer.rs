@@ -18,6 +18,7 @@ fn size_and_base_are_the_buffers_own() {
         assert!(backing.base_align().is_power_of_two());
         assert_eq!(start % backing.base_align(), 0);
         assert!(!backing.commits_on_demand());
+        assert!(backing.keeps_base());
     }
 }
 

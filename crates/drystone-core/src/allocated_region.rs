@@ -85,6 +85,11 @@ unsafe impl<A: Allocator + StableAddress> FixedRange for AllocatedRegion<A> {
     }
 
     #[inline]
+    fn keeps_base(&self) -> bool {
+        true
+    }
+
+    #[inline]
     fn commits_on_demand(&self) -> bool {
         false
     }

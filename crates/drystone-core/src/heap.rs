@@ -89,6 +89,11 @@ unsafe impl FixedRange for HeapSegment {
     }
 
     #[inline]
+    fn keeps_base(&self) -> bool {
+        true
+    }
+
+    #[inline]
     fn commits_on_demand(&self) -> bool {
         false
     }

@@ -16,8 +16,8 @@ use crate::{AllocError, arith};
 ///
 /// - **L1** `base()`, `base_align()`, `align_offset(..)` and `commits_on_demand()` give the same
 ///   answers at every call until the value is moved; after a move `base()` may change unless the
-///   type is [`StableAddress`](crate::StableAddress). `size()`, the content of the bytes, and what
-///   has been committed, stay the same across moves.
+///   type is [`StableAddress`](crate::StableAddress). `size()`, `keeps_base()`, the content of the
+///   bytes, and what has been committed, stay the same across moves.
 /// - **L2** `size() <= isize::MAX`, and `base() + size()` does not wrap. A size of 0 is allowed.
 /// - **L3** All bytes of the range are valid for reads and writes, from any thread, after `commit`
 ///   where [`commits_on_demand`](FixedRange::commits_on_demand) says so, until the value is
@@ -32,7 +32,8 @@ use crate::{AllocError, arith};
 /// - **L8** The provided methods mean what they say when they are overridden: `contains` answers
 ///   whether the address lies in `base() .. base() + size()`; `align_offset(offset, align)` answers
 ///   the smallest offset from `offset` on whose address is a multiple of `align`, now and after
-///   every move; `Ok` from `commit` makes L3 true of its bytes from then on.
+///   every move; `Ok` from `commit` makes L3 true of its bytes from then on; where `keeps_base`
+///   says yes, `base()` does not change when the value moves.
 /// - **L9** No method unwinds, or calls anything that may use an allocator over this range.
 pub unsafe trait FixedRange {
     /// The first byte.
@@ -73,6 +74,15 @@ pub unsafe trait FixedRange {
     #[inline]
     fn commits_on_demand(&self) -> bool {
         true
+    }
+
+    /// Whether `base()` stays the same when the value moves, so that layouts may keep addresses
+    /// where they would keep offsets, which saves a load and an addition.
+    ///
+    /// A [`StableAddress`](crate::StableAddress) range should override this with a constant `true`.
+    #[inline]
+    fn keeps_base(&self) -> bool {
+        false
     }
 
     /// The smallest offset at or after `offset` at which a block of alignment `align` may start,

@@ -107,6 +107,11 @@ unsafe impl FixedRange for Region<'_> {
     }
 
     #[inline]
+    fn keeps_base(&self) -> bool {
+        true
+    }
+
+    #[inline]
     fn commits_on_demand(&self) -> bool {
         self.commit.is_some()
     }

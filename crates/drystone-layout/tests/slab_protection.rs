@@ -500,10 +500,22 @@ mod checks {
     }
 }
 
-/// What the documentation of `NoProtection` says can be seen: an offset, and no address.
+/// What the documentation of `NoProtection` says can be seen, in a range that stays where it is.
 #[test]
-fn without_protection_a_fresh_block_shows_an_offset() {
+fn without_protection_a_fresh_block_of_the_heap_shows_an_address() {
     let slab = Slab::<usize, _>::new(3, heap(3 * size_of::<usize>(), 8)).expect("it fits");
+    let blocks: Vec<_> = (0..3).map(|_| take(&slab)).collect();
+    give(&slab, blocks[1]);
+    give(&slab, blocks[0]);
+    let fresh = slab.allocate(layout(1, 1)).expect("room").cast::<usize>();
+    // SAFETY: the block is live, and the link was written into it.
+    assert_eq!(unsafe { fresh.read() }, blocks[1].addr().get());
+}
+
+/// The same, in a range that may move.
+#[test]
+fn without_protection_a_fresh_block_of_an_inline_range_shows_an_offset() {
+    let slab = Slab::<usize, _>::new(3, Inline::<64>::new()).expect("it fits");
     let blocks: Vec<_> = (0..3).map(|_| take(&slab)).collect();
     give(&slab, blocks[1]);
     give(&slab, blocks[0]);

@@ -85,8 +85,8 @@ pub trait FreelistProtection {
 
 /// Links are stored as they are: no tag, no check, no cost.
 ///
-/// A block that is handed out again then begins with what its link was: the offset of another free
-/// slot from the start of the range, one word long. It is no address.
+/// A block that is handed out again then begins with what its link was, one word long: the address
+/// of another free slot, or its offset from the start of a range that may move.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct NoProtection;
 

@@ -15,6 +15,7 @@ use super::ring::{BatchPolicy, QUEUE_CAPACITY_DEFAULT, Ring, ring};
 use super::shared::{Handle, Shared, Slots};
 use super::{RemoteQueue, SlabRemote};
 use crate::slab::digest::Digest;
+use crate::slab::slot_list::Origin;
 use crate::{AllocValueError, SetupError};
 
 /// How many handles are counted at once for the boxes to come.
@@ -249,13 +250,19 @@ impl<T, B: FixedRange, Q: RemoteQueue> SlabOwner<T, B, Q> {
         debug_assert_eq!(self.verify_all().err(), None);
     }
 
+    /// Links are offsets, as those of what comes home are.
+    #[inline]
+    fn origin(&self) -> Origin {
+        Origin::of_offsets(self.base)
+    }
+
     /// Takes a free slot: the one that the owner freed last, one that came home, or the next never
     /// used.
     #[inline]
     fn take(&self) -> Option<usize> {
         self.tick();
         // SAFETY: the slots were placed in this range.
-        if let Some(offset) = unsafe { self.slots.pop(self.base) } {
+        if let Some(offset) = unsafe { self.slots.pop(self.origin()) } {
             return Some(offset);
         }
         match Q::next(&self.queue) {
@@ -295,7 +302,7 @@ impl<T, B: FixedRange, Q: RemoteQueue> SlabOwner<T, B, Q> {
             self.slots.slots.set_head(shared.list().take_all());
         }
         // SAFETY: the slots were placed in this range.
-        unsafe { self.slots.pop(self.base) }
+        unsafe { self.slots.pop(self.origin()) }
     }
 
     /// What each call of the owner does first.
@@ -319,9 +326,8 @@ impl<T, B: FixedRange, Q: RemoteQueue> SlabOwner<T, B, Q> {
     /// The slot at `offset` was given up, and came out of the queue or the list once.
     #[inline]
     unsafe fn put_back(&self, offset: usize) {
-        let base = self.base;
         // SAFETY: the slots were placed in this range, and the slot is given up.
-        unsafe { self.slots.free(base, offset, Self::WHOLE_SLOT) };
+        unsafe { self.slots.free(self.origin(), offset, Self::WHOLE_SLOT) };
     }
 
     const WHOLE_SLOT: NonZeroLayout =
@@ -409,9 +415,9 @@ unsafe impl<T, B: FixedRange, Q: RemoteQueue> Deallocator for SlabOwner<T, B, Q>
     #[inline]
     unsafe fn deallocate(&self, ptr: NonNull<u8>, layout: NonZeroLayout) {
         self.tick();
-        let (base, offset) = (self.base, self.offset_of(ptr));
+        let offset = self.offset_of(ptr);
         // SAFETY: the slots were placed in this range, and the caller gives up a live block of it.
-        unsafe { self.slots.free(base, offset, layout) };
+        unsafe { self.slots.free(self.origin(), offset, layout) };
     }
 }
 
@@ -483,7 +489,7 @@ impl<T, B: FixedRange, Q: RemoteQueue> Inspect for SlabOwner<T, B, Q> {
     fn validate(&self, ptr: NonNull<u8>) -> Result<BlockInfo, Misuse> {
         let offset = self.offset_of(ptr);
         // SAFETY: the slots were placed in this range.
-        let info = unsafe { self.slots.validate(self.base, offset) }?;
+        let info = unsafe { self.slots.validate(self.origin(), offset) }?;
         let mut is_held = false;
         Q::held(&self.queue, |index| {
             is_held |= self.offset_at(index) == offset;
@@ -498,7 +504,7 @@ impl<T, B: FixedRange, Q: RemoteQueue> Inspect for SlabOwner<T, B, Q> {
     fn verify_all(&self) -> Result<Report, Corruption> {
         let shared = self.shared();
         // SAFETY: the slots were placed in this range.
-        let mut report = unsafe { self.slots.verify(shared.backing()) }?;
+        let mut report = unsafe { self.slots.verify(shared.backing(), self.origin()) }?;
         let mut broken = None;
         Q::held(&self.queue, |index| {
             let offset = self.offset_at(index);
@@ -518,7 +524,7 @@ impl<T, B: FixedRange, Q: RemoteQueue> Inspect for SlabOwner<T, B, Q> {
     fn state_digest(&self) -> u64 {
         let mut digest = Digest::new();
         // SAFETY: the slots were placed in this range.
-        unsafe { self.slots.digest(self.base, &mut digest) };
+        unsafe { self.slots.digest(self.origin(), &mut digest) };
         Q::held(&self.queue, |index| {
             digest.add_size(self.offset_at(index));
         });

@@ -7,7 +7,7 @@ use drystone_core::{BlockInfo, Corruption, FixedRange, Inspect, Misuse, Owns, Re
 use super::class_table::GRANULE;
 use super::{Plan, SizeClassed};
 use crate::slab::digest::Digest;
-use crate::slab::slot_list::is_none;
+use crate::slab::slot_list::Origin;
 
 /// What lies at an offset below the cursor.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -105,8 +105,9 @@ impl<B: FixedRange, const CLASSES: usize> SizeClassed<B, CLASSES> {
     fn walk(&self, class: usize, mut f: impl FnMut(usize)) -> Result<(), Corruption> {
         let slots = &self.classes[class].slots;
         let mut left = (self.end - self.start) / self.sizes[class];
-        let mut offset = slots.head();
-        while !is_none(offset) {
+        let origin = Origin::of(&self.backing);
+        let mut next = slots.first(origin);
+        while let Some(offset) = next {
             if offset >= self.end || self.place_of(offset) != Place::Block(class) {
                 let invariant = "I4: a free list holds what is no block of its class";
                 return Err(Corruption { invariant, offset });
@@ -119,7 +120,7 @@ impl<B: FixedRange, const CLASSES: usize> SizeClassed<B, CLASSES> {
             f(offset);
             // SAFETY: the offset is that of a block on the list, which lies in the range and keeps
             // the granule.
-            offset = unsafe { slots.next_of(self.backing.base(), offset, GRANULE) };
+            next = unsafe { slots.next_of(origin, offset, GRANULE) };
         }
         Ok(())
     }

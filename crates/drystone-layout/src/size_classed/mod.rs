@@ -57,6 +57,7 @@ use drystone_core::{
 };
 
 use crate::SetupError;
+use crate::slab::slot_list::Origin;
 pub(crate) use class_table::CLASS_SIZE_MAX;
 use class_table::{ClassTable, GRANULE};
 use runs::{Class, RUN_BYTES_MIN, SharedRange};
@@ -292,8 +293,9 @@ impl<B: FixedRange, const CLASSES: usize> SizeClassed<B, CLASSES> {
     /// A block of `class`.
     #[inline]
     fn allocate_in(&self, class: usize) -> Result<NonNull<[u8]>, AllocError> {
-        // SAFETY: the offsets on the list count from this base, and blocks keep the granule.
-        match unsafe { self.classes[class].slots.pop(self.backing.base(), GRANULE) } {
+        let slots = &self.classes[class].slots;
+        // SAFETY: the links on the list count from this origin, and blocks keep the granule.
+        match unsafe { slots.pop(Origin::of(&self.backing), GRANULE) } {
             Some(offset) => Ok(self.block(offset, class)),
             None => self.fresh(class),
         }
@@ -315,7 +317,7 @@ impl<B: FixedRange, const CLASSES: usize> SizeClassed<B, CLASSES> {
         let offset = self.offset_of(ptr);
         let slots = &self.classes[class].slots;
         // SAFETY: the block lies in the range by I2, keeps the granule by I1, and holds a link.
-        unsafe { slots.push(self.backing.base(), offset, GRANULE) };
+        unsafe { slots.push(Origin::of(&self.backing), offset, GRANULE) };
     }
 
     /// Takes back a block whose class takes longer to tell.

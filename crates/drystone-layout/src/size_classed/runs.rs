@@ -23,7 +23,7 @@ use drystone_core::{AllocError, FixedRange, SizeClass};
 
 use super::SizeClassed;
 use super::class_table::GRANULE;
-use crate::slab::slot_list::{SlotList, load, store};
+use crate::slab::slot_list::{Origin, SlotList, load, store};
 
 /// The first run of a class has at least one block and otherwise this many bytes.
 pub(super) const RUN_BYTES_MIN: usize = 512;
@@ -149,7 +149,7 @@ impl<B: FixedRange, const CLASSES: usize> SizeClassed<B, CLASSES> {
             let slots = &self.classes[class].slots;
             // SAFETY: the piece is in the range, committed with the run, belongs to nobody and is
             // a multiple of the granule in size and place.
-            unsafe { slots.push(self.backing.base(), offset, GRANULE) };
+            unsafe { slots.push(Origin::of(&self.backing), offset, GRANULE) };
         }
     }
 

@@ -12,7 +12,7 @@ use drystone_core::{FreelistProtection, Misuse, NonZeroLayout};
 
 use super::kernel::SlotKernel;
 use super::record::State;
-use super::slot_list::is_none;
+use super::slot_list::{Origin, is_none};
 
 /// The slot at the head of the list, which was not handed out: its link is damaged.
 pub(super) struct Damaged {
@@ -122,7 +122,7 @@ impl<T, M: FreelistProtection> SlotKernel<T, M> {
     #[inline(never)]
     unsafe fn misuse_of(&self, base: NonNull<u8>, offset: usize) -> Misuse {
         // SAFETY: the caller's promise.
-        match unsafe { self.validate(base, offset) } {
+        match unsafe { self.validate(Origin::of_offsets(base), offset) } {
             Err(misuse) => misuse,
             Ok(_) => Misuse::LayoutMismatch,
         }

@@ -10,19 +10,19 @@ use super::Slab;
 use super::digest::Digest;
 use super::kernel::SlotKernel;
 use super::record::State;
-use super::slot_list::is_none;
+use super::slot_list::{Origin, is_none};
 
 impl<T, M: FreelistProtection> SlotKernel<T, M> {
     /// The offsets on the free list. Ends with an error at the first link that breaks I4.
     ///
     /// # Safety
     ///
-    /// As said at [`SlotKernel`] of `base`, for as long as the walk lasts.
-    unsafe fn free_slots(&self, base: NonNull<u8>) -> FreeSlots<'_, T, M> {
+    /// As said at [`SlotKernel`] of `origin`, for as long as the walk lasts.
+    unsafe fn free_slots(&self, origin: Origin) -> FreeSlots<'_, T, M> {
         FreeSlots {
             kernel: self,
-            base,
-            next: self.slots.head(),
+            origin,
+            next: self.slots.first(origin),
             left: self.carved_slots(),
         }
     }
@@ -35,10 +35,10 @@ impl<T, M: FreelistProtection> SlotKernel<T, M> {
     ///
     /// # Safety
     ///
-    /// As said at [`SlotKernel`] of `base`.
+    /// As said at [`SlotKernel`] of `origin`.
     pub(crate) unsafe fn validate(
         &self,
-        base: NonNull<u8>,
+        origin: Origin,
         offset: usize,
     ) -> Result<BlockInfo, Misuse> {
         if !self.contains(offset) {
@@ -52,10 +52,10 @@ impl<T, M: FreelistProtection> SlotKernel<T, M> {
         }
         let live = if M::OCCUPANCY {
             // SAFETY: a carved slot is ready.
-            (unsafe { self.state(base, self.index_of(offset)) }) == State::LIVE
+            (unsafe { self.state(origin.base(), self.index_of(offset)) }) == State::LIVE
         } else {
             // SAFETY: the caller's promise.
-            !unsafe { self.free_slots(base) }.any(|free| free == Ok(offset))
+            !unsafe { self.free_slots(origin) }.any(|free| free == Ok(offset))
         };
         if !live {
             return Err(Misuse::DoubleFree);
@@ -73,12 +73,16 @@ impl<T, M: FreelistProtection> SlotKernel<T, M> {
     ///
     /// # Safety
     ///
-    /// As said at [`SlotKernel`] of `range`.
-    pub(crate) unsafe fn verify<B: FixedRange>(&self, range: &B) -> Result<Report, Corruption> {
+    /// As said at [`SlotKernel`] of `range` and `origin`.
+    pub(crate) unsafe fn verify<B: FixedRange>(
+        &self,
+        range: &B,
+        origin: Origin,
+    ) -> Result<Report, Corruption> {
         self.verify_bounds(range)?;
         let mut free_blocks = 0;
         // SAFETY: the caller's promise.
-        for slot in unsafe { self.free_slots(range.base()) } {
+        for slot in unsafe { self.free_slots(origin) } {
             slot?;
             free_blocks += 1;
         }
@@ -140,8 +144,8 @@ impl<T, M: FreelistProtection> SlotKernel<T, M> {
     ///
     /// # Safety
     ///
-    /// As said at [`SlotKernel`] of `base`.
-    pub(crate) unsafe fn digest(&self, base: NonNull<u8>, digest: &mut Digest) {
+    /// As said at [`SlotKernel`] of `origin`.
+    pub(crate) unsafe fn digest(&self, origin: Origin, digest: &mut Digest) {
         for size in [
             self.start,
             self.end,
@@ -158,13 +162,13 @@ impl<T, M: FreelistProtection> SlotKernel<T, M> {
         for (offset, len) in self.record_parts(0, record.ready_slots.get() as usize) {
             for at in offset..offset + len {
                 // SAFETY: the record lies in the range (I2).
-                let byte = unsafe { base.add(at) };
+                let byte = unsafe { origin.base().add(at) };
                 // SAFETY: it is written for the ready slots (I6).
                 digest.add(u64::from(unsafe { byte.read() }));
             }
         }
         // SAFETY: the caller's promise.
-        for slot in unsafe { self.free_slots(base) } {
+        for slot in unsafe { self.free_slots(origin) } {
             match slot {
                 Ok(offset) => digest.add_size(offset),
                 Err(corruption) => digest.add_size(!corruption.offset),
@@ -218,21 +222,18 @@ impl<T, B: FixedRange, M: FreelistProtection> Inspect for Slab<T, B, M> {
     /// with a damaged list count as live.
     fn validate(&self, ptr: NonNull<u8>) -> Result<BlockInfo, Misuse> {
         // SAFETY: the kernel was placed in this range, which the slab owns.
-        unsafe {
-            self.kernel
-                .validate(self.backing.base(), self.offset_of(ptr))
-        }
+        unsafe { self.kernel.validate(self.origin(), self.offset_of(ptr)) }
     }
 
     fn verify_all(&self) -> Result<Report, Corruption> {
         // SAFETY: as above.
-        unsafe { self.kernel.verify(&self.backing) }
+        unsafe { self.kernel.verify(&self.backing, self.origin()) }
     }
 
     fn state_digest(&self) -> u64 {
         let mut digest = Digest::new();
         // SAFETY: as above.
-        unsafe { self.kernel.digest(self.backing.base(), &mut digest) };
+        unsafe { self.kernel.digest(self.origin(), &mut digest) };
         digest.finish()
     }
 }
@@ -240,17 +241,20 @@ impl<T, B: FixedRange, M: FreelistProtection> Inspect for Slab<T, B, M> {
 /// A walk along the free list.
 struct FreeSlots<'a, T, M> {
     kernel: &'a SlotKernel<T, M>,
-    /// The base of the kernel's range.
-    base: NonNull<u8>,
-    next: usize,
+    /// Of the kernel's range.
+    origin: Origin,
+    next: Option<usize>,
     /// How many slots can still come: more means that the list runs in a circle.
     left: usize,
 }
 
 impl<T, M: FreelistProtection> FreeSlots<'_, T, M> {
-    fn end_with(&mut self, invariant: &'static str) -> Option<Result<usize, Corruption>> {
-        let offset = self.next;
-        self.next = super::slot_list::NONE;
+    fn end_with(
+        &mut self,
+        offset: usize,
+        invariant: &'static str,
+    ) -> Option<Result<usize, Corruption>> {
+        self.next = None;
         Some(Err(Corruption { invariant, offset }))
     }
 }
@@ -260,29 +264,28 @@ impl<T, M: FreelistProtection> Iterator for FreeSlots<'_, T, M> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let kernel = self.kernel;
-        let offset = self.next;
-        if is_none(offset) {
-            return None;
-        }
+        let offset = self.next?;
         if !kernel.is_carved_slot(offset) {
-            return self.end_with("I4: a link to what is not a carved slot");
+            return self.end_with(offset, "I4: a link to what is not a carved slot");
         }
         if self.left == 0 {
-            return self.end_with("I4: the free list does not end");
+            return self.end_with(offset, "I4: the free list does not end");
         }
         self.left -= 1;
         self.next = if M::TAGGED || M::OCCUPANCY {
             // SAFETY: the slot is on the list, and `base` is what the walk was started with.
-            match unsafe { kernel.read_link(self.base, offset, |state| state == State::FREE) } {
-                Some(next) => next,
-                None => return self.end_with("I4: a link that does not verify"),
+            match unsafe {
+                kernel.read_link(self.origin.base(), offset, |state| state == State::FREE)
+            } {
+                Some(next) => (!is_none(next)).then_some(next),
+                None => return self.end_with(offset, "I4: a link that does not verify"),
             }
         } else {
             // SAFETY: the slot is on the list, inside the range (I2) and aligned (I1).
             unsafe {
                 kernel
                     .slots
-                    .next_of(self.base, offset, SlotKernel::<T, M>::SLOT_ALIGN)
+                    .next_of(self.origin, offset, SlotKernel::<T, M>::SLOT_ALIGN)
             }
         };
         Some(Ok(offset))

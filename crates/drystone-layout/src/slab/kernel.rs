@@ -31,7 +31,7 @@ use drystone_core::{AllocError, FixedRange, FreelistProtection, NonZeroLayout, a
 use super::link::TaggedLink;
 use super::record::{Record, State};
 use super::slot_index::Stride;
-use super::slot_list::SlotList;
+use super::slot_list::{Origin, SlotList};
 use crate::SetupError;
 
 /// How many bytes of slots are made ready at once: committed where that is on demand, and their
@@ -40,9 +40,10 @@ const READY_STEP_BYTES: usize = 64 << 10;
 
 /// Slots for values of type `T`, by their offsets from a base that each call brings.
 ///
-/// Every unsafe method requires of its `base` or `range` the same: it is the range that
+/// Every unsafe method requires of its `base`, `origin` or `range` the same: it is the range that
 /// [`place`](Self::place) was asked about, wherever it is now, and nothing else uses the slots
-/// that are not handed out.
+/// that are not handed out. All calls bring the same kind of origin, of offsets if the slots are
+/// guarded.
 pub(crate) struct SlotKernel<T, M> {
     /// The free list and the carve cursor (I3, I4).
     pub(crate) slots: SlotList,
@@ -197,6 +198,16 @@ impl<T, M: FreelistProtection> SlotKernel<T, M> {
         layout.size().get() <= Self::STRIDE && layout.align().get() <= Self::SLOT_ALIGN
     }
 
+    /// What the links in `range` count from, for a slab that is alone with it.
+    #[inline]
+    pub(crate) fn origin<B: FixedRange>(range: &B) -> Origin {
+        if Self::GUARDED {
+            Origin::of_offsets(range.base())
+        } else {
+            Origin::of(range)
+        }
+    }
+
     /// The number of slots.
     #[inline]
     pub(crate) fn capacity(&self) -> usize {
@@ -237,35 +248,41 @@ impl<T, M: FreelistProtection> SlotKernel<T, M> {
     ///
     /// As said at [`SlotKernel`] of `range`.
     #[inline]
-    pub(crate) unsafe fn allocate<B: FixedRange>(&self, range: &B) -> Result<usize, AllocError> {
-        let base = range.base();
+    pub(crate) unsafe fn allocate<B: FixedRange>(
+        &self,
+        range: &B,
+    ) -> Result<NonNull<u8>, AllocError> {
+        let origin = Self::origin(range);
         // SAFETY: the caller's promise about `range`.
-        if let Some(offset) = unsafe { self.pop(base) } {
-            return Ok(offset);
+        if let Some(offset) = unsafe { self.pop(origin) } {
+            // On each way by itself: here the base cancels out.
+            // SAFETY: the offset is that of a slot.
+            return Ok(unsafe { self.slot(origin.base(), offset) });
         }
         // SAFETY: as above.
-        let carved = unsafe { self.carve(range) };
-        if M::OCCUPANCY && carved.is_err() {
+        let mut offset = unsafe { self.carve(range) };
+        if M::OCCUPANCY && offset.is_err() {
             // SAFETY: as above.
-            return unsafe { self.find_missing(base) }.ok_or(AllocError);
+            offset = unsafe { self.find_missing(origin.base()) }.ok_or(AllocError);
         }
-        carved
+        // SAFETY: the offset is that of a slot.
+        Ok(unsafe { self.slot(origin.base(), offset?) })
     }
 
     /// Takes the slot that was freed last.
     ///
     /// # Safety
     ///
-    /// As said at [`SlotKernel`] of `base`.
+    /// As said at [`SlotKernel`] of `origin`.
     #[inline]
-    pub(crate) unsafe fn pop(&self, base: NonNull<u8>) -> Option<usize> {
+    pub(crate) unsafe fn pop(&self, origin: Origin) -> Option<usize> {
         if Self::GUARDED {
-            // SAFETY: the caller's promise about `base`.
-            return unsafe { self.pop_guarded(base) };
+            // SAFETY: the caller's promise about `origin`.
+            return unsafe { self.pop_guarded(origin.base()) };
         }
-        // SAFETY: the offsets on the list count from this base, and the slots of I4 are aligned
-        // by I1 and the stride.
-        unsafe { self.slots.pop(base, Self::SLOT_ALIGN) }
+        // SAFETY: the links count from this origin, and the slots of I4 are aligned by I1 and the
+        // stride.
+        unsafe { self.slots.pop(origin, Self::SLOT_ALIGN) }
     }
 
     /// Cuts off the next slot never used.
@@ -352,10 +369,11 @@ impl<T, M: FreelistProtection> SlotKernel<T, M> {
     ///
     /// # Safety
     ///
-    /// As said at [`SlotKernel`] of `base`; the slot at `offset` was handed out by this kernel,
+    /// As said at [`SlotKernel`] of `origin`; the slot at `offset` was handed out by this kernel,
     /// its holder gives it up, and `layout` fits it.
     #[inline]
-    pub(crate) unsafe fn free(&self, base: NonNull<u8>, offset: usize, layout: NonZeroLayout) {
+    pub(crate) unsafe fn free(&self, origin: Origin, offset: usize, layout: NonZeroLayout) {
+        let base = origin.base();
         if M::OCCUPANCY {
             // SAFETY: the caller's promise about `base`.
             match unsafe { self.check_live(base, offset, layout) } {
@@ -373,7 +391,7 @@ impl<T, M: FreelistProtection> SlotKernel<T, M> {
         } else {
             // SAFETY: the caller gives up a live slot, so `offset` is a slot by I2, aligned by I1,
             // not on the list, and a stride holds a link.
-            unsafe { self.slots.push(base, offset, Self::SLOT_ALIGN) };
+            unsafe { self.slots.push(origin, offset, Self::SLOT_ALIGN) };
         }
     }
 

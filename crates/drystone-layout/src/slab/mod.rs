@@ -20,8 +20,10 @@
 //!                     none            head
 //! ```
 //!
-//! A free slot holds the byte offset of the next free slot, a `usize`. Under a protection with
-//! tags it holds two 32-bit words instead: the index of the next free slot and the tag.
+//! A free slot holds a `usize`: where the next free slot is. That is its address in a range that
+//! [keeps its base](FixedRange::keeps_base), and its byte offset in others and under a protection
+//! without tags. Under one with tags there are two 32-bit words instead: the index of the next free
+//! slot and the tag.
 //!
 //! A protection with occupancy or epochs has a *record* of each slot, a byte or more, in front of
 //! the first slot: a write past the end of a block runs away from it. Others have none, and the
@@ -82,6 +84,7 @@ use drystone_core::{
 
 use crate::SetupError;
 use kernel::SlotKernel;
+use slot_list::Origin;
 
 /// Blocks for values of type `T`, cut from the range `B`.
 ///
@@ -92,7 +95,7 @@ use kernel::SlotKernel;
 ///
 /// `M` guards the free list and notices misuse. The default, [`NoProtection`], removes every check
 /// at compile time: a wrong free is then the caller's breach, found by debug assertions only, and a
-/// block that is handed out again begins with the offset that its link was. `Checked` and
+/// block that is handed out again begins with the offset or the address that its link was. `Checked` and
 /// `SipHashMac` find wrong frees and damaged links in release builds too; a wrong call then changes
 /// nothing but [`corruption_events`](Allocator::corruption_events), and tells the protection's
 /// policy. A fresh block shows nothing of its link under them.
@@ -238,6 +241,12 @@ impl<T, B: FixedRange, M: FreelistProtection> Slab<T, B, M> {
         Ok(slab)
     }
 
+    /// What the links count from.
+    #[inline]
+    fn origin(&self) -> Origin {
+        SlotKernel::<T, M>::origin(&self.backing)
+    }
+
     /// The block at `offset`, as long as its slot.
     #[inline]
     fn block(&self, offset: usize) -> NonNull<[u8]> {
@@ -288,9 +297,9 @@ impl<T, B: FixedRange, M: FreelistProtection> Slab<T, B, M> {
 unsafe impl<T, B: FixedRange, M: FreelistProtection> Deallocator for Slab<T, B, M> {
     #[inline]
     unsafe fn deallocate(&self, ptr: NonNull<u8>, layout: NonZeroLayout) {
-        let (base, offset) = (self.backing.base(), self.offset_of(ptr));
+        let offset = self.offset_of(ptr);
         // SAFETY: the kernel was placed in this range, and the caller gives up a live block of it.
-        unsafe { self.kernel.free(base, offset, layout) };
+        unsafe { self.kernel.free(self.origin(), offset, layout) };
     }
 }
 
@@ -303,8 +312,8 @@ unsafe impl<T, B: FixedRange, M: FreelistProtection> Allocator for Slab<T, B, M>
             return Err(AllocError);
         }
         // SAFETY: the kernel was placed in this range.
-        let offset = unsafe { self.kernel.allocate(&self.backing) }?;
-        Ok(self.block(offset))
+        let slot = unsafe { self.kernel.allocate(&self.backing) }?;
+        Ok(NonNull::slice_from_raw_parts(slot, Self::STRIDE))
     }
 
     #[inline]

@@ -3,8 +3,9 @@
 //! # What
 //!
 //! Slots of one size that are free are linked through their own first bytes; slots that were never
-//! handed out are not linked, but cut off by a cursor in address order. The list knows offsets
-//! only: the base comes in with each call, so a range that moves leaves the list right.
+//! handed out are not linked, but cut off by a cursor in address order. The cursor is an offset, and
+//! so are the links in a range that may move, which leaves the list right; in one that keeps its
+//! base they are addresses. [`Origin`] says which, and brings the base with each call.
 //!
 //! # Memory picture
 //!
@@ -20,8 +21,8 @@
 //!
 //! # Invariants
 //!
-//! - K1: `head` is [`NONE`] or the offset of a free slot.
-//! - K2: each slot on the list holds, in its first bytes, the offset of the next free slot or
+//! - K1: `head` is [`NONE`] or the link of a free slot: its offset plus what the origin counts from.
+//! - K2: each slot on the list holds, in its first bytes, the link of the next free slot or
 //!   [`NONE`]; the list ends.
 //! - K3: `carved <= ready`, they are a multiple of the stride apart, and no byte of
 //!   `carved .. ready` has been handed out.
@@ -32,21 +33,69 @@
 //!
 //! # Cost
 //!
-//! A pop and a push are two loads and two stores each, without a branch but for emptiness. An
-//! offset is stored as it is, without a bias: from the head to the block and back is one addition
-//! and one subtraction, and that chain limits a pair that is freed at once. "None" is a negative
-//! offset for the same reason.
+//! A pop is two loads and a store, a push a load and two stores, with one branch, for emptiness.
+//! With offsets one more load, of the base, is on the way from the head to the block and back, with
+//! an addition and a subtraction. The compiler cancels both for addresses: the base is then not on
+//! the way, and a store to a block whose address agrees with the base's place in its low 12 bits
+//! holds nothing up.
 
 use core::cell::Cell;
 use core::ptr::NonNull;
 
-/// No slot: the only offset above `isize::MAX` that is ever stored.
+use drystone_core::FixedRange;
+
+/// No slot: no offset is as large, and at the last address no slot begins.
 pub(crate) const NONE: usize = usize::MAX;
 
-/// Whether `offset` stands for no slot. The sign bit decides, which costs no constant.
+/// Whether `link` stands for no slot.
 #[inline]
-pub(crate) fn is_none(offset: usize) -> bool {
-    offset.cast_signed() < 0
+pub(crate) fn is_none(link: usize) -> bool {
+    link == NONE
+}
+
+/// The base of a range, and what the links of a list in it count from.
+#[derive(Clone, Copy)]
+pub(crate) struct Origin {
+    base: NonNull<u8>,
+    /// What a link has more than the offset: nothing, or the address of the base.
+    bias: usize,
+}
+
+impl Origin {
+    /// Links are offsets.
+    #[inline]
+    pub(crate) fn of_offsets(base: NonNull<u8>) -> Self {
+        Self { base, bias: 0 }
+    }
+
+    /// Links are addresses if the range keeps its base, and offsets if not. Which of them does not
+    /// change during the life of the range.
+    #[inline]
+    pub(crate) fn of<B: FixedRange>(range: &B) -> Self {
+        let base = range.base();
+        let bias = if range.keeps_base() {
+            base.addr().get()
+        } else {
+            0
+        };
+        Self { base, bias }
+    }
+
+    /// The base of the range.
+    #[inline]
+    pub(crate) fn base(self) -> NonNull<u8> {
+        self.base
+    }
+
+    #[inline]
+    fn link_to(self, offset: usize) -> usize {
+        offset.wrapping_add(self.bias)
+    }
+
+    #[inline]
+    fn offset_of(self, link: usize) -> Option<usize> {
+        (!is_none(link)).then(|| link.wrapping_sub(self.bias))
+    }
 }
 
 /// Free slots of one size, by their offsets.
@@ -68,10 +117,16 @@ impl SlotList {
         }
     }
 
-    /// The first free slot, or [`NONE`].
+    /// The link of the first free slot, or [`NONE`].
     #[inline]
     pub(crate) fn head(&self) -> usize {
         self.head.get()
+    }
+
+    /// The offset of the first free slot.
+    #[inline]
+    pub(crate) fn first(&self, origin: Origin) -> Option<usize> {
+        origin.offset_of(self.head.get())
     }
 
     /// Takes the whole list away and returns its head.
@@ -80,7 +135,7 @@ impl SlotList {
         self.head.replace(NONE)
     }
 
-    /// Makes `head` the first free slot.
+    /// Makes the slot with the link `head` the first free one.
     #[inline]
     pub(crate) fn set_head(&self, head: usize) {
         self.head.set(head);
@@ -120,50 +175,53 @@ impl SlotList {
     ///
     /// # Safety
     ///
-    /// `base` is the base that the offsets count from, valid for the slots; every slot starts at
-    /// a multiple of `align`, a power of two.
+    /// `origin` is that of the range, valid for the slots, at every call; every slot starts at a
+    /// multiple of `align`, a power of two.
     #[inline]
-    pub(crate) unsafe fn pop(&self, base: NonNull<u8>, align: usize) -> Option<usize> {
+    pub(crate) unsafe fn pop(&self, origin: Origin, align: usize) -> Option<usize> {
         let head = self.head.get();
-        if is_none(head) {
-            return None;
-        }
-        // SAFETY: by K1 the head is a slot of the range that `base` belongs to.
-        let slot = unsafe { base.add(head) };
+        let offset = origin.offset_of(head)?;
+        // SAFETY: by K1 the head is a slot of the range that the origin belongs to.
+        let slot = unsafe { origin.base.add(offset) };
         // SAFETY: by K2 the slot holds a link, and the caller vouches for the alignment.
         let next = unsafe { load::<usize>(slot, align) };
         debug_assert!(is_none(next) || next != head, "K2: a link to itself");
         self.head.set(next);
-        Some(head)
+        Some(offset)
     }
 
     /// Puts a slot on the list.
     ///
     /// # Safety
     ///
-    /// As [`pop`](Self::pop) for `base` and `align`; the slot at `offset` is valid for writes,
+    /// As [`pop`](Self::pop) for `origin` and `align`; the slot at `offset` is valid for writes,
     /// belongs to nobody else, is not on the list, and holds at least a `usize`.
     #[inline]
-    pub(crate) unsafe fn push(&self, base: NonNull<u8>, offset: usize, align: usize) {
-        debug_assert_ne!(self.head.get(), offset, "double free");
+    pub(crate) unsafe fn push(&self, origin: Origin, offset: usize, align: usize) {
+        debug_assert_ne!(self.first(origin), Some(offset), "double free");
         // SAFETY: the caller says that the slot is in the range.
-        let slot = unsafe { base.add(offset) };
+        let slot = unsafe { origin.base.add(offset) };
         // SAFETY: the slot is free and long enough, and the caller vouches for the alignment.
         unsafe { store(slot, align, self.head.get()) };
-        self.head.set(offset);
+        self.head.set(origin.link_to(offset));
     }
 
-    /// The link that the free slot at `offset` holds.
+    /// The offset of the slot after the free one at `offset`.
     ///
     /// # Safety
     ///
-    /// As [`pop`](Self::pop) for `base` and `align`; the slot at `offset` is on the list.
+    /// As [`pop`](Self::pop) for `origin` and `align`; the slot at `offset` is on the list.
     #[inline]
-    pub(crate) unsafe fn next_of(&self, base: NonNull<u8>, offset: usize, align: usize) -> usize {
+    pub(crate) unsafe fn next_of(
+        &self,
+        origin: Origin,
+        offset: usize,
+        align: usize,
+    ) -> Option<usize> {
         // SAFETY: the slot is in the range.
-        let slot = unsafe { base.add(offset) };
+        let slot = unsafe { origin.base.add(offset) };
         // SAFETY: by K2 the slot holds a link, and the caller vouches for the alignment.
-        unsafe { load::<usize>(slot, align) }
+        origin.offset_of(unsafe { load::<usize>(slot, align) })
     }
 }
 

@@ -56,6 +56,10 @@ unsafe impl FixedRange for Skewed {
         arith::natural_align(self.base().addr().get())
     }
 
+    fn keeps_base(&self) -> bool {
+        true
+    }
+
     fn commits_on_demand(&self) -> bool {
         false
     }
