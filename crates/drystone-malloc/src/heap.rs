@@ -28,7 +28,10 @@ cfg_if::cfg_if! {
 }
 
 cfg_if::cfg_if! {
-    if #[cfg(feature = "hardened")] {
+    if #[cfg(feature = "guard")] {
+        mod guard;
+        use guard as imp;
+    } else if #[cfg(feature = "hardened")] {
         use hardened as imp;
     } else {
         mod plain;

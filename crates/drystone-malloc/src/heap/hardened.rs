@@ -188,7 +188,12 @@ fn record_of(whole: NonNull<[u8]>) -> &'static AtomicU64 {
 }
 
 fn seal(whole: NonNull<[u8]>) -> Seal {
-    Seal::new(key(), whole.cast::<u8>().addr().get())
+    seal_at(whole.cast::<u8>().addr().get())
+}
+
+/// What the process's key and an address make.
+pub(super) fn seal_at(address: usize) -> Seal {
+    Seal::new(key(), address)
 }
 
 /// The process's key, from the system's random source. A child of a fork goes on with its parent's.
@@ -233,6 +238,7 @@ pub(crate) fn allocate(request: Request) -> *mut u8 {
 }
 
 /// As [`allocate`]: every block begins as zeros.
+#[cfg(not(feature = "guard"))]
 pub(crate) fn allocate_zeroed(request: Request) -> *mut u8 {
     allocate(request)
 }

@@ -14,6 +14,8 @@ const FEATURES: &[&str] = &[
     "unchecked",
     #[cfg(feature = "hardened")]
     "hardened",
+    #[cfg(feature = "guard")]
+    "guard",
 ];
 
 /// Builds the library, which a test program is not linked with, and says where it is.
