@@ -155,6 +155,16 @@ pub enum Fault {
         /// What was found.
         what: &'static str,
     },
+    /// The packed chunks of a `.dst` file unpack to more than they may: an honest file is written longer
+    /// instead.
+    ExpandsTooFar {
+        /// The chunk that goes beyond it, counted from 0 in the order of the file.
+        chunk: u64,
+        /// Bytes to which all of them up to this one unpack.
+        bytes: u64,
+        /// Bytes to which all of them may.
+        bytes_max: u64,
+    },
     /// A dump has fewer or more operations than its header announces.
     DumpCount {
         /// Operations announced.
@@ -265,6 +275,14 @@ impl fmt::Display for Fault {
                 )
             }
             Fault::DamagedRecording { what } => write!(f, "damaged recording: {what}"),
+            Fault::ExpandsTooFar {
+                chunk,
+                bytes,
+                bytes_max,
+            } => write!(
+                f,
+                "packed chunks up to chunk {chunk} hold {bytes} bytes, and may hold {bytes_max}"
+            ),
             Fault::DumpSyntax { expected } => write!(f, "expected {expected}"),
             Fault::DumpCount { announced, found } => {
                 write!(f, "{announced} records announced, {found} found")

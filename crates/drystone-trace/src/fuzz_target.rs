@@ -2,7 +2,9 @@
 //!
 //! A cargo-fuzz target is one line: `fuzz_target!(|data: &[u8]| target_trace(data));`.
 
-use crate::dst::{self, ChunkHeader, Footer, HEADER_BYTES_MAX, Stage};
+use crate::dst::{
+    self, ChunkEntry, ChunkHeader, End, HEADER_BYTES_MAX, Packing, Stage, index_header,
+};
 use crate::error::{TraceError, TraceErrorKind};
 use crate::figures::Figures;
 use crate::record::{Op, Record};
@@ -63,9 +65,11 @@ fn check_accepted(trace: &Trace) {
     assert_eq!(dst.as_ref().ok(), Some(trace), "dst form");
     let records = trace.records().to_vec();
     let again = Trace::from_records(trace.threads(), trace.objects(), records);
-    let again = again
-        .expect("the records are a trace")
-        .recorded(trace.times_ns().map(<[u64]>::to_vec), trace.recording());
+    let again = again.expect("the records are a trace").recorded(
+        trace.times_ns().map(<[u64]>::to_vec),
+        trace.events().to_vec(),
+        trace.recording(),
+    );
     assert_eq!(&again, trace, "records");
     check_figures(trace);
 }
@@ -125,24 +129,44 @@ fn with_fitting_frames(stage: Stage, data: &[u8]) -> Vec<u8> {
         .write("fuzz", None, &mut [0; HEADER_BYTES_MAX])
         .to_vec();
     let mut operations = 0;
+    let mut entries = Vec::new();
     let (first, second) = body.split_at(body.len() / 2);
     for (thread, body) in [(0, first), (1, second)] {
         // So that the second chunk may go on where the first ends.
         let first_order = if thread == 0 { 0 } else { u64::from(choice(1)) };
-        let chunk = ChunkHeader::of(thread, first_order, 0, body, header);
+        let mut chunk = ChunkHeader::of(thread, first_order, 0, body, header);
+        if thread == 1 && choice(0) & 2 != 0 {
+            chunk.packing = Packing::Open;
+            chunk.operations = 0;
+        }
         operations += u64::from(chunk.operations);
         let start = file.len();
+        entries.push(ChunkEntry::of(start as u64, &chunk));
         file.extend(chunk.to_bytes());
         file.extend(body);
-        let checksum = crc32fast::hash(&file[start..]);
-        file.extend(checksum.to_le_bytes());
+        seal(&mut file, start);
+        file.extend(vec![0; usize::from(choice(0) >> 4)]);
     }
-    let footer = Footer {
+    if choice(0) & 2 != 0 {
+        return file;
+    }
+    let start = file.len();
+    file.extend(index_header(entries.len() as u64));
+    file.extend(entries.into_iter().flat_map(ChunkEntry::to_bytes));
+    seal(&mut file, start);
+    let end = End {
+        index_byte: start as u64,
         chunks: 2,
         operations,
     };
-    file.extend(footer.to_bytes());
+    file.extend(end.to_bytes());
     file
+}
+
+/// Appends the checksum of what stands from `start` on.
+fn seal(file: &mut Vec<u8>, start: usize) {
+    let checksum = crc32fast::hash(&file[start..]);
+    file.extend(checksum.to_le_bytes());
 }
 
 /// A valid trace that three bytes a record choose.

@@ -26,8 +26,11 @@
 //! | item | purpose |
 //! |---|---|
 //! | [`Trace`] | reads and writes all forms and the text dump |
-//! | [`Recorder`], [`record_to`], [`finish_recording`] | write down what a program allocates |
+//! | [`Recorder`], [`record_to`], [`finish_recording`], [`mark`] | write down what a program allocates |
+//! | `raw` | the same for allocators with other functions, on Unix |
 //! | [`TraceError`] | says what is wrong, at which record and byte, and whether the input is invalid or unreadable |
+//! | [`Event`] | marks, samples of memory, forks, beginnings and ends of threads |
+//! | [`Chunks`] | where the chunks of a `.dst` file are, without reading them |
 //! | [`Figures`] | counts, peaks and a size histogram in one pass |
 //! | [`synth`] | eight synthetic workloads, each fixed by a seed |
 //! | [`fuzz_target`] | the check that fuzzers and property tests share |
@@ -58,6 +61,7 @@
 //!   as size 1. A free has no alignment (`align_log2` is 0).
 //! - T5: the size of a free is the size that the block had last.
 //! - T6: if there are times, there is one for each record, and they do not fall.
+//! - T7: events stand in the order of their positions, and their times fit between those of the records.
 //!
 //! # Threads
 //!
@@ -75,12 +79,14 @@
 //! | feature | gain |
 //! |---|---|
 //! | `serde` | [`Figures`] implements `serde::Serialize` |
+//! | `initial-exec` | the recorder's word of each thread is reached without a call, from a shared library too |
 
 #![deny(unsafe_code)]
 
 mod dst;
 mod dump;
 mod error;
+mod event;
 mod figures;
 pub mod fuzz_target;
 mod record;
@@ -92,8 +98,12 @@ mod trace;
 mod validate;
 mod zstd_frames;
 
+pub use dst::{ChunkEntry, Chunks};
 pub use error::{Fault, TraceError, TraceErrorKind};
+pub use event::{Event, EventKind, Sample};
 pub use figures::{Figures, LiveAtEnd, Reallocations, SizeBucket, Sizes};
 pub use record::{Op, Record};
-pub use recorder::{RecordError, Recorded, Recorder, finish_recording, record_to};
+#[cfg(all(unix, not(miri)))]
+pub use recorder::raw;
+pub use recorder::{RecordError, Recorded, Recorder, finish_recording, mark, record_to};
 pub use trace::{Recording, Trace};

@@ -7,6 +7,7 @@ use std::path::Path;
 use crate::dst;
 use crate::dump;
 use crate::error::{Fault, Place, TraceError};
+use crate::event::{Event, EventKind};
 use crate::record::Record;
 use crate::satrace::{self, Header, RECORD_BYTES};
 use crate::validate::validate;
@@ -14,14 +15,15 @@ use crate::zstd_frames::{self, Frames};
 
 /// The operations of one run of a program, in the order in which they happened.
 ///
-/// Every value satisfies T1 to T6 of the [crate] docs. Two traces are equal when their counts,
-/// records and times are.
+/// Every value satisfies T1 to T7 of the [crate] docs. Two traces are equal when their counts,
+/// records, times and events are.
 #[derive(Clone, Debug)]
 pub struct Trace {
     threads: u32,
     objects: u64,
     records: Vec<Record>,
     times_ns: Option<Vec<u64>>,
+    events: Vec<Event>,
     recording: Recording,
 }
 
@@ -31,6 +33,7 @@ impl PartialEq for Trace {
         facts(self) == facts(other)
             && self.records == other.records
             && self.times_ns == other.times_ns
+            && self.events == other.events
     }
 }
 
@@ -115,6 +118,7 @@ impl Trace {
             objects,
             records,
             times_ns: None,
+            events: Vec::new(),
             recording: Recording::WHOLE,
         })
     }
@@ -142,19 +146,30 @@ impl Trace {
     }
 
     /// The trace with a time for each record, in nanoseconds since the start of the recording. `None`
-    /// if there is not one for each, or they fall.
-    pub fn with_times_ns(self, times_ns: Vec<u64>) -> Option<Trace> {
+    /// if there is not one for each, or they fall. An event has the time of the record before it.
+    pub fn with_times_ns(mut self, times_ns: Vec<u64>) -> Option<Trace> {
         let fits = times_ns.len() == self.records.len() && times_ns.is_sorted();
+        for event in &mut self.events {
+            let before = (event.position as usize).checked_sub(1);
+            event.time_ns = before.map_or(0, |at| times_ns.get(at).copied().unwrap_or(0));
+        }
         fits.then_some(Trace {
             times_ns: Some(times_ns),
             ..self
         })
     }
 
-    /// With what a `.dst` file says beside the records. The times fit.
-    pub(crate) fn recorded(self, times_ns: Option<Vec<u64>>, recording: Recording) -> Trace {
+    /// With what a `.dst` file says beside the records. The times and the events fit.
+    pub(crate) fn recorded(
+        self,
+        times_ns: Option<Vec<u64>>,
+        events: Vec<Event>,
+        recording: Recording,
+    ) -> Trace {
+        debug_assert!(events.is_sorted_by_key(|event| event.position), "T7");
         Trace {
             times_ns,
+            events,
             recording,
             ..self
         }
@@ -164,6 +179,20 @@ impl Trace {
     /// has no times.
     pub fn times_ns(&self) -> Option<&[u64]> {
         self.times_ns.as_deref()
+    }
+
+    /// What happened beside the operations, in its order.
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// Operations that the recorder says it could not write.
+    pub fn lost(&self) -> u64 {
+        let lost = self.events.iter().map(|event| match event.kind {
+            EventKind::Gap { lost } => lost,
+            _ => 0,
+        });
+        lost.fold(0, u64::saturating_add)
     }
 
     /// How much of the run this is.
@@ -201,7 +230,10 @@ impl Trace {
     /// ```
     ///
     /// Where the trace has times, a line `timed 1` follows the counts, and each operation ends with its
-    /// time in nanoseconds. Sizes and alignments are in bytes; the operations are `allocate`, `allocate-zeroed`, `free`
+    /// time in nanoseconds. Where it has events, a line `events N` follows, and each stands on a line at its
+    /// place: `0 thread-start`, `0 thread-exit`, `0 fork`, `0 mark =name`, `0 sample 4096 4096 0`, `0 gap 5`, with
+    /// `-` for a thread without records. In names white space, `%` and control characters are written as `%` and
+    /// two digits for each byte. Sizes and alignments are in bytes; the operations are `allocate`, `allocate-zeroed`, `free`
     /// and `reallocate`.
     ///
     /// # Errors
@@ -275,6 +307,7 @@ fn read_stream(source: &mut impl Read, source_bytes: u64) -> Result<Trace, Trace
         objects,
         records: contents.records,
         times_ns: None,
+        events: Vec::new(),
         recording: Recording::WHOLE,
     })
 }

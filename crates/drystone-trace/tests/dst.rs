@@ -43,10 +43,39 @@ fn golden() {
     let second = &chunks[expected.len() + 4..];
     assert_eq!(second[..12], *b"CHNK\0\0\0\0\x01\0\0\0");
     assert_eq!(second[40..46], [0x02, 0, 0, 0, 0xac, 0x02]);
-    let footer = &second[40 + 6 + 4..];
-    assert_eq!(footer[..20], *b"DEND\x02\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0");
-    assert_eq!(footer.len(), 24);
+    let index = &second[40 + 6 + 4..];
+    assert_eq!(index[..12], *b"INDX\x02\0\0\0\0\0\0\0");
+    let chunks_at = file.len() - chunks.len();
+    let entry = |byte: usize, thread: u32, order: u64, tick: u64| {
+        let mut bytes = (byte as u64).to_le_bytes().to_vec();
+        bytes.extend(thread.to_le_bytes());
+        bytes.extend(1_u32.to_le_bytes());
+        bytes.extend(order.to_le_bytes());
+        bytes.extend(tick.to_le_bytes());
+        bytes
+    };
+    let length = expected.len() + 4;
+    assert_eq!(index[12..44], entry(chunks_at, 0, 0, 5));
+    assert_eq!(index[44..76], entry(chunks_at + length, 1, 1, 1005));
+    let end = &index[80..];
+    let index_at = (chunks_at + 2 * length) as u64;
+    assert_eq!(end[..4], *b"DFIN");
+    assert_eq!(end[4..12], index_at.to_le_bytes());
+    assert_eq!(end[12..28], *b"\x02\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0");
+    assert_eq!(end.len(), 32);
     assert_eq!(Trace::from_bytes(&file).expect("a trace"), trace);
+
+    // As files ended before they had an index.
+    let mut old = file[..index_at as usize].to_vec();
+    let mut end = b"DEND\x02\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0".to_vec();
+    end.extend(crc32fast::hash(&end).to_le_bytes());
+    old.extend(&end);
+    let read = Trace::from_bytes(&old).expect("a trace");
+    assert!(read.recording().complete);
+    assert_eq!(read, trace);
+    let last = old.len() - 5;
+    old[last] ^= 1;
+    assert!(Trace::from_bytes(&old).is_err());
 }
 
 #[test]

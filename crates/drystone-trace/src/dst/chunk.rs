@@ -1,4 +1,4 @@
-//! The frames around operations: the start of a chunk, and the end of a file.
+//! The frame around the operations of one thread.
 
 use std::borrow::Cow;
 
@@ -13,8 +13,8 @@ pub(crate) const CHUNK_TAIL_BYTES: usize = 4;
 pub(super) const CHUNK_BYTES_MAX: u32 = 1 << 20;
 pub(super) const CHUNK_MAGIC: [u8; 4] = *b"CHNK";
 
-pub(super) const FOOTER_MAGIC: [u8; 4] = *b"DEND";
-pub(super) const FOOTER_BYTES: usize = 24;
+/// A part of a file begins at a multiple of so many bytes where it does not follow the one before at once.
+pub(crate) const PART_ALIGN: u64 = 8;
 
 const _: () = assert!(OPERATION_BYTES_MAX < CHUNK_BYTES_MAX as usize);
 
@@ -25,11 +25,14 @@ pub(crate) enum Packing {
     Plain = 0,
     /// As one LZ4 block.
     Lz4 = 1,
+    /// As they are, and nobody has closed the chunk: `length` bytes of the `stored` ones are whole
+    /// operations, their number is not known, and there is no checksum.
+    Open = 2,
 }
 
 impl Packing {
     fn from_word(word: u32) -> Option<Self> {
-        [Self::Plain, Self::Lz4]
+        [Self::Plain, Self::Lz4, Self::Open]
             .into_iter()
             .find(|packing| *packing as u32 == word)
     }
@@ -75,7 +78,8 @@ impl ChunkHeader {
         let mut coder = Coder::new(first_order, first_tick, timed);
         let mut input = Input::new(body);
         let mut operations = 0;
-        while !input.is_empty() && coder.decode(&mut input).is_ok() {
+        let mut events = Vec::new();
+        while !input.is_empty() && coder.decode(&mut input, &mut events).is_ok() {
             operations += 1;
         }
         Self {
@@ -87,6 +91,14 @@ impl ChunkHeader {
             first_order,
             first_tick,
         }
+    }
+
+    /// The header that `bytes` are, if they are one.
+    pub(crate) fn at_start_of(bytes: &[u8; CHUNK_HEADER_BYTES]) -> Option<Self> {
+        let header = bytes
+            .starts_with(&CHUNK_MAGIC)
+            .then(|| Self::from_bytes(bytes));
+        header?.ok()
     }
 
     /// `bytes` start with the magic. What is wrong with the rest, as far as it can be told from here.
@@ -107,6 +119,9 @@ impl ChunkHeader {
         if header.packing == Packing::Plain && header.length != header.stored {
             return Err("a chunk that is not packed has two lengths");
         }
+        if header.packing == Packing::Open && header.length > header.stored {
+            return Err("an open chunk is longer than its room");
+        }
         Ok(header)
     }
 
@@ -115,6 +130,7 @@ impl ChunkHeader {
         const DAMAGED: &str = "a packed chunk cannot be unpacked";
         match self.packing {
             Packing::Plain => Ok(Cow::Borrowed(stored)),
+            Packing::Open => Ok(Cow::Borrowed(&stored[..self.length as usize])),
             Packing::Lz4 => {
                 let mut body = vec![0; self.length as usize];
                 let length = lz4_flex::block::decompress_into(stored, &mut body);
@@ -125,41 +141,13 @@ impl ChunkHeader {
     }
 }
 
-/// What stands at the end of a file that was finished.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Footer {
-    pub(crate) chunks: u64,
-    pub(crate) operations: u64,
-}
-
-impl Footer {
-    pub(crate) fn to_bytes(self) -> [u8; FOOTER_BYTES] {
-        let mut bytes = [0; FOOTER_BYTES];
-        bytes[..4].copy_from_slice(&FOOTER_MAGIC);
-        bytes[4..12].copy_from_slice(&self.chunks.to_le_bytes());
-        bytes[12..20].copy_from_slice(&self.operations.to_le_bytes());
-        let checksum = crc32fast::hash(&bytes[..20]);
-        bytes[20..].copy_from_slice(&checksum.to_le_bytes());
-        bytes
-    }
-
-    /// `None` if the checksum is wrong. `bytes` start with the magic.
-    pub(super) fn from_bytes(bytes: &[u8; FOOTER_BYTES]) -> Option<Self> {
-        let footer = Self {
-            chunks: u64_at(bytes, 4),
-            operations: u64_at(bytes, 12),
-        };
-        (footer.to_bytes() == *bytes).then_some(footer)
-    }
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     let mut word = [0; 4];
     word.copy_from_slice(&bytes[at..at + 4]);
     u32::from_le_bytes(word)
 }
 
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
+pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     let mut word = [0; 8];
     word.copy_from_slice(&bytes[at..at + 8]);
     u64::from_le_bytes(word)

@@ -18,8 +18,11 @@
 //!           | operations | CRC-32 |
 //!           | as stored  |  u32   |
 //!
-//! footer    | DEND | chunks | operations | CRC-32 |
-//!           | 4 B  |  u64   |    u64     |  u32   |
+//! index     | INDX | chunks | byte | thread | operations | first order | first tick | .. | CRC-32 |
+//!           | 4 B  |  u64   | u64  |  u32   |    u32     |     u64     |    u64     |    |  u32   |
+//!                           '-- 32 bytes a chunk, in the order of the file --'
+//! end       | DFIN | byte of the index | chunks | operations | CRC-32 |
+//!           | 4 B  |        u64        |  u64   |    u64     |  u32   |
 //!
 //! operation | kind, alignment | order - last | tick - last | name - last | size   |
 //!           | u8              | number       | number      | signed      | number |
@@ -27,7 +30,13 @@
 //! ```
 //!
 //! With packing 0 the operations stand as they are, and take as many bytes as their length; with 1 they
-//! are one LZ4 block of so many bytes as are stored. What a recorder writes is never packed.
+//! are one LZ4 block of so many bytes as are stored. What a recorder writes is never packed. With 2 the
+//! chunk was never closed, because its program was killed: the first bytes, as many as its length says, are whole
+//! operations, the rest of what is stored is room for more, the number of operations is 0, and there is no checksum.
+//!
+//! Zero bytes may stand between two parts: room that nobody used. A file ends with its last 32 bytes, which
+//! name the index; so a reader can go to any chunk without the ones before. Older files end with
+//! `DEND | chunks | operations | CRC-32` and have no index; they are read as well.
 //!
 //! A checksum covers everything from the magic of its part on. In the byte of an operation the low
 //! three bits are the kind, the others the binary logarithm of the alignment, 31 for one that does
@@ -38,6 +47,16 @@
 //! `addresses` names blocks by where they lie, which is what a recorder knows, and the reader turns
 //! into objects. There a resize is two operations, because another thread may be given the old
 //! address before the resize is over. A reset ends the blocks of ranges of addresses.
+//!
+//! The kind 7, the end of a range of addresses, has no alignment. With a number there it is an event, and what
+//! follows order and tick is:
+//!
+//! ```text
+//! 1 thread start   2 thread exit   5 fork     nothing
+//! 3 mark                                      | length | name, UTF-8 |
+//! 4 sample                                    | resident | proportional | lazily free | in bytes
+//! 6 gap                                       | operations that were lost |
+//! ```
 //!
 //! # Invariants
 //!
@@ -56,13 +75,24 @@
 
 mod chunk;
 mod header;
+mod index;
+mod list;
 mod operation;
 mod read;
 mod resolve;
 mod write;
 
-pub(crate) use chunk::{CHUNK_HEADER_BYTES, CHUNK_TAIL_BYTES, ChunkHeader, Footer, Packing};
+pub(crate) use chunk::{CHUNK_HEADER_BYTES, CHUNK_TAIL_BYTES, ChunkHeader, PART_ALIGN, Packing};
 pub(crate) use header::{HEADER_BYTES_MAX, Header, MAGIC, Stage};
-pub(crate) use operation::{Coder, Kind, OPERATION_BYTES_MAX, Operation, Output};
+pub use index::ChunkEntry;
+pub(crate) use index::{End, index_header};
+pub use list::Chunks;
+pub(crate) use operation::{
+    Coder, Kind, MARK_BYTES_MAX, OPERATION_BYTES_MAX, Operation, Output, What,
+};
 pub(crate) use read::read;
 pub(crate) use write::write;
+
+/// Packed chunks of one file unpack to at most so many bytes together. The writer packs no more, so that a
+/// longer trace is a longer file.
+const PACKED_BYTES_MAX: u64 = 256 << 20;

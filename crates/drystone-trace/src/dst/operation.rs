@@ -1,5 +1,44 @@
 //! One operation as bytes, and the differences to the one before.
 
+use crate::event::{EventKind, Sample};
+
+/// An event to be written: as [`EventKind`], with a name of somebody else's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum What<'a> {
+    ThreadStart,
+    ThreadExit,
+    Mark(&'a str),
+    Sample(Sample),
+    Fork,
+    Gap { lost: u64 },
+}
+
+impl What<'_> {
+    fn code(self) -> u8 {
+        match self {
+            Self::ThreadStart => 1,
+            Self::ThreadExit => 2,
+            Self::Mark(_) => 3,
+            Self::Sample(_) => 4,
+            Self::Fork => 5,
+            Self::Gap { .. } => 6,
+        }
+    }
+}
+
+impl<'a> From<&'a EventKind> for What<'a> {
+    fn from(event: &'a EventKind) -> Self {
+        match event {
+            EventKind::ThreadStart => Self::ThreadStart,
+            EventKind::ThreadExit => Self::ThreadExit,
+            EventKind::Mark(name) => Self::Mark(name),
+            EventKind::Sample(sample) => Self::Sample(*sample),
+            EventKind::Fork => Self::Fork,
+            EventKind::Gap { lost } => Self::Gap { lost: *lost },
+        }
+    }
+}
+
 /// What an operation did. The discriminant is what stands in the form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -17,10 +56,13 @@ pub(crate) enum Kind {
     ResizeFailed = 6,
     /// Every block that starts in so many bytes from the address has ended: at a reset.
     Ended = 7,
+    /// Nothing that happened to a block. In the form it is `Ended` with a code for an alignment.
+    Event = 8,
 }
 
 impl Kind {
-    const ALL: [Self; 8] = [
+    /// Those that the form has a number for.
+    const CODED: [Self; 8] = [
         Self::Allocate,
         Self::AllocateZeroed,
         Self::Free,
@@ -42,15 +84,21 @@ impl Kind {
 pub(crate) struct Operation {
     pub(crate) order: u64,
     pub(crate) tick: u64,
-    /// An object, or the address of a block.
+    /// An object, or the address of a block. Of an event, its place among the events of the file.
     pub(crate) name: u64,
     pub(crate) size: u64,
     pub(crate) kind: Kind,
     pub(crate) align_log2: u8,
 }
 
-/// The largest operation: two bytes and four numbers of ten.
-pub(crate) const OPERATION_BYTES_MAX: usize = 2 + 4 * 10;
+/// The largest operation that is no mark: two bytes, and five numbers of ten.
+const PLAIN_BYTES_MAX: usize = 2 + 5 * 10;
+/// The name of a mark takes at most so many bytes.
+pub(crate) const MARK_BYTES_MAX: usize = 200;
+/// The largest operation: a byte, and order, tick and length before the name of a mark.
+pub(crate) const OPERATION_BYTES_MAX: usize = 1 + 3 * 10 + MARK_BYTES_MAX;
+
+const _: () = assert!(PLAIN_BYTES_MAX <= OPERATION_BYTES_MAX);
 
 const KIND_BITS: u32 = 3;
 /// The alignment follows as a byte of its own.
@@ -76,7 +124,8 @@ impl Coder {
         }
     }
 
-    /// Appends `operation`, whose order and tick are not below the last ones.
+    /// Appends `operation`, which is no event, and whose order and tick are not below the last ones.
+    #[inline]
     pub(crate) fn encode(&mut self, operation: &Operation, out: &mut Output<'_>) {
         let align = operation.align_log2;
         let short = align.min(ALIGN_FOLLOWS);
@@ -95,22 +144,54 @@ impl Coder {
         self.follow(operation);
     }
 
-    /// The next operation of `input`, or what is wrong with it.
-    pub(crate) fn decode(&mut self, input: &mut Input<'_>) -> Result<Operation, &'static str> {
+    /// Appends an event. Its order and tick are not below the last ones; a mark has a name of at most
+    /// [`MARK_BYTES_MAX`] bytes.
+    pub(crate) fn encode_event(
+        &mut self,
+        order: u64,
+        tick: u64,
+        event: What<'_>,
+        out: &mut Output<'_>,
+    ) {
+        out.byte(Kind::Ended as u8 | (event.code() << KIND_BITS));
+        out.number(order.wrapping_sub(self.order));
+        if self.timed {
+            out.number(tick.wrapping_sub(self.tick));
+        }
+        match event {
+            What::ThreadStart | What::ThreadExit | What::Fork => {}
+            What::Mark(name) => {
+                out.number(name.len() as u64);
+                name.bytes().for_each(|byte| out.byte(byte));
+            }
+            What::Sample(sample) => {
+                out.number(sample.rss_bytes);
+                out.number(sample.pss_bytes);
+                out.number(sample.lazy_free_bytes);
+            }
+            What::Gap { lost } => out.number(lost),
+        }
+        (self.order, self.tick) = (order, tick);
+    }
+
+    /// The next operation of `input`, or what is wrong with it. An event goes to the end of `events`.
+    pub(crate) fn decode(
+        &mut self,
+        input: &mut Input<'_>,
+        events: &mut Vec<EventKind>,
+    ) -> Result<Operation, &'static str> {
         const CUT: &str = "a chunk ends inside an operation";
         let first = input.byte().ok_or(CUT)?;
         let kind = usize::from(first & ((1 << KIND_BITS) - 1));
-        let kind = Kind::ALL[kind];
+        let kind = Kind::CODED[kind];
         let mut align_log2 = first >> KIND_BITS;
+        if kind == Kind::Ended && align_log2 != 0 {
+            return self.decode_event(align_log2, input, events);
+        }
         if align_log2 == ALIGN_FOLLOWS {
             align_log2 = input.byte().ok_or(CUT)?;
         }
-        let order = input.number()?.checked_add(self.order);
-        let order = order.ok_or("an order number that does not fit")?;
-        let tick = if self.timed { input.number()? } else { 0 };
-        let tick = tick
-            .checked_add(self.tick)
-            .ok_or("a time that does not fit")?;
+        let (order, tick) = self.decode_place(input)?;
         let name = self.name.wrapping_add(unzigzag(input.number()?));
         let size = if kind.has_size() { input.number()? } else { 0 };
         let operation = Operation {
@@ -125,6 +206,51 @@ impl Coder {
         Ok(operation)
     }
 
+    /// The order and the tick that come next.
+    fn decode_place(&self, input: &mut Input<'_>) -> Result<(u64, u64), &'static str> {
+        let order = input.number()?.checked_add(self.order);
+        let order = order.ok_or("an order number that does not fit")?;
+        let tick = if self.timed { input.number()? } else { 0 };
+        let tick = tick.checked_add(self.tick);
+        Ok((order, tick.ok_or("a time that does not fit")?))
+    }
+
+    fn decode_event(
+        &mut self,
+        code: u8,
+        input: &mut Input<'_>,
+        events: &mut Vec<EventKind>,
+    ) -> Result<Operation, &'static str> {
+        let (order, tick) = self.decode_place(input)?;
+        let event = match code {
+            1 => EventKind::ThreadStart,
+            2 => EventKind::ThreadExit,
+            3 => EventKind::Mark(input.name()?),
+            4 => EventKind::Sample(Sample {
+                rss_bytes: input.number()?,
+                pss_bytes: input.number()?,
+                lazy_free_bytes: input.number()?,
+            }),
+            5 => EventKind::Fork,
+            6 => EventKind::Gap {
+                lost: input.number()?,
+            },
+            _ => return Err("an event of an unknown kind"),
+        };
+        let name = events.len() as u64;
+        events.push(event);
+        (self.order, self.tick) = (order, tick);
+        Ok(Operation {
+            order,
+            tick,
+            name,
+            size: 0,
+            kind: Kind::Event,
+            align_log2: 0,
+        })
+    }
+
+    #[inline]
     fn follow(&mut self, operation: &Operation) {
         self.order = operation.order;
         self.tick = operation.tick;
@@ -188,6 +314,22 @@ impl<'a> Input<'a> {
         self.bytes.is_empty()
     }
 
+    /// The name of a mark, with its length before it.
+    fn name(&mut self) -> Result<String, &'static str> {
+        let length = usize::try_from(self.number()?).unwrap_or(usize::MAX);
+        if length > MARK_BYTES_MAX {
+            return Err("a mark with a name that is too long");
+        }
+        let cut = "a chunk ends inside the name of a mark";
+        let (name, rest) = self.bytes.split_at_checked(length).ok_or(cut)?;
+        let name = core::str::from_utf8(name).map_err(|_| "a mark with a name that is no text")?;
+        if name.chars().any(char::is_control) {
+            return Err("a mark with a name that has control characters");
+        }
+        self.bytes = rest;
+        Ok(name.to_owned())
+    }
+
     fn byte(&mut self) -> Option<u8> {
         let (first, rest) = self.bytes.split_first()?;
         self.bytes = rest;
@@ -228,7 +370,10 @@ mod tests {
         let mut input = Input::new(&bytes[..len]);
         let mut coder = Coder::new(operations[0].order, operations[0].tick, timed);
         for operation in operations {
-            assert_eq!(coder.decode(&mut input).as_ref(), Ok(operation));
+            assert_eq!(
+                coder.decode(&mut input, &mut Vec::new()).as_ref(),
+                Ok(operation)
+            );
         }
         assert!(input.is_empty());
     }

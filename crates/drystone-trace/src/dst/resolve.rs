@@ -7,6 +7,7 @@ use super::header::Stage;
 use super::operation::{Kind, Operation};
 use super::read::Contents;
 use crate::error::{Fault, Place, TraceError};
+use crate::event::{Event, EventKind};
 use crate::record::{Op, Record};
 use crate::trace::{Recording, Trace};
 
@@ -43,6 +44,8 @@ struct Records {
     /// The tick that is time 0: a recorder's clock starts before its recording does.
     origin: u64,
     latest_ns: u64,
+    /// With the threads as the file numbers them.
+    events: Vec<(u32, Event)>,
 }
 
 impl Records {
@@ -56,6 +59,7 @@ impl Records {
                 _ => 0,
             },
             latest_ns: 0,
+            events: Vec::new(),
         }
     }
 
@@ -63,21 +67,46 @@ impl Records {
     /// times do not fall.
     fn push(&mut self, record: Record, tick: u64) {
         self.records.push(record);
-        let since = tick.saturating_sub(self.origin);
-        let ns = u128::from(since) * NANOSECONDS / u128::from(self.ticks_per_second);
-        self.latest_ns = self.latest_ns.max(u64::try_from(ns).unwrap_or(u64::MAX));
+        self.pass(tick);
         if let Some(times) = &mut self.times_ns {
             times.push(self.latest_ns);
         }
     }
 
-    fn finish(self, recording: Recording) -> Result<Trace, TraceError> {
+    fn push_event(&mut self, thread: u32, kind: EventKind, tick: u64) {
+        self.pass(tick);
+        let event = Event {
+            position: self.records.len() as u64,
+            thread: None,
+            time_ns: self.times_ns.as_ref().map_or(0, |_| self.latest_ns),
+            kind,
+        };
+        self.events.push((thread, event));
+    }
+
+    /// Goes on to `tick`.
+    fn pass(&mut self, tick: u64) {
+        let since = tick.saturating_sub(self.origin);
+        let ns = u128::from(since) * NANOSECONDS / u128::from(self.ticks_per_second);
+        self.latest_ns = self.latest_ns.max(u64::try_from(ns).unwrap_or(u64::MAX));
+    }
+
+    /// `thread` gives the number of a thread of the file, if it has records.
+    fn finish(
+        self,
+        recording: Recording,
+        thread: impl Fn(u32) -> Option<u16>,
+    ) -> Result<Trace, TraceError> {
         let count =
             |of: fn(&Record) -> u64| self.records.iter().map(of).max().map_or(0, |max| max + 1);
         let threads = count(|record| u64::from(record.thread)) as u32;
         let objects = count(|record| u64::from(record.object));
         let trace = Trace::from_records(threads, objects, self.records)?;
-        Ok(trace.recorded(self.times_ns, recording))
+        let events = self.events.into_iter().map(|(number, event)| Event {
+            thread: thread(number).filter(|number| u32::from(*number) < threads),
+            ..event
+        });
+        Ok(trace.recorded(self.times_ns, events.collect(), recording))
     }
 }
 
@@ -87,6 +116,11 @@ pub(super) fn ids(mut contents: Contents) -> Result<Trace, TraceError> {
     let mut records = Records::new(&contents);
     for (number, (thread, operation)) in (0..).zip(&contents.operations) {
         let op = match operation.kind {
+            Kind::Event => {
+                let event = event(&mut contents.events, operation);
+                records.push_event(*thread, event, operation.tick);
+                continue;
+            }
             Kind::Allocate => Op::Allocate,
             Kind::AllocateZeroed => Op::AllocateZeroed,
             Kind::Free => Op::Free,
@@ -112,10 +146,16 @@ pub(super) fn ids(mut contents: Contents) -> Result<Trace, TraceError> {
         };
         records.push(record, operation.tick);
     }
-    records.finish(Recording {
+    let recording = Recording {
         complete: contents.complete,
         unmatched: 0,
-    })
+    };
+    records.finish(recording, |thread| u16::try_from(thread).ok())
+}
+
+/// The event that an operation names, each once.
+fn event(events: &mut [EventKind], operation: &Operation) -> EventKind {
+    core::mem::replace(&mut events[operation.name as usize], EventKind::Fork)
 }
 
 /// A live block: its object, and the size that it was asked for with.
@@ -138,14 +178,20 @@ pub(super) fn addresses(mut contents: Contents) -> Result<Trace, TraceError> {
     let mut records = Records::new(&contents);
     let mut heap = Heap::default();
     for (number, (thread, operation)) in (0..).zip(&contents.operations) {
+        if operation.kind == Kind::Event {
+            let event = event(&mut contents.events, operation);
+            records.push_event(*thread, event, operation.tick);
+            continue;
+        }
         let mut made = |record| records.push(record, operation.tick);
         let step = heap.step(*thread, operation, &mut made);
         step.map_err(|what| fault(number, what))?;
     }
-    records.finish(Recording {
+    let recording = Recording {
         complete: contents.complete,
         unmatched: heap.unmatched,
-    })
+    };
+    records.finish(recording, |thread| heap.threads.get(&thread).copied())
 }
 
 impl Heap {
@@ -197,6 +243,8 @@ impl Heap {
                 block
             }
             Kind::Reallocate => return Err("a whole resize in a trace that names addresses"),
+            // Taken by the caller.
+            Kind::Event => return Ok(()),
         };
         let (op, object) = match (resized, kind) {
             (Some((object, _)), _) => (Op::Reallocate, object),
@@ -301,6 +349,7 @@ mod tests {
                 ticks_per_second: Some(NANOSECONDS as u64),
             },
             operations: operations.collect(),
+            events: Vec::new(),
             complete: true,
         };
         addresses(contents).expect("a valid recording")

@@ -5,12 +5,11 @@
 
 use std::time::Instant;
 
-/// A clock that was set, and its rate.
+/// A clock that was set.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
     epoch: Instant,
     pub(super) source: Source,
-    pub(super) ticks_per_second: u64,
 }
 
 /// Where ticks come from.
@@ -34,20 +33,27 @@ impl Source {
 }
 
 impl Clock {
-    /// Sets a clock. Where the rate has to be measured, that takes a millisecond.
+    /// Sets a clock.
     pub(super) fn set() -> Self {
         #[cfg(all(target_arch = "x86_64", not(miri)))]
         if counter::is_invariant() {
             return Self {
                 epoch: Instant::now(),
                 source: Source::Counter,
-                ticks_per_second: counter::rate(),
             };
         }
         Self {
             epoch: Instant::now(),
             source: Source::Monotonic,
-            ticks_per_second: 1_000_000_000,
+        }
+    }
+
+    /// Its rate. Where that has to be measured, it takes a millisecond.
+    pub(super) fn ticks_per_second(&self) -> u64 {
+        match self.source {
+            Source::Monotonic => 1_000_000_000,
+            #[cfg(all(target_arch = "x86_64", not(miri)))]
+            Source::Counter => counter::rate(),
         }
     }
 
@@ -127,7 +133,7 @@ mod tests {
         let (ticks_before, before) = (clock.now(), Instant::now());
         while before.elapsed() < Duration::from_millis(20) {}
         let (ticks, elapsed) = (clock.now() - ticks_before, before.elapsed());
-        let said = ticks as f64 / clock.ticks_per_second as f64;
+        let said = ticks as f64 / clock.ticks_per_second() as f64;
         let ratio = said / elapsed.as_secs_f64();
         // A machine that stops the thread between two readings makes them differ.
         assert!((0.5..2.0).contains(&ratio), "{ratio}: {clock:?}");

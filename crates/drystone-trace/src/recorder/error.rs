@@ -30,6 +30,9 @@ impl fmt::Display for RecordError {
         match self {
             Self::Busy => f.write_str("a recording is going on"),
             Self::NotRecording => f.write_str("there is no recording"),
+            Self::Create(error) if error.kind() == io::ErrorKind::Unsupported => {
+                f.write_str("cannot make the file: it would be no regular file")
+            }
             Self::Create(error) => write!(f, "cannot make the file: {error}"),
             Self::Write {
                 error,

@@ -37,6 +37,25 @@ impl<T> Guarded<T> {
         self.held()
     }
 
+    /// Puts `value` in and makes it nobody's, whoever had the lock. What was there is forgotten where
+    /// somebody had it, and dropped otherwise.
+    ///
+    /// # Safety
+    ///
+    /// The thread that has the value, if one does, is not in this process any more, or is the caller and does
+    /// not use it again.
+    #[cfg(all(unix, not(miri)))]
+    pub(super) unsafe fn renew(&self, value: T) {
+        if self.lock.try_lock() {
+            *self.held() = value;
+            return;
+        }
+        // SAFETY: the holder uses the value no more, so by I1 nobody does.
+        unsafe { self.value.get().write(value) };
+        // SAFETY: the lock is taken, by nobody.
+        unsafe { self.lock.unlock() };
+    }
+
     /// The value, if nobody has it.
     #[inline]
     pub(super) fn try_hold(&self) -> Option<Held<'_, T>> {

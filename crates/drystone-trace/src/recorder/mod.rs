@@ -10,12 +10,12 @@
 //! # Memory picture
 //!
 //! ```text
-//! +-------+                 lanes, one process-wide set            file
-//! | inner |   thread 1 ──▶ +--------------------+  when full  +--------+-------+-------+--
-//! +-------+                | chunk in the making | ─────────▶ | header | chunk | chunk | ..
-//!             thread 2 ──▶ +--------------------+    write    +--------+-------+-------+--
-//!                          | chunk in the making |
-//!                          +--------------------+    64 lanes of 16 KiB, touched when used
+//! +-------+               lanes, one process-wide set              file
+//! | inner |   thread 1 ──▶ chunk in the making ──────────┐  +--------+---------+---------+--
+//! +-------+                                     mapped   └▶ | header | window  | window  | ..
+//!             thread 2 ──▶ chunk in the making ────────────────────────────────▶         |
+//!                                                           +--------+---------+---------+--
+//!                          64 lanes                                    64 KiB: chunks, zeros
 //! ```
 //!
 //! # Invariants
@@ -25,24 +25,28 @@
 //!   happened, and no lock is held across a call of the inner allocator.
 //! - R2: a thread inside the recorder is not recorded, so neither an allocator that is made of
 //!   recorders nor the recorder itself is written down twice.
-//! - R3: numbers are given only to operations that are put into a lane. Where a lane is lost, the gap
-//!   shows, and the reader ends the trace there.
+//! - R3: numbers are given only to operations that a lane has room for, and each is in the file when it is put
+//!   into the lane. So a gap shows where a program was killed between the two, and the reader ends the trace there.
+//! - R4: room in the file is there before it is mapped.
 //!
 //! # Threads
 //!
-//! Each thread has a lane; from the 65th on they share. Nobody waits but for a lane that is being
-//! written out, and then only if all others are taken too. A thread that ends leaves its lane as it is;
-//! the next one that comes to it, or the end of the recording, writes it out. A child of a fork does not
-//! record and waits for nothing, whatever its parent's threads held: the recording is over for it before
-//! `fork` returns. A program that is killed loses what is in the lanes, at most 16 KiB a thread; the file is a
-//! trace up to the first operation that is missing.
+//! Each thread has a lane; from the 65th on they share. Nobody waits but for a lane whose thread gets another
+//! window, and then only if all others are taken too. A thread that ends leaves its lane as it is, and the next
+//! one that comes to it goes on there. A child of a fork does not record and waits for nothing, whatever its
+//! parent's threads held: the recording is over for it before `fork` returns, or has become one of its own. A
+//! program that is killed, or ends without its exit handlers, loses at most the operations that its threads were
+//! just putting in; the file has no index then.
+//!
+//! The file must not be made shorter by others meanwhile: what is mapped of it would be gone.
 //!
 //! # Cost
 //!
 //! Without a recording a load and a branch. With one the processor's time stamp counter where it is
 //! steady, or else the system's clock; a lock that nobody else takes, an atomic addition, and 6 to 14 bytes of
-//! encoding; and a `write` every two to three thousand operations of a thread. Starting one takes a
-//! millisecond where the counter's rate has to be measured.
+//! encoding; and a window every five to ten thousand operations of a thread: the system writes zeros and
+//! maps them. At most ten times a second the system is asked what memory the process takes, which may take one part in
+//! a hundred of the time. Starting one takes a millisecond where the counter's rate has to be measured.
 
 mod clock;
 #[cfg(all(unix, not(miri)))]
@@ -53,7 +57,14 @@ mod fork;
 mod guarded;
 mod lane;
 mod output;
+#[cfg(all(unix, not(miri)))]
+mod place;
+#[cfg(all(unix, not(miri)))]
+pub mod raw;
+mod resident;
 mod tape;
+mod thread_word;
+mod window;
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::mem::MaybeUninit;
@@ -69,7 +80,8 @@ pub use error::RecordError;
 pub use output::Recorded;
 use tape::{Inside, TAPE};
 
-use crate::dst::Kind;
+use crate::dst::{Kind, What};
+use crate::event::mark_name;
 
 /// `A`, recorded.
 ///
@@ -152,6 +164,25 @@ pub fn finish_recording() -> Result<Recorded, RecordError> {
     TAPE.finish()
 }
 
+/// Puts the name of a place of the program into the recording, if there is one: at most 200 bytes, up to
+/// the first control character.
+///
+/// ```
+/// drystone_trace::mark("tables are loaded");
+/// ```
+pub fn mark(name: &str) {
+    if let Some(inside) = TAPE.enter() {
+        TAPE.event(&inside, What::Mark(mark_name(name)));
+    }
+}
+
+/// Records one operation.
+#[inline]
+fn record(inside: &Inside, kind: Kind, address: usize, layout: NonZeroLayout) {
+    let align_log2 = layout.align().trailing_zeros() as u8;
+    TAPE.write(inside, kind, address, layout.size().get(), align_log2);
+}
+
 impl<A: Allocator> Recorder<A> {
     /// Resizes a block by `resize`, and records it in two parts: another thread may be given the old
     /// address before `resize` returns.
@@ -165,13 +196,13 @@ impl<A: Allocator> Recorder<A> {
         let Some(inside) = TAPE.enter() else {
             return resize();
         };
-        TAPE.write(&inside, Kind::ResizeBegin, ptr.addr().get(), old);
+        record(&inside, Kind::ResizeBegin, ptr.addr().get(), old);
         let block = resize();
         match block {
             Ok(block) => {
-                TAPE.write(&inside, Kind::ResizeEnd, block.addr().get(), new);
+                record(&inside, Kind::ResizeEnd, block.addr().get(), new);
             }
-            Err(AllocError) => TAPE.write(&inside, Kind::ResizeFailed, ptr.addr().get(), old),
+            Err(AllocError) => record(&inside, Kind::ResizeFailed, ptr.addr().get(), old),
         }
         block
     }
@@ -187,7 +218,7 @@ impl<A: Allocator> Recorder<A> {
             return allocate();
         };
         let block = allocate()?;
-        TAPE.write(&inside, kind, block.addr().get(), layout);
+        record(&inside, kind, block.addr().get(), layout);
         Ok(block)
     }
 }
@@ -200,7 +231,7 @@ impl<A: Deallocator> Recorder<A> {
     unsafe fn deallocate_recorded(&self, ptr: NonNull<u8>, layout: NonZeroLayout) {
         let inside: Option<Inside> = TAPE.enter();
         if let Some(inside) = &inside {
-            TAPE.write(inside, Kind::Free, ptr.addr().get(), layout);
+            record(inside, Kind::Free, ptr.addr().get(), layout);
         }
         // SAFETY: the block is the inner allocator's; same requirements.
         unsafe { self.inner.deallocate(ptr, layout) };
@@ -325,8 +356,8 @@ unsafe impl<A: Contents> Contents for Recorder<A> {
         // SAFETY: the block is the inner allocator's; same requirements.
         let block = unsafe { self.inner.grow_in_place(ptr, old, new) }?;
         if let Some(inside) = &inside {
-            TAPE.write(inside, Kind::ResizeBegin, ptr.addr().get(), old);
-            TAPE.write(inside, Kind::ResizeEnd, ptr.addr().get(), new);
+            record(inside, Kind::ResizeBegin, ptr.addr().get(), old);
+            record(inside, Kind::ResizeEnd, ptr.addr().get(), new);
         }
         Ok(block)
     }
@@ -368,7 +399,7 @@ impl<A: Reset + Contents> Reset for Recorder<A> {
             unsafe {
                 self.inner.ending(&mut |piece| {
                     if let Ok(bytes) = NonZeroLayout::from_size_align(piece.len(), 1) {
-                        TAPE.write(inside, Kind::Ended, piece.as_ptr().addr(), bytes);
+                        record(inside, Kind::Ended, piece.as_ptr().addr(), bytes);
                     }
                 });
             }
