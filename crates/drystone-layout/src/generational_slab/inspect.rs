@@ -21,7 +21,7 @@ impl<T, B: FixedRange, G: Generation> GenerationalSlab<T, B, G> {
     fn broken(&self, invariant: &'static str, index: u32) -> Corruption {
         Corruption {
             invariant,
-            offset: self.start + index as usize * Self::STRIDE,
+            offset: self.start() + index as usize * Self::STRIDE,
         }
     }
 

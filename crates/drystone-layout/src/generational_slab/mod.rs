@@ -28,15 +28,15 @@
 //!   base   start                                     carved     ready     capacity
 //!    |       |                                         |          |          |
 //!    +-------+------------+-----------+------------+---+----------+----------+------+
-//!    |  pad  | odd, value | even, link| odd, value | ..| untouched, committed | rest |
+//!    |  pad  | value, odd | link, even| value, odd | ..| untouched, committed | rest |
 //!    +-------+------------+-----------+------------+---+----------+----------+------+
-//!                            |    ^
-//!                            v    +---- free
-//!                           none
+//!                         |       ^
+//!                         v       +---- free
+//!                        none
 //! ```
 //!
-//! The generation lies before the value, in the same slot: a lookup touches one cache line for
-//! both, seven times in eight where the value fits one.
+//! The generation lies behind the value, in the same slot. For values of a cache line or more it is
+//! on the next line, and a lookup has both on their way at once.
 //!
 //! # Invariants
 //!
@@ -75,6 +75,7 @@ use core::marker::PhantomData;
 
 use drystone_core::{FixedRange, arith};
 
+use crate::slab::slot_list::Origin;
 use crate::{AllocValueError, SetupError};
 pub use generation::Generation;
 pub use handle::Handle;
@@ -153,8 +154,8 @@ const COMMIT_STEP_BYTES: usize = 64 << 10;
 /// sent::<GenerationalSlab<std::rc::Rc<u8>, HeapSegment>>();
 /// ```
 pub struct GenerationalSlab<T, B: FixedRange, G: Generation = u32> {
-    /// The offset of the first slot (I1).
-    start: usize,
+    /// The link to the first slot: its offset or its address, as the range has it (I1).
+    first: usize,
     /// The slots there is room for (I2).
     capacity: u32,
     /// The slots that have been used (I3).
@@ -226,7 +227,7 @@ impl<T, B: FixedRange, G: Generation> GenerationalSlab<T, B, G> {
         };
         let number = sequence::number_of(backing.base().addr().get());
         Ok(Self {
-            start,
+            first: Origin::of(&backing).link_to(start),
             capacity,
             carved: 0,
             ready,
@@ -301,8 +302,14 @@ impl<T, B: FixedRange, G: Generation> GenerationalSlab<T, B, G> {
 
     #[inline]
     fn slots(&self) -> Slots<T, G> {
+        let origin = Origin::of(&self.backing);
         // SAFETY: by I2 the offset lies in the range, or at its end if no value has bytes.
-        Slots::new(unsafe { self.backing.base().add(self.start) })
+        Slots::new(unsafe { origin.base().add(origin.offset_to(self.first)) })
+    }
+
+    /// The offset of the first slot.
+    fn start(&self) -> usize {
+        Origin::of(&self.backing).offset_to(self.first)
     }
 
     /// Puts a value in a slot.
@@ -504,7 +511,7 @@ impl<T, B: FixedRange, G: Generation> GenerationalSlab<T, B, G> {
         if left == 0 {
             return None;
         }
-        let offset = self.start + self.ready as usize * Self::STRIDE;
+        let offset = self.start() + self.ready as usize * Self::STRIDE;
         let commit = |slots: u32| self.backing.commit(offset, slots as usize * Self::STRIDE);
         let step = Self::COMMIT_STEP.min(left);
         let committed = match commit(step) {

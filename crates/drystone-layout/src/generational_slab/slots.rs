@@ -3,12 +3,12 @@
 use core::mem::{ManuallyDrop, offset_of};
 use core::ptr::NonNull;
 
-/// A slot: its generation, and a value or a link. The generation comes first, so that it shares a
-/// cache line with the beginning of the value.
+/// A slot: a value or a link, and its generation. The generation comes last: a lookup in random
+/// order then has both lines on their way at once, which measures faster than one line for both.
 #[repr(C)]
 pub(super) struct Slot<T, G> {
-    generation: G,
     content: Content<T>,
+    generation: G,
 }
 
 #[repr(C)]
@@ -49,6 +49,20 @@ impl<T, G: Copy> Slots<T, G> {
         unsafe { self.first.add(index as usize) }
     }
 
+    /// Where the generation of a slot lies.
+    ///
+    /// # Safety
+    ///
+    /// The slot at `index` exists.
+    #[inline]
+    unsafe fn generation_place(self, index: u32) -> NonNull<G> {
+        // SAFETY: the slot exists.
+        let slot = unsafe { self.slot(index) };
+        // SAFETY: a field of the slot.
+        let generation = unsafe { slot.byte_add(offset_of!(Slot<T, G>, generation)) };
+        generation.cast()
+    }
+
     /// The generation of a slot.
     ///
     /// # Safety
@@ -57,9 +71,9 @@ impl<T, G: Copy> Slots<T, G> {
     #[inline]
     pub(super) unsafe fn generation(self, index: u32) -> G {
         // SAFETY: the slot exists.
-        let slot = unsafe { self.slot(index) };
-        // SAFETY: the first field of an aligned slot, written before, by the caller's promise.
-        unsafe { slot.cast::<G>().read() }
+        let generation = unsafe { self.generation_place(index) };
+        // SAFETY: a field of an aligned slot, written before, by the caller's promise.
+        unsafe { generation.read() }
     }
 
     /// Writes the generation of a slot.
@@ -70,9 +84,9 @@ impl<T, G: Copy> Slots<T, G> {
     #[inline]
     pub(super) unsafe fn set_generation(self, index: u32, generation: G) {
         // SAFETY: the slot exists.
-        let slot = unsafe { self.slot(index) };
-        // SAFETY: the first field of an aligned slot that nobody else uses.
-        unsafe { slot.cast::<G>().write(generation) };
+        let place = unsafe { self.generation_place(index) };
+        // SAFETY: a field of an aligned slot that nobody else uses.
+        unsafe { place.write(generation) };
     }
 
     /// Where the value of a slot lies: aligned for `T`, with room for a `T` and for a link.

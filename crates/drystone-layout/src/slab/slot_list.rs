@@ -87,14 +87,22 @@ impl Origin {
         self.base
     }
 
+    /// The link to what lies at `offset`.
     #[inline]
-    fn link_to(self, offset: usize) -> usize {
+    pub(crate) fn link_to(self, offset: usize) -> usize {
         offset.wrapping_add(self.bias)
     }
 
+    /// The offset that a link leads to.
+    #[inline]
+    pub(crate) fn offset_to(self, link: usize) -> usize {
+        link.wrapping_sub(self.bias)
+    }
+
+    /// The offset that a link leads to, if it is one.
     #[inline]
     fn offset_of(self, link: usize) -> Option<usize> {
-        (!is_none(link)).then(|| link.wrapping_sub(self.bias))
+        (!is_none(link)).then(|| self.offset_to(link))
     }
 }
 
