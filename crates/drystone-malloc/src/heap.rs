@@ -8,7 +8,8 @@
 //! | `guard` | each block on pages of its own, between pages that fault; `hardened` for what is left over |
 //!
 //! All have the same functions. `guard` goes before `hardened`, and both before `unchecked`. The last two
-//! also tell kinds of blocks, and ranges of bytes that leave their block.
+//! also tell kinds of blocks, and ranges of bytes that leave their block. With the feature `record` each is
+//! reached through functions that write down what they do.
 
 use drystone_arena::FreeError;
 
@@ -23,7 +24,7 @@ cfg_if::cfg_if! {
         mod quarantine;
         mod seal;
 
-        pub(crate) use imp::{allocate_of, at_exit, check_range, describe, free_of};
+        pub(crate) use imp::{at_exit, check_range, describe};
     }
 }
 
@@ -39,10 +40,17 @@ cfg_if::cfg_if! {
     }
 }
 
-pub(crate) use imp::{
-    allocate, allocate_at_once, allocate_zeroed, block_bytes_around, fits, free, free_at_once,
-    reallocate, stats, trim, usable_bytes,
+#[cfg(feature = "record")]
+mod recorded;
+#[cfg(not(feature = "record"))]
+use imp as recorded;
+
+pub(crate) use imp::{block_bytes_around, fits, stats, trim, usable_bytes};
+pub(crate) use recorded::{
+    allocate, allocate_at_once, allocate_zeroed, free, free_at_once, reallocate,
 };
+#[cfg(feature = "hardened")]
+pub(crate) use recorded::{allocate_of, free_of};
 
 /// Why a block is not taken back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

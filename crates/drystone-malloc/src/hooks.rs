@@ -32,8 +32,12 @@ extern "C" fn begin() {
     // A program that runs with rights its user does not have takes no orders from that user.
     // SAFETY: no requirements.
     if unsafe { libc::getauxval(libc::AT_SECURE) } != 0 {
+        #[cfg(feature = "record")]
+        crate::record::decline();
         return;
     }
+    #[cfg(feature = "record")]
+    crate::record::begin();
     let mut settings = Settings::default();
     each_variable(|variable| {
         if let Err(not_obeyed) = settings.take(variable) {
@@ -45,6 +49,8 @@ extern "C" fn begin() {
 }
 
 extern "C" fn end() {
+    #[cfg(feature = "record")]
+    crate::record::end();
     if STATS.load(Ordering::Relaxed) {
         info::print_stats();
     }
@@ -78,6 +84,13 @@ fn say(not_obeyed: NotObeyed<'_>) {
         NotObeyed::Unknown { name } => {
             text.push(name);
             text.push(b" is no setting; it is not obeyed\n");
+        }
+        #[cfg(not(feature = "record"))]
+        NotObeyed::NotBuilt { name, feature } => {
+            text.push(name);
+            text.push(b" needs a build with the feature ");
+            text.push(feature.as_bytes());
+            text.push(b"; it is not obeyed\n");
         }
         NotObeyed::Value { name, allowed } => {
             text.push(name);

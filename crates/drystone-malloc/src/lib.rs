@@ -49,6 +49,8 @@ cfg_if::cfg_if! {
         mod info;
         mod misuse;
         mod output;
+        #[cfg(feature = "record")]
+        mod record;
         mod request;
         mod settings;
         #[cfg(feature = "hardened")]

@@ -20,13 +20,13 @@ pub(crate) struct Request {
 
 impl Request {
     /// The bytes, of which there may be none.
-    #[cfg(feature = "hardened")]
+    #[cfg(any(feature = "hardened", feature = "record"))]
     pub(crate) fn size(self) -> usize {
         self.size
     }
 
     /// What the block is aligned to: a power of two, at least [`ALIGN`].
-    #[cfg(feature = "hardened")]
+    #[cfg(any(feature = "hardened", feature = "record"))]
     pub(crate) fn align(self) -> usize {
         self.align
     }

@@ -16,6 +16,12 @@ pub(crate) struct Settings {
 pub(crate) enum NotObeyed<'a> {
     /// There is no such setting.
     Unknown { name: &'a [u8] },
+    /// The build lacks the setting.
+    #[cfg(not(feature = "record"))]
+    NotBuilt {
+        name: &'a [u8],
+        feature: &'static str,
+    },
     /// The setting does not take this value.
     Value {
         name: &'a [u8],
@@ -40,6 +46,17 @@ impl Settings {
                     allowed: "0 or 1",
                 });
             }
+            // What they say is read where it is obeyed.
+            #[cfg(feature = "record")]
+            _ if name == b"DRYSTONE_TRACE" || name == b"DRYSTONE_TRACE_PROCESS" => {}
+            #[cfg(not(feature = "record"))]
+            _ if name == b"DRYSTONE_TRACE" => {
+                let feature = "record";
+                return Err(NotObeyed::NotBuilt { name, feature });
+            }
+            // Says whom the other one is for.
+            #[cfg(not(feature = "record"))]
+            _ if name == b"DRYSTONE_TRACE_PROCESS" => {}
             _ => return Err(NotObeyed::Unknown { name }),
         }
         Ok(())

@@ -146,8 +146,15 @@ dies!(
     }
 );
 
+#[cfg(feature = "guard")]
+dies!(a_large_block_freed_twice, "free(ADDRESS): freed already", {
+    let block = malloc(3 << 20);
+    free(block);
+    free(block);
+});
+
 // The hardened build gives a large block back to the system at once.
-#[cfg(feature = "hardened")]
+#[cfg(all(feature = "hardened", not(feature = "guard")))]
 dies!(
     a_large_block_freed_twice,
     "free(ADDRESS): not from this allocator",
@@ -255,17 +262,37 @@ mod hardened {
         unsafe { at.write_volatile(byte) };
     }
 
+    /// A test whose body ends the process that runs it: by a line, or by an access that faults where
+    /// blocks are guarded.
     macro_rules! dies_in_hardened {
         ($name:ident, $expected:literal, $body:expr) => {
+            dies_in_hardened!($name, assert_dies, $expected, $body);
+        };
+        ($name:ident, faults in guard, $expected:literal, $body:expr) => {
+            dies_in_hardened!($name, assert_dies_or_faults, $expected, $body);
+        };
+        ($name:ident, $assert:ident, $expected:literal, $body:expr) => {
             #[test]
             fn $name() {
                 if is_preloaded() {
                     $body;
                     return;
                 }
-                assert_dies(concat!("hardened::", stringify!($name)), $expected);
+                $assert(concat!("hardened::", stringify!($name)), $expected);
             }
         };
+    }
+
+    /// Runs a test on the library, which has to end as [`assert_dies`] says, or with guarded blocks by a
+    /// fault before anything is said.
+    fn assert_dies_or_faults(test: &str, expected: &str) {
+        if !cfg!(feature = "guard") {
+            return assert_dies(test, expected);
+        }
+        let output = preloaded(test).output().expect("the program starts");
+        let err = text(&output.stderr);
+        assert_eq!(output.status.signal(), Some(libc::SIGSEGV), "{err}");
+        assert_eq!(err, "");
     }
 
     dies_in_hardened!(
@@ -290,6 +317,7 @@ mod hardened {
 
     dies_in_hardened!(
         the_number_behind_a_block_overwritten,
+        faults in guard,
         "free(ADDRESS): written past its end",
         {
             let block = malloc(16);
@@ -302,6 +330,7 @@ mod hardened {
 
     dies_in_hardened!(
         written_past_the_end_and_resized,
+        faults in guard,
         "realloc(ADDRESS): written past its end",
         {
             let block = malloc(3 << 20);
@@ -335,6 +364,7 @@ mod hardened {
 
     dies_in_hardened!(
         written_far_behind_its_end,
+        faults in guard,
         "free(ADDRESS): written past its end",
         {
             let block = malloc(4097);
@@ -345,6 +375,7 @@ mod hardened {
 
     dies_in_hardened!(
         written_after_it_was_freed,
+        faults in guard,
         "free(ADDRESS): written after it was freed",
         {
             let block = malloc(500);
@@ -359,6 +390,7 @@ mod hardened {
 
     dies_in_hardened!(
         written_after_it_was_freed_and_never_again_allocated,
+        faults in guard,
         "free(ADDRESS): written after it was freed",
         {
             let block = malloc(500);
@@ -380,6 +412,14 @@ mod hardened {
             free(block);
         }
     );
+
+    dies_in_hardened!(freed_after_it_moved, "free(ADDRESS): freed already", {
+        let block = malloc(1000);
+        // SAFETY: the block is live.
+        let moved = unsafe { libc::realloc(block, 100_000) };
+        assert_ne!(moved, block);
+        free(block);
+    });
 
     dies_in_hardened!(
         a_block_of_no_bytes_freed_twice,

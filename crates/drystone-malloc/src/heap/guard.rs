@@ -28,7 +28,7 @@
 use core::fmt::Write as _;
 use core::ptr::NonNull;
 
-use drystone_arena::FreeError;
+use drystone_arena::{ArenaStats, FreeError};
 use drystone_sync::atomic::{AtomicUsize, Ordering};
 
 use super::{Wrong, hardened};
@@ -39,7 +39,7 @@ use plan::{BlockAt, Place};
 use record::Record;
 use region::Region;
 
-pub(crate) use hardened::{allocate_at_once, at_exit, fits, free_at_once, stats, trim};
+pub(crate) use hardened::{allocate_at_once, at_exit, fits, free_at_once, trim};
 
 mod limit;
 mod plan;
@@ -49,6 +49,9 @@ mod region;
 
 /// Blocks that are guarded.
 static LIVE: AtomicUsize = AtomicUsize::new(0);
+/// The bytes that were asked for in them, and those of their pages.
+static LIVE_BYTES: AtomicUsize = AtomicUsize::new(0);
+static PAGE_BYTES: AtomicUsize = AtomicUsize::new(0);
 /// Blocks that were, so far.
 static GUARDED: AtomicUsize = AtomicUsize::new(0);
 /// Blocks that are not: too many were live, or waited.
@@ -158,8 +161,11 @@ impl Guarded {
             return Err(FreeError::DoubleFree.into());
         }
         self.expect_intact()?;
+        let pages = self.block().pages;
+        LIVE_BYTES.fetch_sub(self.record.size, Ordering::Relaxed);
+        PAGE_BYTES.fetch_sub(pages.len(), Ordering::Relaxed);
         // SAFETY: the block was taken from the program.
-        match unsafe { self.region.close(&self.block().pages) } {
+        match unsafe { self.region.close(&pages) } {
             Ok(()) => self.region.give(self.place),
             Err(_) => {
                 LOST.fetch_add(1, Ordering::Relaxed);
@@ -220,7 +226,8 @@ fn allocate_guarded(request: Request, kind: Kind) -> Result<NonNull<u8>, &'stati
     };
     let word = region.record(place);
     word.store(Record::NONE, Ordering::Relaxed);
-    if region.open(&guarded.block().pages).is_err() {
+    let pages = guarded.block().pages;
+    if region.open(&pages).is_err() {
         region.give(place);
         LIVE.fetch_sub(1, Ordering::Relaxed);
         return Err(&REFUSED);
@@ -229,6 +236,8 @@ fn allocate_guarded(request: Request, kind: Kind) -> Result<NonNull<u8>, &'stati
     // Release: who finds the record finds the pages open and sealed.
     word.store(record.packed(), Ordering::Release);
     GUARDED.fetch_add(1, Ordering::Relaxed);
+    LIVE_BYTES.fetch_add(size, Ordering::Relaxed);
+    PAGE_BYTES.fetch_add(pages.len(), Ordering::Relaxed);
     Ok(guarded.start())
 }
 
@@ -357,7 +366,16 @@ pub(crate) fn block_bytes_around(address: usize) -> Option<usize> {
     }
 }
 
-/// What there is to say beside the arena's figures, which are those of blocks that are not guarded.
+/// The figures of the arena, and of the guarded blocks in the same sums.
+pub(crate) fn stats() -> ArenaStats {
+    let mut stats = hardened::stats();
+    stats.live_bytes += LIVE_BYTES.load(Ordering::Relaxed);
+    stats.resident_bytes += PAGE_BYTES.load(Ordering::Relaxed);
+    stats.mapped_bytes += region::known().map_or(0, |region| region.plan.region_bytes());
+    stats
+}
+
+/// What there is to say beside that.
 pub(crate) fn describe(text: &mut Text) {
     hardened::describe(text);
     let of = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);

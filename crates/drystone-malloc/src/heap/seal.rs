@@ -1,7 +1,7 @@
 //! What lies around the bytes of a block of the hardened build.
 //!
 //! ```text
-//!  │ record, masked: 8 bytes │ … │ canary: 8 to 64 bytes │ bytes asked for │ canary: 8 to 4096 bytes │ … │
+//!  │ record, masked: 8 bytes │ … │ canary: 24 to 64 bytes │ bytes asked for │ canary: 8 to 4096 bytes │ … │
 //!  └ block of the arena                                  └ a multiple of the alignment                  ┘
 //! ```
 //!
@@ -17,10 +17,11 @@ use crate::kind::Kind;
 const RECORD_BYTES: usize = 8;
 const CANARY_MIN: usize = 8;
 const CANARY_MAX: usize = 4096;
+const FRONT_CANARY_MIN: usize = 24;
 const FRONT_CANARY_MAX: usize = 64;
 
 /// The least bytes in front of those that were asked for: the record and a canary.
-pub(super) const FRONT_MIN: usize = RECORD_BYTES + CANARY_MIN;
+pub(super) const FRONT_MIN: usize = RECORD_BYTES + FRONT_CANARY_MIN;
 
 /// The bytes of the arena's block for so many bytes at an alignment.
 pub(super) fn sealed_bytes(size: usize, align: usize) -> Option<usize> {

@@ -35,8 +35,10 @@ int main(void) {
     assert(mallopt(M_MMAP_THRESHOLD, 1) == 0);
     malloc_trim(0);
 #ifdef __GLIBC__
+    void *kept = malloc(1000);
     assert(mallinfo2().arena > 0);
     assert(mallinfo().arena > 0);
+    free(kept);
 #endif
     malloc_stats();
     return 0;

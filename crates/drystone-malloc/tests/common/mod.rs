@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test program uses a part")]
 
 use std::ffi::{CString, c_int, c_void};
+use std::io::ErrorKind;
 use std::mem::transmute_copy;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -39,6 +40,50 @@ pub fn library() -> &'static Path {
         let built = dir.join(env!("BUILT_FOR")).join(profile);
         built.join("libdrystone_malloc.so")
     })
+}
+
+/// Compiles a program below `tests/c`. `None`, and a line that says so, without the compiler.
+pub fn compile(compiler: &str, source: &str, flags: &[&str]) -> Option<PathBuf> {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c");
+    compile_as(compiler, &sources.join(source), source, flags)
+}
+
+/// As [`compile`], of a program that is anywhere, under a name.
+pub fn compile_as(compiler: &str, source: &Path, name: &str, flags: &[&str]) -> Option<PathBuf> {
+    let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name.replace('.', "-"));
+    let compiled = Command::new(compiler)
+        .args([
+            "-O1",
+            "-fno-builtin",
+            "-pthread",
+            "-Wno-deprecated-declarations",
+        ])
+        .args(flags)
+        .args(if cfg!(target_arch = "x86") {
+            &["-m32"][..]
+        } else {
+            &[]
+        })
+        .arg("-I")
+        .arg(crate_dir.join("include"))
+        .arg(source)
+        .arg("-o")
+        .arg(&program)
+        // What the C library lacks is the library's.
+        .arg(library())
+        .output();
+    match compiled {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            println!("not run: there is no compiler `{compiler}` for {name}");
+            None
+        }
+        Err(error) => panic!("{compiler}: {error}"),
+        Ok(output) => {
+            assert!(output.status.success(), "{}", text(&output.stderr));
+            Some(program)
+        }
+    }
 }
 
 pub fn text(bytes: &[u8]) -> String {

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!  region
-//!  │ guard │ level 0: slots of 2 pages │ level 1: slots of 4 pages │ … │ level 14 │
+//!  │ no access │ level 0: slots of 2 pages │ level 1: slots of 4 pages │ … │ level 14 │ no access │
 //!
 //!  slot: a power of two of pages, the last of them the guard
 //!  │ no access │ canary │ block │ canary: less than the alignment │ guard │
@@ -14,7 +14,7 @@
 //! # Invariants
 //!
 //! - P1: in front of each slot and at its end is a page that is never accessible: the guard of the slot
-//!   before, or the first page of the region.
+//!   before, or the region's margin.
 #![forbid(unsafe_code)]
 
 use core::ops::Range;
@@ -32,6 +32,10 @@ pub(super) const SHARE_BYTES_MAX: usize = if usize::BITS == 64 { 1 << 32 } else 
 
 /// The least share that is worth a region.
 pub(super) const SHARE_BYTES_MIN: usize = 1 << 18;
+
+/// What is never accessible at both ends of the region: what misses a block by less hits nothing else of
+/// the process.
+const MARGIN_BYTES: usize = 4 << 20;
 
 /// The place of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +61,7 @@ impl Plan {
         let mut plan = Self {
             page,
             slots: [0; LEVELS],
-            starts: [page; LEVELS + 1],
+            starts: [MARGIN_BYTES; LEVELS + 1],
             numbers: [0; LEVELS + 1],
         };
         for level in 0..LEVELS {
@@ -71,7 +75,7 @@ impl Plan {
 
     /// The bytes of the region.
     pub(super) fn region_bytes(&self) -> usize {
-        self.starts[LEVELS]
+        self.starts[LEVELS] + MARGIN_BYTES
     }
 
     /// All slots.

@@ -4,7 +4,7 @@ use core::mem::ManuallyDrop;
 use core::ops::Range;
 use core::ptr::{self, NonNull};
 
-use drystone_backing::{MmapBacked, MmapFlags, at_fork, page_size};
+use drystone_backing::{GuardedMmapBacked, MmapBacked, MmapFlags, at_fork, page_size};
 use drystone_core::{FixedRange as _, OsBacked as _, OsError, Protection};
 use drystone_sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
@@ -17,7 +17,7 @@ use crate::heap::locked::Locked;
 pub(super) struct Region {
     pages: MmapBacked,
     /// Words of records, then the rings of the queues.
-    records: MmapBacked,
+    records: GuardedMmapBacked,
     pub(super) plan: Plan,
     queues: [Locked<Queue>; LEVELS],
     /// How many blocks may be guarded at a time.
@@ -71,10 +71,6 @@ extern "C" fn after_fork() {
     }
 }
 
-fn map(bytes: usize) -> Option<MmapBacked> {
-    MmapBacked::with_flags(bytes, MmapFlags::new().no_reserve()).ok()
-}
-
 impl Region {
     /// As much address space as there is, up to the most that is of use.
     fn reserve() -> Option<Self> {
@@ -92,7 +88,8 @@ impl Region {
     }
 
     fn with_plan(plan: Plan) -> Option<Self> {
-        let pages = map(plan.region_bytes())?;
+        let flags = MmapFlags::new().no_reserve();
+        let pages = MmapBacked::with_flags(plan.region_bytes(), flags).ok()?;
         // One touched page before the region is cut gives all its parts the same bookkeeping in Linux,
         // without which neighbours of equal access do not become one mapping again.
         // SAFETY: the first byte of a mapping that nobody else has.
@@ -100,7 +97,7 @@ impl Region {
         // SAFETY: nobody has an address of it.
         unsafe { pages.protect(0, pages.size(), Protection::None) }.ok()?;
         let words = plan.slots() * size_of::<u64>();
-        let records = map(words + plan.slots() * size_of::<u32>())?;
+        let records = GuardedMmapBacked::new(words + plan.slots() * size_of::<u32>()).ok()?;
         // SAFETY: inside the mapping.
         let rings = unsafe { records.base().add(words) }.cast::<AtomicU32>();
         let queues = core::array::from_fn(|level| {
