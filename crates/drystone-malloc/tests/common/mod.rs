@@ -23,6 +23,10 @@ const FEATURES: &[&str] = &[
 pub fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| {
+        // A program that runs on the library does not build it.
+        if let Some(built) = std::env::var_os(PRELOADED) {
+            return built.into();
+        }
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("library");
         let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
         let mut build = Command::new(env!("CARGO"));
@@ -90,7 +94,7 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// What marks a process that runs on the library.
+/// What marks a process that runs on the library, and says which.
 const PRELOADED: &str = "RUNS_ON_THE_LIBRARY";
 
 /// Whether this process runs on the library.
@@ -102,7 +106,9 @@ pub fn is_preloaded() -> bool {
 pub fn preloaded(test: &str) -> Command {
     let mut program = Command::new(std::env::current_exe().expect("the program has a path"));
     program.args(["--exact", test, "--nocapture", "--test-threads=1"]);
-    program.env(PRELOADED, "1").env("LD_PRELOAD", library());
+    program
+        .env(PRELOADED, library())
+        .env("LD_PRELOAD", library());
     program
 }
 
