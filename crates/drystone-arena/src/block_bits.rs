@@ -83,13 +83,6 @@ impl BlockBits<'_> {
             && self.remote(word).load(Ordering::Relaxed) & bit == 0
     }
 
-    /// Whether the block at the address is free, and not on its way from another thread.
-    pub(crate) fn is_free(self, address: usize) -> bool {
-        let (word, bit) = place(address);
-        (self.live(word).load(Ordering::Relaxed) | self.remote(word).load(Ordering::Relaxed)) & bit
-            == 0
-    }
-
     /// Whether another thread has freed the block at the address, and the owner has not taken it in.
     pub(crate) fn is_sent(self, address: usize) -> bool {
         let (word, bit) = place(address);

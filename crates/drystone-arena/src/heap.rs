@@ -42,6 +42,7 @@ use crate::config::ArenaConfig;
 use crate::core_state::Core;
 use crate::geometry::{SEGMENT_BYTES, SLICE_BYTES, block_bytes, page_slices, segment_address};
 use crate::inbox::{Blocks, Inbox, Pending};
+use crate::level::Level;
 use crate::orphans::Orphan;
 use crate::page::Page;
 use crate::page_use::Use;
@@ -50,8 +51,8 @@ use crate::published::PublishedUsize;
 use crate::remote_cache::{Chain, RemoteCache};
 use crate::segment::Segment;
 
-mod believed;
 mod hardened;
+mod home;
 mod refill;
 
 /// The clock is read once in so many slow paths.
@@ -387,8 +388,15 @@ impl Heap {
     /// Gives the slices of a run back. A segment of which nothing is in use becomes the spare one,
     /// or goes back to the arena if there is a spare one already.
     pub(crate) fn give_back_run(&self, segment: &Segment, first: usize, slices: usize) {
+        let page = segment.page(first);
+        // A hardened page does not cut its blocks one behind the other.
+        let cut = if self.core().level().is_hardened() {
+            page.capacity.get()
+        } else {
+            page.carved.get()
+        };
+        segment.home_bits(first).clear(cut);
         if self.core().level().is_hardened() {
-            segment.bits().clear_home(first..first + slices);
             segment.bar_run(first, slices, || self.core().count_refused_guard());
         }
         self.return_slices(segment, first, slices);
@@ -485,7 +493,7 @@ impl Heap {
     #[inline]
     fn after_taking_back(&self, segment: &Segment, first: usize) {
         let page = segment.page(first);
-        page.debug_assert_invariants(!self.core().level().is_hardened());
+        page.debug_assert_invariants();
         if !page.queued.get() {
             self.enter_queue(page);
         }
@@ -520,11 +528,10 @@ impl Heap {
         let blocks = inbox.take();
         let count = blocks.count;
         let mut list = BlockList::from_head(segment.at(blocks.first).cast());
-        if self.core().level().is_checked() {
-            if self.core().level().is_hardened() {
-                return self.collect_counted(segment, inbox, count);
-            }
-            believed::settle(segment, first, list, count);
+        match self.core().level() {
+            Level::Fast => {}
+            Level::Checked => return self.collect_doubted(segment, first, list, count),
+            Level::Hardened => return self.collect_counted(segment, inbox, count),
         }
         let Some(class) = inbox.content().class() else {
             debug_assert_eq!(count, 1);

@@ -1,6 +1,7 @@
 //! [`Level`]: what a profile asks of the parts that all profiles share.
 
 use crate::block_bits::BITS_SLICES;
+use crate::home_bits::HOME_SLICES;
 
 /// How much an arena looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,9 +15,9 @@ impl Level {
     /// Slices at the start of a segment that are not for blocks.
     pub(crate) const fn header_slices(self) -> usize {
         if self.is_checked() {
-            1 + BITS_SLICES
+            1 + HOME_SLICES + BITS_SLICES
         } else {
-            1
+            1 + HOME_SLICES
         }
     }
 

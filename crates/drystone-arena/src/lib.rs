@@ -43,6 +43,7 @@ cfg_if::cfg_if! {
         mod fill;
         mod global;
         mod heap;
+mod home_bits;
         mod level;
         mod misuse;
         mod ops;

@@ -88,19 +88,13 @@ fn note_handed_out<P: Profile>(block: NonNull<u8>) {
     }
 }
 
-/// Enters a block that goes to the application, unless it is with the application already. A block
-/// that was a node of a list has an address in it, which nobody needs to see.
+/// Enters a block that goes to the application, unless it is with the application already.
 #[inline(always)]
 pub(crate) fn try_note_handed_out(block: NonNull<u8>) -> bool {
     let address = block.addr().get();
     // SAFETY: the block has just been taken from a live segment.
     let segment = unsafe { Segment::of(segment_address(address)) };
-    if !segment.bits().set_live(address) {
-        return false;
-    }
-    // SAFETY: blocks have the bytes of an address, and nobody else has this one.
-    unsafe { block.cast::<usize>().write(0) };
-    true
+    segment.bits().set_live(address)
 }
 
 /// Takes back the block at the address. `layout` is the caller's word for it; without one the

@@ -10,13 +10,14 @@
 //!
 //! - P1: `used` counts the blocks that are outside the page's own list: with the application, in
 //!   a bin, in a remote cache or in an inbox. So a page with `used == 0` has no free in flight.
-//! - P2: `free` holds exactly the `carved - used` blocks that are cut and at home. In a hardened arena
-//!   it is empty, and bits say which those are.
+//! - P2: `carved - used` blocks are cut and at home: `listed` of them are in `list`, and of the others the
+//!   [bits](crate::home_bits) are set, none below the word `lowest_home`. Under a checked profile the
+//!   list is empty.
 //! - P3: a page is in its class's queue exactly while it has blocks at home or room to cut more.
 
 use core::cell::Cell;
 
-use crate::block_list::{Block, BlockList, append, node_room};
+use crate::block_list::{Block, BlockList, append};
 use crate::geometry::{SLICE_BYTES, block_bytes, page_slices};
 use crate::published::PublishedU32;
 use crate::random::Random;
@@ -25,21 +26,23 @@ use crate::random::Random;
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Page {
-    /// Blocks at home.
-    pub(crate) free: Cell<BlockList>,
+    /// Blocks at home that came as chains.
+    list: Cell<BlockList>,
     /// Neighbours in the queue of the class.
     pub(crate) next: Cell<*const Page>,
     pub(crate) previous: Cell<*const Page>,
     pub(crate) used: PublishedU32,
     /// Blocks cut so far, from the page's start.
     pub(crate) carved: Cell<u32>,
+    /// Blocks in the list.
+    listed: Cell<u32>,
     /// Blocks that fit.
     pub(crate) capacity: Cell<u32>,
     /// The class, while it is a page.
     class: Cell<u8>,
-    /// What `node_room` says of its blocks.
-    node_room: Cell<u8>,
     pub(crate) queued: Cell<bool>,
+    /// The word of the home bits that the first block at home is in, or one before.
+    pub(crate) lowest_home: Cell<u16>,
     /// In a hardened arena, where the block is that is cut first, and how far behind it the next.
     start: Cell<u16>,
     stride: Cell<u16>,
@@ -49,7 +52,9 @@ impl Page {
     /// Makes this the page of `class`, with nothing cut.
     pub(crate) fn begin(&self, class: usize) {
         let slices = page_slices(class);
-        self.free.set(BlockList::EMPTY);
+        self.list.set(BlockList::EMPTY);
+        self.listed.set(0);
+        self.lowest_home.set(0);
         self.used.set(0);
         self.carved.set(0);
         #[expect(clippy::cast_possible_truncation, reason = "at most 8192 blocks")]
@@ -57,14 +62,13 @@ impl Page {
             .set((slices * SLICE_BYTES / block_bytes(class)) as u32);
         #[expect(clippy::cast_possible_truncation, reason = "below 80")]
         self.class.set(class as u8);
-        #[expect(clippy::cast_possible_truncation, reason = "at most 7")]
-        self.node_room.set(node_room(block_bytes(class)) as u8);
         self.queued.set(false);
     }
 
     /// Makes this a run that is one block, which is handed out at once.
     pub(crate) fn begin_run(&self) {
-        self.free.set(BlockList::EMPTY);
+        self.list.set(BlockList::EMPTY);
+        self.listed.set(0);
         self.used.set(1);
         self.carved.set(1);
         self.capacity.set(1);
@@ -74,6 +78,11 @@ impl Page {
     /// The class of the page.
     pub(crate) fn class(&self) -> usize {
         usize::from(self.class.get())
+    }
+
+    /// How many blocks are at home.
+    pub(crate) fn at_home(&self) -> u32 {
+        self.carved.get() - self.used.get()
     }
 
     /// Whether nothing can be taken from it.
@@ -100,54 +109,42 @@ impl Page {
         (u32::from(self.start.get()) + steps) % self.capacity.get()
     }
 
-    /// Hands out so many blocks that are at home.
-    pub(crate) fn take(&self, count: u32, each: impl FnMut(*mut Block)) {
-        debug_assert!(count <= self.carved.get() - self.used.get(), "P2");
-        let mut free = self.free.get();
-        // SAFETY: blocks at home are the page's own, and there are as many.
-        unsafe { free.pop_each(count, each) };
-        self.free.set(free);
-        self.used.set(self.used.get() + count);
-    }
-
-    /// Takes back a block of this page.
-    ///
-    /// # Safety
-    ///
-    /// The block is one of this page's that is not at home, and nobody else uses it.
+    /// Hands out so many blocks of the list, or all that there are. How many that was.
     #[inline]
-    pub(crate) unsafe fn take_back(&self, block: *mut Block) {
-        let mut free = self.free.get();
-        // SAFETY: blocks of this page; the caller gives this one up.
-        unsafe { free.push(block, usize::from(self.node_room.get())) };
-        self.free.set(free);
-        self.used.set(self.used.get() - 1);
+    pub(crate) fn take_listed(&self, most: u32, each: impl FnMut(*mut Block)) -> u32 {
+        let count = most.min(self.listed.get());
+        if count > 0 {
+            let mut list = self.list.get();
+            // SAFETY: blocks at home are the page's own, and there are as many.
+            unsafe { list.pop_each(count, each) };
+            self.list.set(list);
+            self.listed.set(self.listed.get() - count);
+            self.used.set(self.used.get() + count);
+        }
+        count
     }
 
     /// Takes back a list of `count` blocks of this page, whose last node is `last`.
     ///
     /// # Safety
     ///
-    /// As [`take_back`](Self::take_back), for each block of the list.
+    /// The blocks are this page's, not at home, and nobody else uses them.
     pub(crate) unsafe fn take_back_list(&self, blocks: BlockList, last: *mut Block, count: u32) {
-        let free = self.free.get();
-        if !free.is_empty() {
+        let list = self.list.get();
+        if !list.is_empty() {
             // SAFETY: a block of this page that is the caller's to give up.
-            unsafe { append(last, free) };
+            unsafe { append(last, list) };
         }
-        self.free.set(blocks);
+        self.list.set(blocks);
+        self.listed.set(self.listed.get() + count);
         self.used.set(self.used.get() - count);
     }
 
-    /// `listed`: blocks at home are in the list. In a hardened arena they are none anywhere.
-    pub(crate) fn debug_assert_invariants(&self, listed: bool) {
+    pub(crate) fn debug_assert_invariants(&self) {
         debug_assert!(self.used.get() <= self.carved.get(), "P1");
         debug_assert!(self.carved.get() <= self.capacity.get(), "P2");
-        debug_assert_eq!(
-            self.free.get().is_empty(),
-            !listed || self.used.get() == self.carved.get(),
-            "P2"
-        );
+        debug_assert!(self.listed.get() <= self.at_home(), "P2");
+        debug_assert_eq!(self.list.get().is_empty(), self.listed.get() == 0, "P2");
     }
 }
 

@@ -18,6 +18,12 @@ static RECIPROCALS: [u64; SizeClass::COUNT] = {
     reciprocals
 };
 
+/// The number of the block of the class that the offset lies in, counted from the start of its page.
+#[inline(always)]
+pub(crate) fn block_index(offset: usize, class: usize) -> usize {
+    ((offset as u64 * RECIPROCALS[class]) >> SHIFT) as usize
+}
+
 /// Whether a block of the class begins at this offset of its page.
 #[inline(always)]
 pub(crate) fn is_multiple(offset: usize, class: usize) -> bool {
@@ -27,8 +33,7 @@ pub(crate) fn is_multiple(offset: usize, class: usize) -> bool {
 /// Where the block of the class begins that has this offset of its page in it.
 #[inline(always)]
 pub(crate) fn block_offset(offset: usize, class: usize) -> usize {
-    let index = ((offset as u64 * RECIPROCALS[class]) >> SHIFT) as usize;
-    index * block_bytes(class)
+    block_index(offset, class) * block_bytes(class)
 }
 
 #[cfg(test)]

@@ -4,8 +4,9 @@
 //!
 //! ```text
 //!  slice 0: owner lines | inboxes | pages | first slice and class of each | slices free | record | a heap
-//!  slices 1, 2: under a checked profile, which blocks are live
-//!  slices 3 (1) .. 63: runs, each a page of blocks or one large block
+//!  slice 1: which blocks are at home
+//!  slices 2, 3: under a checked profile, which blocks are live
+//!  slices 4 (2) .. 63: runs, each a page of blocks or one large block
 //! ```
 //!
 //! # Invariants
@@ -30,6 +31,7 @@ use drystone_sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 use crate::block_bits::BlockBits;
 use crate::geometry::{SEGMENT_BYTES, SLICE_BYTES, SLICES, run_mask, segment_number, slice_index};
 use crate::heap::Heap;
+use crate::home_bits::{HOME_SLICES, HomeBits};
 use crate::inbox::Inbox;
 use crate::page::Page;
 use crate::page_use::Use;
@@ -256,7 +258,14 @@ impl Segment {
     #[inline(always)]
     pub(crate) fn bits(&self) -> BlockBits<'_> {
         // SAFETY: these slices are in no run under a checked profile, and zero bytes are bits.
-        unsafe { BlockBits::at(self.at(SLICE_BYTES)) }
+        unsafe { BlockBits::at(self.at((1 + HOME_SLICES) * SLICE_BYTES)) }
+    }
+
+    /// Which blocks of the page are at home that begins with this slice.
+    #[inline(always)]
+    pub(crate) fn home_bits(&self, first: usize) -> HomeBits<'_> {
+        // SAFETY: these slices are in no run, and zero bytes are bits.
+        unsafe { HomeBits::at(self.at(SLICE_BYTES), first) }
     }
 
     /// The stashes of the heap that lives here, in a hardened arena.

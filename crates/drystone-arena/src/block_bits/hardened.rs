@@ -4,8 +4,7 @@
 //! |---|---|---|
 //! | 1 | 0 | is handed out |
 //! | 1 | 1 | was freed by another thread, and its page has not taken it in |
-//! | 0 | 1 | is at home: its page can hand it out |
-//! | 0 | 0 | is in its heap's stash, or was never cut |
+//! | 0 | 0 | is in its heap's stash or at home, or was never cut |
 //!
 //! A page tells blocks that others freed by their bits, and only how many by its inbox. A bit may be
 //! seen before the inbox counts it: the page then takes that block in for another one, whose bit it
@@ -18,6 +17,7 @@ use drystone_sync::atomic::Ordering;
 
 use super::{BlockBits, GRANULE_BYTES, WORD_BITS, WORDS, place};
 use crate::geometry::SLICES;
+use crate::home_bits::lowest;
 
 /// The words of one slice.
 const SLICE_WORDS: usize = WORDS / SLICES;
@@ -25,15 +25,6 @@ const SLICE_WORDS: usize = WORDS / SLICES;
 /// The words of a run of slices.
 fn words_of(slices: Range<usize>) -> Range<usize> {
     slices.start * SLICE_WORDS..slices.end * SLICE_WORDS
-}
-
-/// The lowest `most` of the set bits.
-fn lowest(bits: usize, most: u32) -> usize {
-    let mut left = bits;
-    for _ in 0..most.min(bits.count_ones()) {
-        left &= left - 1;
-    }
-    bits & !left
 }
 
 /// The offsets in the segment that the bits of a word stand for.
@@ -56,46 +47,14 @@ impl BlockBits<'_> {
         self.remote(word).fetch_or(bit, Ordering::Release) & bit == 0
     }
 
-    /// Owner only: a block of the stash goes home.
-    pub(crate) fn put_home(self, address: usize) {
-        let (word, bit) = place(address);
-        // Others set bits of the same word. Relaxed: nobody but the owner acts on this one.
-        self.remote(word).fetch_or(bit, Ordering::Relaxed);
-    }
-
-    /// Owner only: takes up to `most` blocks at home in a run of slices, from a word on that `start`
-    /// chooses, and gives `each` the offset in the segment. How many there were.
-    pub(crate) fn take_home(
+    /// Owner only: takes in `count` blocks of the run that other threads freed, and shows their offsets in the
+    /// segment. How many were found; the inbox has counted them after their bits were set, so all.
+    pub(crate) fn settle(
         self,
         slices: Range<usize>,
-        start: usize,
-        most: u32,
+        count: u32,
         mut each: impl FnMut(usize),
     ) -> u32 {
-        let words = words_of(slices);
-        let mut taken = 0;
-        for n in 0..words.len() {
-            let word = words.start + (start + n) % words.len();
-            let live = self.live(word).load(Ordering::Relaxed);
-            // Relaxed: the owner put them home.
-            let home = self.remote(word).load(Ordering::Relaxed) & !live;
-            if home == 0 {
-                continue;
-            }
-            let chosen = lowest(home, most - taken);
-            self.remote(word).fetch_and(!chosen, Ordering::Relaxed);
-            taken += chosen.count_ones();
-            offsets(word, chosen).for_each(&mut each);
-            if taken == most {
-                break;
-            }
-        }
-        taken
-    }
-
-    /// Owner only: `count` blocks of the run that other threads freed are at home now. How many were
-    /// found; the inbox has counted them after their bits were set, so all.
-    pub(crate) fn settle(self, slices: Range<usize>, count: u32) -> u32 {
         let mut settled = 0;
         for word in words_of(slices) {
             let live = self.live(word).load(Ordering::Relaxed);
@@ -103,6 +62,9 @@ impl BlockBits<'_> {
             let sent = self.remote(word).load(Ordering::Acquire) & live;
             let chosen = lowest(sent, count - settled);
             self.live(word).store(live & !chosen, Ordering::Relaxed);
+            // Others set bits of the same word.
+            self.remote(word).fetch_and(!chosen, Ordering::Relaxed);
+            offsets(word, chosen).for_each(&mut each);
             settled += chosen.count_ones();
             if settled == count {
                 break;
@@ -110,28 +72,11 @@ impl BlockBits<'_> {
         }
         settled
     }
-
-    /// Owner only: nothing is at home in the run any more.
-    pub(crate) fn clear_home(self, slices: Range<usize>) {
-        for word in words_of(slices) {
-            debug_assert_eq!(self.live(word).load(Ordering::Relaxed), 0);
-            self.remote(word).store(0, Ordering::Relaxed);
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_lowest_bits_are_chosen() {
-        assert_eq!(lowest(0b1011_0100, 0), 0);
-        assert_eq!(lowest(0b1011_0100, 2), 0b0001_0100);
-        assert_eq!(lowest(0b1011_0100, 9), 0b1011_0100);
-        assert_eq!(lowest(0, 3), 0);
-        assert_eq!(lowest(usize::MAX, u32::MAX), usize::MAX);
-    }
 
     #[test]
     fn offsets_are_those_of_the_bits() {

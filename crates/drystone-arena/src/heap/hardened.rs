@@ -9,7 +9,7 @@
 //!
 //! # Invariants
 //!
-//! - H2 holds with stashes for bins and bits for lists and chains; nothing that the arena follows
+//! - H2 holds with stashes for bins and bits for chains; nothing that the arena follows
 //!   lies in a free block.
 //!
 //! # Threads
@@ -19,9 +19,11 @@
 use core::ptr::NonNull;
 
 use super::Heap;
+use super::home::{mark_home, put_home};
 
 use crate::block_list::Block;
 use crate::geometry::{SLICE_BYTES, block_bytes};
+use crate::home_bits::words_of;
 use crate::inbox::Inbox;
 use crate::misuse;
 use crate::page::Page;
@@ -118,13 +120,19 @@ impl Heap {
         };
         let segment = super::segment_of_page(page);
         let first = segment.first_of_page(page);
-        let slices = first..first + segment.run_slices(first);
-        let put = |offset| stash.push(segment.at(offset).cast());
-        let start = self.stashes().random().below(u32::MAX) as usize;
         let wanted = refilled(class).saturating_sub(stash.len()).max(1);
         let mut taken = 0;
-        if page.used.get() < page.carved.get() {
-            taken = segment.bits().take_home(slices, start, wanted, put);
+        if page.at_home() > 0 {
+            let words = words_of(page.capacity.get());
+            #[expect(clippy::cast_possible_truncation, reason = "at most 256")]
+            let start = self.stashes().random().below(words as u32) as usize;
+            for words in [start..words, 0..start] {
+                let put = |index| {
+                    let offset = first * SLICE_BYTES + index * block_bytes(class);
+                    stash.push(segment.at(offset).cast());
+                };
+                taken += segment.home_bits(first).take(words, wanted - taken, put).0;
+            }
         }
         taken += self.cut(page, first * SLICE_BYTES, wanted - taken, stash);
         page.used.set(page.used.get() + taken);
@@ -156,31 +164,26 @@ impl Heap {
         while stash.len() > keep {
             if let Some(block) = stash.pop(stashes.random()) {
                 let (segment, first) = self.place_of(block);
-                segment.bits().put_home(block.addr());
-                self.came_home(segment, first, 1);
+                // SAFETY: the block is of the page, counted as used, and in no other place (H2).
+                unsafe { put_home(segment, first, class, block) };
+                self.after_taking_back(segment, first);
             }
         }
-    }
-
-    /// Counts blocks that are at home again.
-    fn came_home(&self, segment: &Segment, first: usize, count: u32) {
-        let used = &segment.page(first).used;
-        used.set(used.get() - count);
-        self.after_taking_back(segment, first);
     }
 
     /// Takes in the blocks that an inbox has counted.
     pub(super) fn collect_counted(&self, segment: &Segment, inbox: &Inbox, count: u32) {
         let first = segment.first_of_inbox(inbox);
         let start = segment.address() + first * SLICE_BYTES;
-        if inbox.content().class().is_none() {
+        let Some(class) = inbox.content().class() else {
             debug_assert_eq!(count, 1);
             segment.bits().take_remote(start);
             self.free_run(segment, first);
             return;
-        }
+        };
         let slices = first..first + segment.run_slices(first);
-        if segment.bits().settle(slices, count) < count {
+        let mark = |offset| mark_home(segment, first, class, segment.at(offset).cast());
+        if segment.bits().settle(slices, count, mark) < count {
             // Two threads freed a block at the same moment, and each took it for live.
             misuse::abort(crate::error::FreeError::DoubleFree, start);
         }

@@ -8,6 +8,7 @@ use core::ptr::{self, NonNull};
 
 use drystone_core::SizeClass;
 
+use super::home::{put_home, take_home};
 use super::{Heap, segment_of_page};
 use crate::bin::first_slots;
 use crate::block_list::Block;
@@ -48,13 +49,13 @@ impl Heap {
         };
         // SAFETY: pages in a queue lie in segments of this heap, which live while they are in use.
         let page = unsafe { &*page };
-        let at_home = page.carved.get() - page.used.get();
+        let at_home = page.at_home();
         if at_home == 0 {
             self.fill_with_new(page, class);
         } else {
             let bin = self.bin(class);
             let count = at_home.min(bin.keep());
-            self.take_home(page, count, bin.fill(count));
+            take_home(page, count, bin.fill(count));
         }
         if page.is_full() {
             self.leave_queue(page);
@@ -125,9 +126,8 @@ impl Heap {
                     (segment, first)
                 }
             };
-            debug_assert_eq!(segment.page(first).class(), class);
             // SAFETY: the block is of the page, counted as used, and in no other place (H2).
-            unsafe { segment.page(first).take_back(block) };
+            unsafe { put_home(segment, first, class, block) };
         });
         if let Some((segment, first)) = home {
             self.after_taking_back(segment, first);
@@ -137,8 +137,9 @@ impl Heap {
     /// Gives a block that was a bin's array back to its page.
     fn give_home(&self, block: *mut Block) {
         let (segment, first) = self.place_of(block);
+        let class = segment.page(first).class();
         // SAFETY: the block is of the page, counted as used, and in no other place (H2).
-        unsafe { segment.page(first).take_back(block) };
+        unsafe { put_home(segment, first, class, block) };
         self.after_taking_back(segment, first);
     }
 
@@ -207,10 +208,10 @@ impl Heap {
                 .or_else(|| self.new_page_if_room(class))?
         };
         let mut block = ptr::null_mut();
-        if page.free.get().is_empty() {
+        if page.at_home() == 0 {
             block = self.cut_one(page, class);
         } else {
-            self.take_home(page, 1, |taken| block = taken);
+            take_home(page, 1, |taken| block = taken);
         }
         if page.is_full() {
             self.leave_queue(page);
