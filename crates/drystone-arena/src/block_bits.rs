@@ -134,7 +134,54 @@ impl BlockBits<'_> {
     /// Owner only: takes in a block that another thread freed.
     pub(crate) fn take_remote(self, address: usize) {
         let (word, bit) = place(address);
-        self.set_free(address);
-        self.remote(word).fetch_and(!bit, Ordering::Relaxed);
+        self.take_sent(word, bit);
+    }
+
+    /// Owner only: takes in the blocks of one word that other threads freed.
+    fn take_sent(self, word: usize, bits: usize) {
+        let live = self.live(word).load(Ordering::Relaxed);
+        self.live(word).store(live & !bits, Ordering::Relaxed);
+        self.remote(word).fetch_and(!bits, Ordering::Relaxed);
+    }
+}
+
+/// Blocks that are being taken in. Neighbours cost one atomic operation together.
+pub(crate) struct Taking<'a> {
+    bits: BlockBits<'a>,
+    word: usize,
+    /// Bits of the word that are still to be changed.
+    taken: usize,
+}
+
+impl<'a> Taking<'a> {
+    pub(crate) const fn new(bits: BlockBits<'a>) -> Self {
+        Self {
+            bits,
+            word: 0,
+            taken: 0,
+        }
+    }
+
+    /// Takes in the block at the address, if another thread has freed it and it was not taken in before.
+    /// Whether that is so.
+    pub(crate) fn take(&mut self, address: usize) -> bool {
+        let (word, bit) = place(address);
+        if word != self.word {
+            self.finish();
+            self.word = word;
+        }
+        if self.taken & bit != 0 || !self.bits.is_sent(address) {
+            return false;
+        }
+        self.taken |= bit;
+        true
+    }
+
+    /// What was taken in is free, for everybody.
+    pub(crate) fn finish(&mut self) {
+        let taken = core::mem::take(&mut self.taken);
+        if taken != 0 {
+            self.bits.take_sent(self.word, taken);
+        }
     }
 }

@@ -83,6 +83,11 @@ pub(crate) const fn page_slices(class: usize) -> usize {
     }
 }
 
+/// The most slices of a page.
+pub(crate) const fn page_slices_max() -> usize {
+    MEDIUM_SLICES
+}
+
 /// The block size of a class.
 #[inline]
 pub(crate) const fn block_bytes(class: usize) -> usize {

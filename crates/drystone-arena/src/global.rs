@@ -198,16 +198,20 @@ impl<P: Profile> GlobalArena<P> {
         block: NonNull<u8>,
         layout: NonZeroLayout,
     ) {
+        let address = block.addr().get();
+        let first = segment.run_of(address);
+        // SAFETY: the address of a live block.
+        let own = unsafe { segment_map::pointer(address) }.cast();
+        // SAFETY: the caller's promise.
+        if unsafe { heap.free_remote_at_once(segment, first, own) } {
+            return;
+        }
         if heap.is_none() {
             // SAFETY: the caller's promise.
             return unsafe { Self::free_slowly(block, layout) };
         }
-        let address = block.addr().get();
-        let first = segment.run_of(address);
-        // SAFETY: the address of a live block.
-        let block = unsafe { segment_map::pointer(address) }.cast();
         // SAFETY: the caller's promise.
-        unsafe { heap.free_remote::<true>(segment, first, block, usable_bytes(layout)) };
+        unsafe { heap.free_remote::<true>(segment, first, own, usable_bytes(layout)) };
     }
 
     /// # Safety

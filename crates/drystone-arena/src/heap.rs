@@ -19,7 +19,7 @@
 //! # Invariants
 //!
 //! - H1: only the thread that has the heap uses anything of it but `pending`.
-//! - H2: a block is in exactly one of: the application, a bin, a page's list, a remote cache, an
+//! - H2: a block is in exactly one of: the application, a bin, at home in its page, a remote cache, an
 //!   inbox; or it is the array of a bin.
 //! - H3: heaps are never unmapped while their arena lives: a heap lies in a segment that stays.
 //!
@@ -48,7 +48,7 @@ use crate::page::Page;
 use crate::page_use::Use;
 use crate::per_class::PerClass;
 use crate::published::PublishedUsize;
-use crate::remote_cache::{Chain, RemoteCache};
+use crate::remote_cache::{Chain, Freed, RemoteCache};
 use crate::segment::Segment;
 
 mod hardened;
@@ -205,11 +205,29 @@ impl Heap {
         self.bin(class).push(block);
     }
 
+    /// Takes back a block that another heap owns, if it can be listed at once. Whether it did.
+    ///
+    /// # Safety
+    ///
+    /// As [`free`](Self::free), for a block of the page that begins with slice `first` of `segment`, which
+    /// is not this heap's.
+    #[inline(always)]
+    pub(crate) unsafe fn free_remote_at_once(
+        &self,
+        segment: &Segment,
+        first: usize,
+        block: *mut Block,
+    ) -> bool {
+        let page = segment.address() + first * SLICE_BYTES;
+        // SAFETY: the caller's promise.
+        unsafe { self.remote.stage_at_once(page, block) }
+    }
+
     /// Takes back a block that another heap owns. Without `LINKED` it is only counted.
     ///
     /// # Safety
     ///
-    /// As [`free`](Self::free); `first` is the first slice of the block's page in `segment`.
+    /// As [`free_remote_at_once`](Self::free_remote_at_once), for a block of so many bytes.
     pub(crate) unsafe fn free_remote<const LINKED: bool>(
         &self,
         segment: &Segment,
@@ -217,15 +235,14 @@ impl Heap {
         block: *mut Block,
         bytes: usize,
     ) {
-        let inbox = segment.inbox(first);
+        let freed = Freed {
+            block,
+            bytes,
+            inbox: segment.inbox(first),
+            page: segment.address() + first * SLICE_BYTES,
+        };
         // SAFETY: the caller's promise.
-        let chain = unsafe { self.remote.stage::<LINKED>(inbox, block, bytes) };
-        if !chain.is_none() {
-            send(chain);
-        }
-        if self.remote.is_full() {
-            self.send_all();
-        }
+        unsafe { self.remote.stage::<LINKED>(freed, send) };
     }
 
     /// A block that is a run of slices, and whether it has only zero bytes.
@@ -291,7 +308,11 @@ impl Heap {
 
     /// Sends every block home that this heap freed for others.
     pub(crate) fn send_all(&self) {
-        self.remote.take_all(send);
+        if self.core.get().is_null() || !self.core().level().is_hardened() {
+            self.remote.take_all::<true>(send);
+        } else {
+            self.remote.take_all::<false>(send);
+        }
     }
 
     fn new_page(&self, class: usize) -> Option<*const Page> {
@@ -538,20 +559,21 @@ impl Heap {
             self.free_run(segment, first);
             return;
         };
+        let start = segment.at(first * SLICE_BYTES);
         let mut left = count;
         let bin = self.bin(class);
         if wanted == Some(class) && bin.is_empty() {
             left -= count.min(bin.limit());
             // The page has counted them as used all the time.
             // SAFETY: the list has so many blocks, which who freed them has given up.
-            unsafe { list.pop_each(count - left, bin.fill(count - left)) };
+            unsafe { list.pop_each(start, count - left, bin.fill(count - left)) };
             if left == 0 {
                 return;
             }
         }
         let last = segment.at(blocks.last).cast();
         // SAFETY: the blocks are the page's, in no other place (H2), and `last` is their last node.
-        unsafe { page.take_back_list(list, last, left) };
+        unsafe { page.take_back_list(start, list, last, left) };
         self.after_taking_back(segment, first);
     }
 
@@ -701,12 +723,25 @@ fn segment_of_header<'a>(address: usize) -> &'a Segment {
 ///
 /// # Safety
 ///
-/// The block is one that the inbox's page handed out, and the caller's to give up.
-pub(crate) unsafe fn send_one<const LINKED: bool>(inbox: &Inbox, block: *mut Block) {
-    let gathered = RemoteCache::new();
-    // SAFETY: the caller's promise.
-    let _first_of_its_page = unsafe { gathered.stage::<LINKED>(inbox, block, 1) };
-    gathered.take_all(send);
+/// The block is one that the page handed out that begins with slice `first`, and the caller's to give up.
+pub(crate) unsafe fn send_one<const LINKED: bool>(
+    segment: &Segment,
+    first: usize,
+    block: *mut Block,
+) {
+    let blocks = if LINKED {
+        // SAFETY: the caller's promise.
+        unsafe { BlockList::of(block) }
+    } else {
+        BlockList::EMPTY
+    };
+    send(Chain {
+        inbox: segment.inbox(first),
+        blocks,
+        last: blocks.head(),
+        page: segment.address() + first * SLICE_BYTES,
+        count: 1,
+    });
 }
 
 /// Sends a chain to the owner of its page. One without blocks only counts them.
@@ -718,11 +753,9 @@ fn send(chain: Chain) {
         if chain.last.is_null() {
             return;
         }
-        let next = next.map_or(BlockList::EMPTY, |offset| {
-            BlockList::from_head(segment.at(offset).cast())
-        });
-        // SAFETY: the chain is this thread's own until it is put in.
-        unsafe { block_list::append(chain.last, next) };
+        let next = next.map_or(ptr::null_mut(), |offset| segment.at(offset).cast());
+        // SAFETY: the chain is this thread's own until it is put in; both nodes are of one page.
+        unsafe { block_list::append(chain.last, chain.page, next) };
     };
     let blocks = Blocks {
         first: chain.blocks.head().addr() % SEGMENT_BYTES,

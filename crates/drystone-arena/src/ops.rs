@@ -196,14 +196,19 @@ unsafe fn free_away<P: Profile>(
     bytes: usize,
 ) {
     match (heap, P::HARDENED) {
-        // SAFETY: the caller's promise.
-        (Some(heap), false) => unsafe { heap.free_remote::<true>(segment, first, block, bytes) },
+        (Some(heap), false) => {
+            // SAFETY: the caller's promise.
+            if !unsafe { heap.free_remote_at_once(segment, first, block) } {
+                // SAFETY: as above.
+                unsafe { heap.free_remote::<true>(segment, first, block, bytes) };
+            }
+        }
         // SAFETY: the caller's promise.
         (Some(heap), true) => unsafe { heap.free_remote::<false>(segment, first, block, bytes) },
         // SAFETY: the caller's promise.
-        (None, false) => unsafe { send_one::<true>(segment.inbox(first), block) },
+        (None, false) => unsafe { send_one::<true>(segment, first, block) },
         // SAFETY: the caller's promise.
-        (None, true) => unsafe { send_one::<false>(segment.inbox(first), block) },
+        (None, true) => unsafe { send_one::<false>(segment, first, block) },
     }
 }
 

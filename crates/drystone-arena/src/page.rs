@@ -8,7 +8,7 @@
 //!
 //! # Invariants
 //!
-//! - P1: `used` counts the blocks that are outside the page's own list: with the application, in
+//! - P1: `used` counts the blocks that are not at home: with the application, in
 //!   a bin, in a remote cache or in an inbox. So a page with `used == 0` has no free in flight.
 //! - P2: `carved - used` blocks are cut and at home: `listed` of them are in `list`, and of the others the
 //!   [bits](crate::home_bits) are set, none below the word `lowest_home`. Under a checked profile the
@@ -109,14 +109,20 @@ impl Page {
         (u32::from(self.start.get()) + steps) % self.capacity.get()
     }
 
-    /// Hands out so many blocks of the list, or all that there are. How many that was.
+    /// Hands out so many blocks of the list, or all that there are. How many that was. The page's memory begins
+    /// at `start`.
     #[inline]
-    pub(crate) fn take_listed(&self, most: u32, each: impl FnMut(*mut Block)) -> u32 {
+    pub(crate) fn take_listed(
+        &self,
+        start: *mut u8,
+        most: u32,
+        each: impl FnMut(*mut Block),
+    ) -> u32 {
         let count = most.min(self.listed.get());
         if count > 0 {
             let mut list = self.list.get();
             // SAFETY: blocks at home are the page's own, and there are as many.
-            unsafe { list.pop_each(count, each) };
+            unsafe { list.pop_each(start, count, each) };
             self.list.set(list);
             self.listed.set(self.listed.get() - count);
             self.used.set(self.used.get() + count);
@@ -124,16 +130,23 @@ impl Page {
         count
     }
 
-    /// Takes back a list of `count` blocks of this page, whose last node is `last`.
+    /// Takes back a list of `count` blocks of this page, whose last node is `last`. The page's memory begins at
+    /// `start`.
     ///
     /// # Safety
     ///
     /// The blocks are this page's, not at home, and nobody else uses them.
-    pub(crate) unsafe fn take_back_list(&self, blocks: BlockList, last: *mut Block, count: u32) {
+    pub(crate) unsafe fn take_back_list(
+        &self,
+        start: *mut u8,
+        blocks: BlockList,
+        last: *mut Block,
+        count: u32,
+    ) {
         let list = self.list.get();
         if !list.is_empty() {
             // SAFETY: a block of this page that is the caller's to give up.
-            unsafe { append(last, list) };
+            unsafe { append(last, start.addr(), list.head()) };
         }
         self.list.set(blocks);
         self.listed.set(self.listed.get() + count);

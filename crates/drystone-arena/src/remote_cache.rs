@@ -1,25 +1,56 @@
 //! [`RemoteCache`]: blocks that this thread freed and that other heaps own, gathered by page.
 //!
-//! A block is linked into the chain of its page without an atomic operation. A chain goes to its
+//! # What
+//!
+//! A block is listed in the chain of its page without an atomic operation. A chain goes to its
 //! owner by one compare-and-swap when it is long, when another page needs its place, and whenever
 //! the heap takes a slow path.
+//!
+//! # Memory picture
+//!
+//! ```text
+//!  sets [hash of the page] -> newest chain, older chain
+//!  chain: page | place, room ──> behind the last block that the first node lists
+//! ```
+//!
+//! # Invariants
+//!
+//! - R1: a chain of `count` blocks has `count - room` so far; the first node has room for `room` others at
+//!   `place`, and says how many it lists only when the chain or the node ends.
+//! - R2: the bit of each place with a chain is set in `used`.
+//!
+//! # Threads
+//!
+//! Only the heap's thread. How much is waiting may be read by any, for statistics.
 
 use core::cell::{Cell, UnsafeCell};
 use core::ptr;
 
-use crate::block_list::{Block, BlockList, node_room};
+use crate::block_list::{self, Block, BlockList, node_room};
+use crate::geometry::{SEGMENT_BYTES, SLICE_BYTES};
 use crate::inbox::Inbox;
-use crate::published::PublishedUsize;
+use crate::published::PublishedU32;
 
 /// Chains for each hash.
 const WAYS: usize = 2;
 const SETS: usize = 8;
 
-/// A chain of this length is sent.
-const CHAIN_MAX: u32 = 64;
+/// The most blocks of a chain, and the bytes of them, unless it is one block.
+const CHAIN_MAX: usize = 64;
+const CHAIN_BYTES: usize = 4 << 10;
 
-/// Chains are sent when this many bytes are waiting in all.
-pub(crate) const STAGED_BYTES_MAX: usize = 16 << 10;
+/// How many blocks of so many bytes a chain may have.
+#[inline]
+const fn chain_limit(bytes: usize) -> usize {
+    let blocks = CHAIN_BYTES / bytes;
+    if blocks > CHAIN_MAX {
+        CHAIN_MAX
+    } else if blocks == 0 {
+        1
+    } else {
+        blocks
+    }
+}
 
 /// Blocks of one page. Those of a hardened arena are only counted.
 #[derive(Clone, Copy, Debug)]
@@ -28,21 +59,179 @@ pub(crate) struct Chain {
     pub(crate) blocks: BlockList,
     /// The last node of the list.
     pub(crate) last: *mut Block,
+    /// Where the page begins.
+    pub(crate) page: usize,
     pub(crate) count: u32,
-    bytes: usize,
 }
 
-impl Chain {
-    pub(crate) const NONE: Self = Self {
-        inbox: ptr::null(),
-        blocks: BlockList::EMPTY,
-        last: ptr::null_mut(),
-        count: 0,
-        bytes: 0,
-    };
+/// A block that is freed, and what it is of.
+#[derive(Clone, Copy)]
+pub(crate) struct Freed<'a> {
+    pub(crate) block: *mut Block,
+    /// Of the block.
+    pub(crate) bytes: usize,
+    pub(crate) inbox: &'a Inbox,
+    /// Where the page of the inbox begins.
+    pub(crate) page: usize,
+}
 
-    pub(crate) fn is_none(&self) -> bool {
-        self.count == 0
+/// A place for a chain that grows.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Staged {
+    /// Where the page begins; 0 without a chain.
+    page: Cell<usize>,
+    place: Cell<*mut u16>,
+    room: PublishedU32,
+    count: PublishedU32,
+    bytes: PublishedU32,
+    first: Cell<*mut Block>,
+    last: Cell<*mut Block>,
+    inbox: Cell<*const Inbox>,
+}
+
+impl Staged {
+    const fn new() -> Self {
+        Self {
+            page: Cell::new(0),
+            place: Cell::new(ptr::null_mut()),
+            room: PublishedU32::new(0),
+            count: PublishedU32::new(0),
+            bytes: PublishedU32::new(0),
+            first: Cell::new(ptr::null_mut()),
+            last: Cell::new(ptr::null_mut()),
+            inbox: Cell::new(ptr::null()),
+        }
+    }
+
+    /// How many blocks the chain has.
+    fn len(&self) -> u32 {
+        // Others may see one changed before the other.
+        self.count.get().saturating_sub(self.room.get())
+    }
+
+    /// Adds a block of this page, if the first node has room. Whether it has.
+    ///
+    /// # Safety
+    ///
+    /// The block is the caller's to give up, and of the page at this address.
+    #[inline(always)]
+    unsafe fn add(&self, page: usize, block: *mut Block) -> bool {
+        let room = self.room.get();
+        if self.page.get() != page || room == 0 {
+            return false;
+        }
+        self.room.set(room - 1);
+        let place = self.place.get();
+        // SAFETY: the node has room (R1).
+        unsafe { place.write(block_list::number_of(block, page)) };
+        // SAFETY: as above: in the node, or just behind it.
+        self.place.set(unsafe { place.add(1) });
+        true
+    }
+
+    /// Begins a chain.
+    ///
+    /// # Safety
+    ///
+    /// The block is the caller's to give up.
+    unsafe fn begin<const LINKED: bool>(&self, freed: Freed<'_>) {
+        self.page.set(freed.page);
+        self.inbox.set(freed.inbox);
+        #[expect(clippy::cast_possible_truncation, reason = "at most 2 MiB")]
+        self.bytes.set(freed.bytes as u32);
+        self.count.set(1);
+        self.room.set(0);
+        self.last.set(freed.block);
+        if LINKED {
+            // SAFETY: the caller's promise.
+            unsafe { BlockList::of(freed.block) };
+            self.open(freed.block, chain_limit(freed.bytes) - 1);
+        }
+    }
+
+    /// A block becomes the first node, for up to `most` others.
+    fn open(&self, node: *mut Block, most: usize) {
+        #[expect(clippy::cast_possible_truncation, reason = "at most 63")]
+        let room = node_room(self.bytes.get() as usize).min(most) as u32;
+        self.first.set(node);
+        self.place.set(block_list::first_place(node));
+        self.count.set(self.count.get() + room);
+        self.room.set(room);
+    }
+
+    /// Writes down what the first node lists.
+    fn close(&self) {
+        // SAFETY: the numbers up to the place were written (R1).
+        unsafe { block_list::close(self.first.get(), self.place.get()) };
+        self.count.set(self.len());
+        self.room.set(0);
+    }
+
+    /// Adds a block of this page where the first node has no room. Whether the chain may be so long.
+    ///
+    /// # Safety
+    ///
+    /// As [`add`](Self::add).
+    unsafe fn add_node<const LINKED: bool>(&self, freed: Freed<'_>) -> bool {
+        let (count, limit) = (self.count.get(), chain_limit(freed.bytes));
+        if !LINKED {
+            if count as usize == limit {
+                return false;
+            }
+            self.count.set(count + 1);
+            return true;
+        }
+        let left = limit.saturating_sub(count as usize);
+        // A last node of a few blocks would be read for those alone.
+        if left <= node_room(freed.bytes) {
+            return false;
+        }
+        self.close();
+        // SAFETY: the caller's promise.
+        unsafe { block_list::push_node(self.first.get(), freed.page, freed.block) };
+        self.count.set(count + 1);
+        self.open(freed.block, left - 1);
+        true
+    }
+
+    /// Takes the chain out.
+    fn take<const LINKED: bool>(&self) -> Chain {
+        let (mut blocks, mut last) = (BlockList::EMPTY, ptr::null_mut());
+        if LINKED {
+            self.close();
+            blocks = BlockList::from_head(self.first.get());
+            last = self.last.get();
+        }
+        self.room.set(0);
+        Chain {
+            inbox: self.inbox.get(),
+            blocks,
+            last,
+            page: self.page.replace(0),
+            count: {
+                let count = self.count.get();
+                self.count.set(0);
+                count
+            },
+        }
+    }
+
+    fn exchange(&self, other: &Self) {
+        self.page.swap(&other.page);
+        self.place.swap(&other.place);
+        self.first.swap(&other.first);
+        self.last.swap(&other.last);
+        self.inbox.swap(&other.inbox);
+        for (one, another) in [
+            (&self.room, &other.room),
+            (&self.count, &other.count),
+            (&self.bytes, &other.bytes),
+        ] {
+            let number = one.get();
+            one.set(another.get());
+            another.set(number);
+        }
     }
 }
 
@@ -51,110 +240,105 @@ impl Chain {
 pub(crate) struct RemoteCache {
     /// By hash, the newest chain of each first. Each is reached by a reference to it alone: whoever
     /// checks references would look at all the others too.
-    chains: UnsafeCell<[Cell<Chain>; SETS * WAYS]>,
-    bytes: PublishedUsize,
+    chains: UnsafeCell<[Staged; SETS * WAYS]>,
+    used: Cell<u32>,
+}
+
+/// The newest chain of the page's hash.
+#[inline(always)]
+const fn place_of(page: usize) -> usize {
+    ((page / SLICE_BYTES) ^ (page / SEGMENT_BYTES)) % SETS * WAYS
 }
 
 impl RemoteCache {
     pub(crate) const fn new() -> Self {
         Self {
-            chains: UnsafeCell::new([const { Cell::new(Chain::NONE) }; SETS * WAYS]),
-            bytes: PublishedUsize::new(0),
+            chains: UnsafeCell::new([const { Staged::new() }; SETS * WAYS]),
+            used: Cell::new(0),
         }
     }
 
-    #[inline]
-    fn chain(&self, place: usize) -> &Cell<Chain> {
+    #[inline(always)]
+    fn staged(&self, place: usize) -> &Staged {
         debug_assert!(place < SETS * WAYS);
-        let first = self.chains.get().cast::<Cell<Chain>>();
+        let first = self.chains.get().cast::<Staged>();
         // SAFETY: inside the array.
         let chain = unsafe { first.add(place) };
         // SAFETY: chains change in their cells only.
         unsafe { &*chain }
     }
 
-    /// Adds a block to the chain of its page, or without `LINKED` only to its count. The chain that has
-    /// to be sent now, if any.
+    /// Adds a block to the chain of its page, if there is one with room at hand. Whether it did.
     ///
     /// # Safety
     ///
-    /// The block is one that the inbox's page handed out, and the caller's to give up.
-    #[inline]
+    /// The block is one that the page at this address handed out, and the caller's to give up.
+    #[inline(always)]
+    pub(crate) unsafe fn stage_at_once(&self, page: usize, block: *mut Block) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe { self.staged(place_of(page)).add(page, block) }
+    }
+
+    /// Adds a block to the chain of its page, or without `LINKED` only to its count. `send` is shown the chain
+    /// that has to be sent now, if any.
+    ///
+    /// # Safety
+    ///
+    /// The block is one that the page handed out, and the caller's to give up.
     pub(crate) unsafe fn stage<const LINKED: bool>(
         &self,
-        inbox: &Inbox,
-        block: *mut Block,
-        bytes: usize,
-    ) -> Chain {
-        let inbox = ptr::from_ref(inbox);
-        let set = inbox.addr() / size_of::<Inbox>() % SETS * WAYS;
-        let ways = || (set..set + WAYS).map(|place| self.chain(place));
-        self.bytes.set(self.bytes.get() + bytes);
-        for way in ways() {
-            let mut chain = way.get();
-            if chain.inbox == inbox {
-                if LINKED {
-                    // SAFETY: the block is the caller's to give up, and so were those of the chain.
-                    unsafe { chain.blocks.push(block, node_room(bytes)) };
-                }
-                chain.count += 1;
-                chain.bytes += bytes;
-                if chain.count >= CHAIN_MAX {
-                    way.set(Chain::NONE);
-                    return self.leaving(chain);
-                }
-                way.set(chain);
-                return Chain::NONE;
+        freed: Freed<'_>,
+        mut send: impl FnMut(Chain),
+    ) {
+        let place = place_of(freed.page);
+        let newest = self.staged(place);
+        let found =
+            (place..place + WAYS).find(|place| self.staged(*place).page.get() == freed.page);
+        // It is the newest one from now on. Without one the oldest makes room.
+        self.staged(found.unwrap_or(place + WAYS - 1))
+            .exchange(newest);
+        if found.is_some() {
+            // SAFETY: the caller's promise.
+            if unsafe { newest.add(freed.page, freed.block) } {
+                return;
+            }
+            // SAFETY: as above.
+            if unsafe { newest.add_node::<LINKED>(freed) } {
+                return;
             }
         }
-        let mut blocks = BlockList::EMPTY;
-        if LINKED {
-            // SAFETY: the block is the caller's to give up.
-            unsafe { blocks.push(block, 0) };
+        if newest.page.get() != 0 {
+            send(newest.take::<LINKED>());
         }
-        let chain = Chain {
-            inbox,
-            blocks,
-            last: blocks.head(),
-            count: 1,
-            bytes,
-        };
-        // The first way has the newest page, the last one makes room.
-        self.leaving(ways().fold(chain, |chain, way| way.replace(chain)))
-    }
-
-    #[inline]
-    fn leaving(&self, chain: Chain) -> Chain {
-        self.bytes.set(self.bytes.get() - chain.bytes);
-        chain
-    }
-
-    /// Whether so much is waiting that all of it should go.
-    #[inline]
-    pub(crate) fn is_full(&self) -> bool {
-        self.bytes.get() > STAGED_BYTES_MAX
+        // SAFETY: the caller's promise.
+        unsafe { newest.begin::<LINKED>(freed) };
+        self.used.set(self.used.get() | 0b11 << place);
+        if chain_limit(freed.bytes) == 1 {
+            send(newest.take::<LINKED>());
+        }
     }
 
     /// Takes out every chain.
-    pub(crate) fn take_all(&self, mut send: impl FnMut(Chain)) {
-        if self.bytes.get() == 0 {
-            return;
-        }
-        self.bytes.set(0);
-        for place in 0..SETS * WAYS {
-            let chain = self.chain(place).replace(Chain::NONE);
-            if !chain.is_none() {
-                send(chain);
+    pub(crate) fn take_all<const LINKED: bool>(&self, mut send: impl FnMut(Chain)) {
+        let mut used = self.used.replace(0);
+        while used != 0 {
+            let staged = self.staged(used.trailing_zeros() as usize);
+            used &= used - 1;
+            if staged.page.get() != 0 {
+                send(staged.take::<LINKED>());
             }
         }
     }
 
     /// The bytes of all chains.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes.get()
+        (0..SETS * WAYS)
+            .map(|place| self.staged(place))
+            .map(|staged| staged.len() as usize * staged.bytes.get() as usize)
+            .sum()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.bytes.get() == 0
+        (0..SETS * WAYS).all(|place| self.staged(place).page.get() == 0)
     }
 }

@@ -47,7 +47,7 @@ pub struct ArenaStats {
 /// What the segments of an arena add up to.
 #[derive(Default)]
 pub(crate) struct Sums {
-    /// Blocks outside of their page's list, in bytes.
+    /// Blocks that are not at home in their page, in bytes.
     out: usize,
     /// Of those, the ones in bins, remote caches and inboxes.
     cached: usize,

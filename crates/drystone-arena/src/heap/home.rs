@@ -8,6 +8,7 @@
 //! outside of the page, nor to a block that the application has.
 
 use super::{Heap, segment_of_page};
+use crate::block_bits::Taking;
 use crate::block_list::{Block, BlockList, node_room};
 use crate::geometry::{SLICE_BYTES, block_bytes};
 use crate::home_bits::words_of;
@@ -19,15 +20,16 @@ use crate::segment::Segment;
 /// Hands out so many blocks that are at home in a page, which are there: what came as chains, then others in
 /// the order of their addresses.
 pub(super) fn take_home(page: &Page, count: u32, mut each: impl FnMut(*mut Block)) {
-    let left = count - page.take_listed(count, &mut each);
+    let segment = segment_of_page(page);
+    let first = segment.first_of_page(page);
+    let start = segment.at(first * SLICE_BYTES);
+    let left = count - page.take_listed(start, count, &mut each);
     if left == 0 {
         return;
     }
-    let segment = segment_of_page(page);
-    let first = segment.first_of_page(page);
     let bytes = block_bytes(page.class());
     let words = usize::from(page.lowest_home.get())..words_of(page.carved.get());
-    let show = |index| each(segment.at(first * SLICE_BYTES + index * bytes).cast());
+    let show = |index| each(start.wrapping_add(index * bytes).cast());
     let (taken, word) = segment.home_bits(first).take(words, left, show);
     debug_assert_eq!(taken, left, "P2");
     #[expect(clippy::cast_possible_truncation, reason = "at most 256 words")]
@@ -71,29 +73,25 @@ impl Heap {
         count: u32,
     ) {
         let class = segment.inbox(first).content().class();
-        let is_sent = |block: *mut Block| {
-            let is_block = match class {
-                Some(class) => is_of_page(segment, first, class, block),
-                None => block.addr() == segment.address() + first * SLICE_BYTES,
-            };
-            is_block && segment.bits().is_sent(block.addr())
+        let is_block = |block: *mut Block| match class {
+            Some(class) => is_of_page(segment, first, class, block),
+            None => block.addr() == segment.address() + first * SLICE_BYTES,
         };
         let room = class.map_or(0, |class| node_room(block_bytes(class)));
+        let mut taking = Taking::new(segment.bits());
         let mut found = 0;
         // SAFETY: the blocks are the page's, and were given up by who freed them.
         let walked = unsafe {
-            chain.take_apart(room, |block| {
+            chain.for_each_believed(segment.at(first * SLICE_BYTES), room, |block| {
                 found += 1;
-                let believed = found <= count && is_sent(block);
-                if believed {
-                    segment.bits().take_remote(block.addr());
-                    if let Some(class) = class {
-                        mark_home(segment, first, class, block);
-                    }
+                let believed = found <= count && is_block(block) && taking.take(block.addr());
+                if let (true, Some(class)) = (believed, class) {
+                    mark_home(segment, first, class, block);
                 }
                 believed
             })
         };
+        taking.finish();
         match walked {
             Ok(()) if found == count => {}
             Ok(()) => misuse::abort_damaged(chain.head().addr()),
