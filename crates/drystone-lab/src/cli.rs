@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -27,6 +28,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run a program and record what it allocates
+    Record(RecordArgs),
     /// Print the figures of a trace
     Info(InfoArgs),
     /// Print a trace as text, one operation a line
@@ -41,6 +44,25 @@ enum Command {
     Report(ReportArgs),
     /// Write a synthetic trace
     Synth(SynthArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RecordArgs {
+    /// Trace to write [default: the program's name and .dst]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Recording build of the malloc library [default: beside this program, or in target/release]
+    #[arg(long, value_name = "LIBRARY")]
+    pub(crate) preload: Option<PathBuf>,
+    /// Record children too, each to its own file, with the number of the process for %p in the name
+    #[arg(long)]
+    pub(crate) follow: bool,
+    /// Print one JSON object; the program's standard output goes to standard error then
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Program and its arguments
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub(crate) command: Vec<OsString>,
 }
 
 #[derive(Debug, Args)]
@@ -277,6 +299,7 @@ pub(crate) fn run(lab: &Lab) -> Result<ExitCode, Failure> {
         Some(Command::Compare(args)) => {
             commands::compare::run(lab, &args.files, &args.options, Some(args.threshold))
         }
+        Some(Command::Record(args)) => commands::record::run(&args),
         Some(Command::Info(args)) => commands::info::run(&args),
         Some(Command::Dump(args)) => commands::dump::run(&args),
         Some(Command::Import(args)) => commands::import::run(&args),

@@ -7,6 +7,7 @@ pub(crate) mod gate;
 pub(crate) mod import;
 pub(crate) mod info;
 pub(crate) mod measured;
+pub(crate) mod record;
 pub(crate) mod replay;
 pub(crate) mod report;
 pub(crate) mod synth;

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use crate::child::CHILD_COMMAND;
+use crate::commands::record::{self, LAUNCH_COMMAND};
 use crate::error::Failure;
 use crate::job::{Answer, Job};
 use crate::target::{Description, ReplayTarget, Role, Workload};
@@ -73,10 +74,16 @@ impl Lab {
     /// Runs the program on this process's arguments.
     pub fn run(self) -> ExitCode {
         let mut arguments = std::env::args_os().skip(1);
-        if arguments.next().is_some_and(|first| first == CHILD_COMMAND) {
+        let first = arguments.next();
+        if first.as_ref().is_some_and(|first| first == CHILD_COMMAND) {
             return self.run_child(arguments.next());
         }
-        match cli::run(&self) {
+        let ran = if first.is_some_and(|first| first == LAUNCH_COMMAND) {
+            Err(record::launch(arguments))
+        } else {
+            cli::run(&self)
+        };
+        match ran {
             Ok(code) => code,
             Err(failure) => {
                 // Where nobody can be told, the exit code still tells.

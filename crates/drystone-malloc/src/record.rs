@@ -47,6 +47,10 @@ use crate::heap::Wrong;
 use crate::output::{Text, line};
 use crate::request::Request;
 
+/// By which `drystone record` tells a build that records.
+#[used]
+static MARK: [u8; 42] = *b"drystone-malloc: records by DRYSTONE_TRACE";
+
 const VARIABLE: &CStr = c"DRYSTONE_TRACE";
 const PROCESS: &CStr = c"DRYSTONE_TRACE_PROCESS";
 
