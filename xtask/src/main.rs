@@ -11,6 +11,7 @@ mod exec;
 mod failure;
 mod gates;
 mod real_programs;
+mod security_suite;
 mod tidy;
 mod tools;
 mod workspace;
@@ -133,9 +134,15 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "real-programs",
-        usage: "[--runs N] [--no-rivals] [--csv FILE] [NAME]...",
+        usage: "[--runs N] [--features F] [--no-rivals] [--csv FILE] [NAME]...",
         about: "programs of other people on drystone-malloc: the same output? how fast? how large?",
         run: real_programs::command,
+    },
+    Command {
+        name: "security-suite",
+        usage: "[--runs N] [--checkout DIR]",
+        about: "which faults each build of drystone-malloc finds; --checkout: mimalloc-bench's, too",
+        run: security_suite::command,
     },
     Command {
         name: "help",

@@ -178,7 +178,13 @@ fn threads_that_come_and_go_leave_nothing() {
     churn();
     churn();
     let grown = resident_pages().saturating_sub(before);
-    assert!(grown < 2048, "{grown} pages more");
+    // What waits in a quarantine keeps the pages around it, of heaps that are gone too.
+    let most = if cfg!(feature = "hardened") {
+        8192
+    } else {
+        2048
+    };
+    assert!(grown < most, "{grown} pages more");
 }
 
 /// The second number of `statm`: what the process has in memory.

@@ -33,6 +33,7 @@ pub(crate) fn command(mut args: Args) -> Result<(), Failure> {
         None => RUNS,
     };
     let own_only = args.flag("--no-rivals");
+    let features = args.value("--features")?.unwrap_or_default();
     let csv = args.value("--csv")?;
     let wanted = args.positional()?;
     args.finish()?;
@@ -43,7 +44,7 @@ pub(crate) fn command(mut args: Args) -> Result<(), Failure> {
     let workspace = Workspace::load()?;
     let dir = workspace.target_dir.join("real-programs");
     make_dir(&dir)?;
-    let (mut allocators, missing) = rivals::find(&workspace, &dir)?;
+    let (mut allocators, missing) = rivals::find(&workspace, &dir, &features)?;
     if own_only {
         allocators.retain(|allocator| [SYSTEM, OWN].contains(&allocator.name));
     }

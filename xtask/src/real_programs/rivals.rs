@@ -20,12 +20,13 @@ pub(crate) const SYSTEM: &str = "glibc";
 pub(crate) const OWN: &str = "drystone";
 pub(crate) const MIMALLOC: &str = "mimalloc";
 
-/// The allocators, and a line for each that cannot be had.
+/// The allocators, the library with these features, and a line for each that cannot be had.
 pub(crate) fn find(
     workspace: &Workspace,
     dir: &Path,
+    features: &str,
 ) -> Result<(Vec<Allocator>, Vec<String>), Failure> {
-    let own = build_own(workspace, dir)?;
+    let own = build_own(workspace, dir, features)?;
     let mut found = vec![
         Allocator {
             name: SYSTEM,
@@ -52,9 +53,10 @@ pub(crate) fn find(
 }
 
 /// A copy, so that a later build does not change what runs.
-fn build_own(workspace: &Workspace, dir: &Path) -> Result<PathBuf, Failure> {
+fn build_own(workspace: &Workspace, dir: &Path, features: &str) -> Result<PathBuf, Failure> {
     Cmd::cargo("build")
         .args(["--release", "-p", "drystone-malloc"])
+        .args(["--features", features])
         .dir(&workspace.root)
         .run()?;
     let built = workspace.target_dir.join("release/libdrystone_malloc.so");
