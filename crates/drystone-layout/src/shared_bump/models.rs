@@ -195,6 +195,37 @@ fn loom2_growth_of_the_top_and_allocation_share_no_byte() {
     });
 }
 
+/// Growth over bytes that the other thread has committed and not taken. That thread is the one that
+/// begins: loom tries an order in which a read comes later only where two swaps can change places.
+#[test]
+fn loom2_growth_of_the_top_uses_bytes_that_the_other_committed() {
+    loom::model(|| {
+        let arena = arena(4, Some(3 * UNIT));
+        let block = Top(take(&arena, 1).cast::<u8>());
+        both(
+            &arena,
+            move |arena| {
+                let block = { block }.0;
+                if let Some(grown) = arena.grow_in_place(block, units(1), units(2)) {
+                    arena.backing().use_all(grown);
+                }
+            },
+            |arena| {
+                if let Ok(block) = arena.allocate(units(1)) {
+                    arena.backing().use_all(block);
+                }
+            },
+        );
+        arena.debug_assert_invariants();
+    });
+}
+
+/// The topmost block, for the thread that grows it.
+struct Top(NonNull<u8>);
+
+// SAFETY: one thread at a time has it.
+unsafe impl Send for Top {}
+
 #[test]
 fn loom2_shrinking_the_top_hands_its_tail_over() {
     loom::model(|| {
