@@ -17,6 +17,8 @@ const FEATURES: &[&str] = &[
     "hardened",
     #[cfg(feature = "guard")]
     "guard",
+    #[cfg(feature = "record")]
+    "record",
 ];
 
 /// Builds the library, which a test program is not linked with, and says where it is.
