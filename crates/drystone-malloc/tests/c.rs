@@ -40,3 +40,18 @@ fn the_operators_of_cpp_are_served() {
         &[STRICT, &["-std=c++17", "-fsized-deallocation"]].concat(),
     ));
 }
+
+#[test]
+fn operators_of_the_program_are_called() {
+    let flags = [
+        "-std=c++17",
+        "-fsized-deallocation",
+        "-Wno-sized-deallocation",
+    ];
+    run(compile("c++", "replaced.cpp", &flags));
+}
+
+#[test]
+fn operators_of_cpp_throw_where_there_is_no_memory() {
+    run(compile("c++", "no_memory.cpp", &["-std=c++17", "-w"]));
+}
