@@ -158,7 +158,8 @@ fn text(recorded: &Recorded) -> String {
             recorded.duration_ns as f64 / 1e9,
         );
         if !made.complete {
-            text += "  It was killed, or left without its exit handlers: this is what came before.\n";
+            text +=
+                "  It was killed, or left without its exit handlers: this is what came before.\n";
         }
         if made.lost > 0 {
             let lost = grouped(made.lost);

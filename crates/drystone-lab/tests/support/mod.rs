@@ -1,4 +1,5 @@
 //! What the tests of the program have in common.
+#![allow(dead_code, reason = "each test program uses a part")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

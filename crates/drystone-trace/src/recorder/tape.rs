@@ -229,7 +229,7 @@ impl Tape {
         if !self.change(UNASKED, BUSY) {
             return Err(RecordError::Busy);
         }
-        let _inside = Inside::enter(true);
+        let inside = Inside::enter(true);
         let mut early = LANES[0].hold().leave();
         let kept: &[u8] = match &mut early {
             Some((used, window)) => &window.rest(0)[..*used],
@@ -243,6 +243,7 @@ impl Tape {
                 }
                 // Relaxed: nobody changes it while the state is `BUSY`.
                 self.roll(output, self.order.load(Ordering::Relaxed));
+                inside.iter().for_each(|inside| self.tell_new(inside));
                 Ok(())
             }
             Err(error) => {
