@@ -98,6 +98,25 @@ pub unsafe extern "C" fn memmove(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn memset(to: *mut c_void, value: c_int, bytes: usize) -> *mut c_void {
     check("memset", to, bytes);
+    // SAFETY: the caller's promise.
+    unsafe { set(to, value, bytes) }
+}
+
+/// Makes bytes zero that belong to no block of the program.
+///
+/// # Safety
+///
+/// The bytes are there, and the caller's.
+pub(crate) unsafe fn wipe(bytes: NonNull<[u8]>) {
+    // SAFETY: the caller's promise.
+    unsafe { set(bytes.cast().as_ptr(), 0, bytes.len()) };
+}
+
+/// # Safety
+///
+/// As [`memset`].
+#[inline]
+unsafe fn set(to: *mut c_void, value: c_int, bytes: usize) -> *mut c_void {
     let found = MEMSET.load(Ordering::Relaxed);
     if found.is_null() {
         // SAFETY: the caller's promise.

@@ -24,9 +24,9 @@ use super::Wrong;
 use super::seal::{Record, Seal, front_bytes, is_wiped, sealed_bytes};
 use super::{empty, quarantine};
 use crate::kind::Kind;
-use crate::misuse;
 use crate::output::Text;
 use crate::request::{ALIGN, Request};
+use crate::{copies, misuse};
 
 type Arena = GlobalArena<Hardened>;
 
@@ -160,9 +160,9 @@ impl Sealed {
 
     /// Wipes a block that was taken.
     fn wipe(&self) {
-        let mut wiped = self.part(Record::wiped(self.whole.len()));
+        let wiped = self.part(Record::wiped(self.whole.len()));
         // SAFETY: inside the block, which is the caller's alone.
-        unsafe { wiped.as_mut() }.fill(0);
+        unsafe { copies::wipe(wiped) };
         // Release: who finds the block freed finds it wiped.
         record_of(self.whole).store(self.seal.masked(self.record), Ordering::Release);
     }
@@ -266,13 +266,24 @@ pub(crate) fn allocate_of(request: Request, kind: Kind) -> *mut u8 {
 
 /// A block of the arena, of zero bytes. What waits in the quarantine gives way to it.
 fn allocate_whole(layout: NonZeroLayout) -> Option<NonNull<[u8]>> {
-    if let Ok(whole) = ARENA.allocate_zeroed(layout) {
+    if let Some(whole) = allocate_zero(layout) {
         return Some(whole);
     }
     if !quarantine::flush(leave) {
         return None;
     }
-    ARENA.allocate_zeroed(layout).ok()
+    allocate_zero(layout)
+}
+
+/// Large blocks mostly come as zeros; the arena knows.
+fn allocate_zero(layout: NonZeroLayout) -> Option<NonNull<[u8]>> {
+    if layout.size().get() > quarantine::BLOCK_MAX {
+        return ARENA.allocate_zeroed(layout).ok();
+    }
+    let whole = ARENA.allocate(layout).ok()?;
+    // SAFETY: a new block.
+    unsafe { copies::wipe(whole) };
+    Some(whole)
 }
 
 fn sealed_layout(request: Request) -> Option<NonZeroLayout> {
@@ -410,10 +421,10 @@ impl Sealed {
     fn resize(&self, size: usize) {
         let Record { front, kind, .. } = self.record;
         let kept = front + self.record.size.min(size);
-        let mut rest = self.part(kept..self.whole.len());
+        let rest = self.part(kept..self.whole.len());
         // The old canary, or bytes that are the program's no more.
         // SAFETY: inside the block, which was taken.
-        unsafe { rest.as_mut() }.fill(0);
+        unsafe { copies::wipe(rest) };
         let record = Record {
             size,
             front,
