@@ -3,6 +3,8 @@
 mod common;
 
 use common::{records, sample};
+#[cfg(not(miri))]
+use drystone_trace::Chunks;
 use drystone_trace::synth::Scenario;
 use drystone_trace::{Op, Trace, TraceErrorKind};
 
@@ -208,4 +210,114 @@ fn times_that_fall_or_are_missing_are_refused() {
                 0 allocate 0 8 8 100\n0 free 0 8 99\n";
     let error = Trace::parse_dump(text).expect_err("a time that falls");
     assert_eq!(error.line(), Some(7));
+}
+
+/// A file on disk.
+#[cfg(not(miri))]
+fn written(name: &str, bytes: &[u8]) -> std::path::PathBuf {
+    let name = format!("drystone-{name}-{}.dst", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    std::fs::write(&path, bytes).expect("a file");
+    path
+}
+
+/// Where the index of a whole file begins: its end says so.
+fn index_at(file: &[u8]) -> usize {
+    let word = &file[file.len() - 28..file.len() - 20];
+    u64::from_le_bytes(word.try_into().expect("eight bytes")) as usize
+}
+
+#[test]
+#[cfg(not(miri))] // Writes files.
+fn an_index_that_lies_or_is_cut_is_refused_or_not_used() {
+    let trace = Scenario::ProducerConsumer.generate(1, 60_000);
+    let file = trace.to_dst();
+    let path = written("index", &file);
+    let chunks = Chunks::read(&path).expect("a file");
+    assert!(chunks.indexed);
+    assert!(chunks.entries.len() > 2);
+    let operations: u64 = chunks.entries.iter().map(|c| u64::from(c.operations)).sum();
+    assert_eq!(operations, trace.records().len() as u64);
+    let index = index_at(&file);
+
+    // Every entry is compared, also where the checksum fits what is there.
+    for field in [0, 8, 12, 16, 24] {
+        let mut lies = file.clone();
+        lies[index + 12 + 32 + field] ^= 1;
+        let checksum_at = file.len() - 36;
+        let checksum = crc32fast::hash(&lies[index..checksum_at]);
+        lies[checksum_at..checksum_at + 4].copy_from_slice(&checksum.to_le_bytes());
+        let error = Trace::from_bytes(&lies).expect_err("an entry that lies");
+        assert!(error.to_string().contains("index"), "{error}");
+        std::fs::write(&path, &lies).expect("a file");
+        let error = Chunks::read(&path).expect_err("an entry that lies");
+        assert_eq!(error.kind(), TraceErrorKind::Invalid);
+        assert!(error.to_string().contains("index"), "{error}");
+    }
+    // The end of the file names the index; its own checksum fits each time.
+    for (at, value) in [(4, 0), (4, u64::MAX), (12, u64::MAX), (12, 1), (20, 0)] {
+        let mut lies = file.clone();
+        let end = file.len() - 32;
+        lies[end + at..end + at + 8].copy_from_slice(&u64::to_le_bytes(value));
+        let checksum = crc32fast::hash(&lies[end..end + 28]);
+        lies[end + 28..].copy_from_slice(&checksum.to_le_bytes());
+        assert!(Trace::from_bytes(&lies).is_err(), "{at}: {value}");
+        std::fs::write(&path, &lies).expect("a file");
+        // The number of operations is not the index's to know.
+        assert_eq!(Chunks::read(&path).is_ok(), at == 20, "{at}: {value}");
+    }
+    // Without its end a file is walked, up to the last whole header of a chunk.
+    for len in [file.len() - 1, index + 20, index, index - 1] {
+        std::fs::write(&path, &file[..len]).expect("a file");
+        let walked = Chunks::read(&path).expect("a file that was cut off");
+        assert!(!walked.indexed);
+        assert_eq!(walked.entries, chunks.entries, "cut at {len}");
+        let read = Trace::from_bytes(&file[..len]).expect("a trace up to there");
+        assert!(!read.recording().complete);
+    }
+    std::fs::remove_file(&path).expect("the file is there");
+}
+
+/// An open chunk and zero bytes are what a killed program leaves.
+#[test]
+fn zeros_between_chunks_and_chunks_that_nobody_closed_are_read() {
+    let trace = timed();
+    let file = trace.to_dst();
+    let chunk = file
+        .windows(4)
+        .position(|four| four == b"CHNK")
+        .expect("a chunk");
+    let index = index_at(&file);
+    let mut spread = file[..chunk].to_vec();
+    let mut starts: Vec<usize> = (chunk..index)
+        .filter(|at| file[*at..].starts_with(b"CHNK"))
+        .collect();
+    starts.push(index);
+    for (number, pair) in starts.windows(2).enumerate() {
+        spread.extend(vec![0; 3 + 100 * number]);
+        let at = spread.len();
+        spread.extend(&file[pair[0]..pair[1]]);
+        // Open, whatever its checksum says, with room behind its operations.
+        assert_eq!(spread[at + 4], 0, "not packed");
+        spread[at + 4] = 2;
+        spread[at + 12..at + 16].fill(0);
+        let stored = u32::from_le_bytes(spread[at + 20..at + 24].try_into().expect("four bytes"));
+        spread[at + 20..at + 24].copy_from_slice(&(stored + 50).to_le_bytes());
+        spread.extend([0; 50]);
+    }
+    let read = Trace::from_bytes(&spread).expect("a trace");
+    assert!(!read.recording().complete);
+    assert_eq!(read, trace);
+    // With an end such a chunk is damage: who writes the end has closed them all.
+    let mut finished = file.clone();
+    finished[chunk + 4] = 2;
+    assert!(Trace::from_bytes(&finished).is_err());
+    // A length beyond the room.
+    let mut long = spread;
+    let at = long
+        .windows(4)
+        .position(|four| four == b"CHNK")
+        .expect("a chunk");
+    long[at + 16..at + 20].fill(0xff);
+    assert!(Trace::from_bytes(&long).is_err());
 }
