@@ -342,3 +342,132 @@ impl RemoteCache {
         (0..SETS * WAYS).all(|place| self.staged(place).page.get() == 0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::vec::Vec;
+
+    /// Pages in memory of their own, each with an inbox.
+    struct Pages {
+        first: *mut [u64; PAGE_WORDS],
+        inboxes: Vec<Inbox>,
+        _memory: Vec<[u64; PAGE_WORDS]>,
+    }
+
+    const PAGE_WORDS: usize = 128 * 8;
+
+    impl Pages {
+        fn new(count: usize) -> Self {
+            let mut memory = std::vec![[0; PAGE_WORDS]; count];
+            Self {
+                first: memory.as_mut_ptr(),
+                _memory: memory,
+                // SAFETY: zero bytes are an empty inbox.
+                inboxes: (0..count).map(|_| unsafe { core::mem::zeroed() }).collect(),
+            }
+        }
+
+        fn start(&self, page: usize) -> *mut u8 {
+            self.first.wrapping_add(page).cast()
+        }
+
+        /// A block of so many bytes, by its number in the page.
+        fn freed(&self, page: usize, index: usize, bytes: usize) -> Freed<'_> {
+            Freed {
+                block: self.start(page).wrapping_add(index * bytes).cast(),
+                bytes,
+                inbox: &self.inboxes[page],
+                page: self.start(page).addr(),
+            }
+        }
+
+        /// The page of a chain, and the numbers of its blocks.
+        fn open(&self, chain: Chain, bytes: usize) -> (usize, Vec<usize>) {
+            let page = (0..self.inboxes.len())
+                .find(|page| ptr::eq(&raw const self.inboxes[*page], chain.inbox))
+                .expect("one of these");
+            let start = self.start(page);
+            assert_eq!(chain.page, start.addr());
+            let (mut list, mut blocks) = (chain.blocks, Vec::new());
+            let show = |block: *mut Block| blocks.push((block.addr() - start.addr()) / bytes);
+            // SAFETY: the blocks are this test's, and so many.
+            unsafe { list.pop_each(start, chain.count, show) };
+            assert!(list.is_empty(), "a chain has more blocks than it says");
+            (page, blocks)
+        }
+    }
+
+    fn stage(cache: &RemoteCache, freed: Freed<'_>, sent: &mut Vec<Chain>) {
+        // SAFETY: the block is the test's.
+        if !unsafe { cache.stage_at_once(freed.page, freed.block) } {
+            // SAFETY: as above.
+            unsafe { cache.stage::<true>(freed, |chain| sent.push(chain)) };
+        }
+    }
+
+    #[test]
+    fn each_block_is_sent_once_in_chains_that_are_not_too_long() {
+        let sizes: &[usize] = if cfg!(miri) {
+            &[128]
+        } else {
+            &[8, 24, 64, 128]
+        };
+        for &bytes in sizes {
+            let count = size_of::<[u64; PAGE_WORDS]>() / bytes;
+            let (pages, cache) = (Pages::new(5), RemoteCache::new());
+            let mut sent = Vec::new();
+            for index in 0..count {
+                for page in 0..5 {
+                    // Some pages get theirs in a row, others in turn with those.
+                    if page != index % 3 {
+                        stage(&cache, pages.freed(page, index, bytes), &mut sent);
+                    }
+                }
+            }
+            let waiting = cache.bytes();
+            cache.take_all::<true>(|chain| sent.push(chain));
+            assert!(cache.is_empty());
+            assert_eq!(cache.bytes(), 0);
+            let mut found = Vec::new();
+            let mut total = 0;
+            for chain in sent {
+                assert!(chain.count as usize <= chain_limit(bytes), "{bytes}");
+                total += chain.count;
+                let (page, blocks) = pages.open(chain, bytes);
+                found.extend(blocks.into_iter().map(|index| (page, index)));
+            }
+            assert!(0 < waiting && waiting <= total as usize * bytes);
+            found.sort_unstable();
+            let freed = (0..5).flat_map(|page| (0..count).map(move |index| (page, index)));
+            let expected: Vec<_> = freed.filter(|(page, index)| *page != index % 3).collect();
+            assert_eq!(found, expected, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn blocks_of_one_page_go_together() {
+        let (pages, cache) = (Pages::new(1), RemoteCache::new());
+        let mut sent = Vec::new();
+        for index in 0..128 {
+            stage(&cache, pages.freed(0, index, 64), &mut sent);
+        }
+        // A node and 30 others, twice; then the next chain.
+        assert_eq!(
+            sent.iter().map(|chain| chain.count).collect::<Vec<_>>(),
+            [62, 62]
+        );
+        assert_eq!(cache.bytes(), 4 * 64);
+    }
+
+    #[test]
+    fn a_large_block_does_not_wait() {
+        let (pages, cache) = (Pages::new(1), RemoteCache::new());
+        let mut sent = Vec::new();
+        stage(&cache, pages.freed(0, 1, CHAIN_BYTES), &mut sent);
+        assert_eq!(sent.len(), 1);
+        assert!(cache.is_empty());
+        assert_eq!(pages.open(sent[0], CHAIN_BYTES), (0, std::vec![1]));
+    }
+}
