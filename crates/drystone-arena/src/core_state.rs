@@ -413,6 +413,10 @@ impl Core {
             if index > 0 {
                 segment.reservation().join(first);
             }
+            if self.level.is_hardened() && self.source.is_os() {
+                // A far write hits nothing that is not in use.
+                segment.bar_free(|| self.count_refused_guard());
+            }
             let end = segment.address() + SEGMENT_BYTES;
             segment_map::publish(segment.base(), 1, self, end);
         }

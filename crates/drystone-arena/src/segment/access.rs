@@ -40,6 +40,12 @@ impl Segment {
         self.bar(run_mask(slices) << first, refused);
     }
 
+    /// Takes the access to the free slices of a new segment away, which the arena has alone. Calls
+    /// `refused` if the system does not allow it.
+    pub(crate) fn bar_free(&self, refused: impl Fn()) {
+        self.bar(self.slices().free.get(), refused);
+    }
+
     fn bar(&self, mask: u64, refused: impl Fn()) {
         let barred = &self.slices().barred;
         let open = mask & !barred.get();
