@@ -70,6 +70,9 @@ pub(crate) struct InfoArgs {
     /// Trace file, raw or zstd; `-` reads standard input
     #[arg(value_name = "TRACE")]
     pub(crate) trace: PathBuf,
+    /// Print where the chunks of a .dst file are instead, by its index, without reading them
+    #[arg(long)]
+    pub(crate) chunks: bool,
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,

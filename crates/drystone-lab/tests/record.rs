@@ -72,6 +72,10 @@ fn a_recorded_program_replays_without_a_wrong_byte() {
         assert_eq!(made[key], info[key], "{key}");
     }
     assert!(info["records"].as_u64().unwrap() > 500);
+    assert!(info["peak_resident_bytes"].as_u64().unwrap() > 1 << 16);
+    let chunks = json(&drystone(&["info", text(&trace), "--chunks", "--json"]));
+    assert_eq!(chunks["indexed"], true);
+    assert_eq!(chunks["chunks"][0]["first_order"], 0);
     let all = "arena,arena-checked,arena-hardened,arena-cached,size-classed,fallback,system";
     let replayed = drystone(&[
         "replay",

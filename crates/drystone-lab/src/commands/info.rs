@@ -1,9 +1,11 @@
 //! `drystone info`: the figures of a trace and a histogram of its sizes.
 
+use std::path::Path;
 use std::process::ExitCode;
 
-use drystone_trace::{Figures, Recording};
+use drystone_trace::{Chunks, EventKind, Figures, Recording, Trace};
 use serde::Serialize;
+use serde_json::json;
 
 use super::{envelope, print};
 use crate::cli::InfoArgs;
@@ -23,9 +25,18 @@ struct Info<'a> {
     complete: bool,
     /// Frees and reallocations of blocks older than the recording, and blocks whose end is not in it.
     unmatched: u64,
+    /// Operations that the recorder could not write.
+    lost: u64,
+    /// Marks, samples of memory, beginnings and ends of threads, forks, gaps.
+    events: usize,
+    /// The most resident memory of the recorded program that was seen; `null` if it was not looked at.
+    peak_resident_bytes: Option<u64>,
 }
 
 pub(crate) fn run(args: &InfoArgs) -> Result<ExitCode, Failure> {
+    if args.chunks {
+        return chunks(args);
+    }
     let trace = sources::read(&args.trace)?;
     let figures = Figures::of(&trace);
     let recording = trace.recording();
@@ -36,12 +47,94 @@ pub(crate) fn run(args: &InfoArgs) -> Result<ExitCode, Failure> {
             figures: &figures,
             complete: recording.complete,
             unmatched: recording.unmatched,
+            lost: trace.lost(),
+            events: trace.events().len(),
+            peak_resident_bytes: peak_resident(&trace),
         };
         print(&envelope::text("info", None, &info)?)?;
     } else {
         print(&text(&name, &figures))?;
+        print(&events(&trace))?;
         print(&missing(recording))?;
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The most resident memory of the recorded program that its recorder saw.
+fn peak_resident(trace: &Trace) -> Option<u64> {
+    let samples = trace.events().iter().filter_map(|event| match &event.kind {
+        EventKind::Sample(sample) => Some(sample.rss_bytes),
+        _ => None,
+    });
+    samples.max()
+}
+
+/// What the trace tells beside the operations, if anything.
+fn events(trace: &Trace) -> String {
+    let mut text = String::new();
+    if !trace.events().is_empty() {
+        let count = grouped(trace.events().len() as u64);
+        let resident = peak_resident(trace).map_or_else(String::new, |peak| {
+            format!(", {} resident at most", bytes(peak))
+        });
+        text += &format!("\n{count} events{resident}.\n");
+    }
+    for event in trace.events() {
+        if let EventKind::Mark(name) = &event.kind {
+            let record = grouped(event.position);
+            text += &format!("  mark before record {record}: {}\n", printable(name));
+        }
+    }
+    if trace.lost() > 0 {
+        let lost = grouped(trace.lost());
+        text += &format!("{lost} operations could not be recorded.\n");
+    }
+    text
+}
+
+/// Where the chunks of a file are.
+fn chunks(args: &InfoArgs) -> Result<ExitCode, Failure> {
+    if args.trace == Path::new("-") {
+        return Err(Failure::usage(
+            "info --chunks goes to the end of the file, which standard input does not let it",
+            "name the file",
+        ));
+    }
+    let chunks = Chunks::read(&args.trace)?;
+    let name = printable(&args.trace.display().to_string());
+    if args.json {
+        let entries = chunks.entries.iter().map(|entry| {
+            json!({
+                "byte": entry.byte,
+                "thread": entry.thread,
+                "operations": entry.operations,
+                "first_order": entry.first_order,
+                "first_tick": entry.first_tick,
+            })
+        });
+        let listed = json!({
+            "trace": name,
+            "indexed": chunks.indexed,
+            "chunks": entries.collect::<Vec<_>>(),
+        });
+        print(&envelope::text("chunks", None, listed)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let found = if chunks.indexed {
+        "by its index"
+    } else {
+        "it has no index"
+    };
+    let count = grouped(chunks.entries.len() as u64);
+    let mut text = format!("{name}: {count} chunks, {found}\n");
+    text += "            byte   thread  operations  first order\n";
+    for entry in &chunks.entries {
+        text += &format!(
+            "{:>16} {:>8} {:>11} {:>12}\n",
+            entry.byte, entry.thread, entry.operations, entry.first_order
+        );
+    }
+    print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 

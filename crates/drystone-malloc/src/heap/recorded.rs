@@ -54,6 +54,10 @@ pub(crate) unsafe fn free_at_once(block: NonNull<u8>) -> bool {
 pub(crate) unsafe fn free(block: NonNull<u8>) -> Result<(), Wrong> {
     record::frees(block);
     // SAFETY: the caller's promise.
+    if unsafe { imp::free_at_once(block) } {
+        return Ok(());
+    }
+    // SAFETY: the caller's promise; nothing has changed.
     unsafe { imp::free(block) }
 }
 
