@@ -208,6 +208,10 @@ impl<A, S: Switch> Statistics<A, S> {
 
 /// A request, as the counters see it. Sizes in bytes.
 #[derive(Clone, Copy)]
+#[allow(
+    unreachable_pub,
+    reason = "public in the bounds of a sealed trait, which older compilers do not see"
+)]
 pub enum Event {
     /// A block was handed out.
     Allocated(usize),
@@ -242,6 +246,10 @@ impl Event {
 }
 
 /// Counters that may be switched off.
+#[allow(
+    unreachable_pub,
+    reason = "public in the bounds of a sealed trait, which older compilers do not see"
+)]
 pub trait Record {
     /// Whether anything is counted.
     const COUNTS: bool;

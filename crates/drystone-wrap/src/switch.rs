@@ -20,6 +20,10 @@ pub trait Choose {
 }
 
 /// State that a wrapper has when it is on.
+#[allow(
+    unreachable_pub,
+    reason = "public in the bounds of a sealed trait, which older compilers do not see"
+)]
 pub trait Keep<T> {
     /// Keeps `state`, or drops it.
     fn keep(state: T) -> Self;

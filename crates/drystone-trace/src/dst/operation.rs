@@ -91,14 +91,13 @@ pub(crate) struct Operation {
     pub(crate) align_log2: u8,
 }
 
-/// The largest operation that is no mark: two bytes, and five numbers of ten.
-const PLAIN_BYTES_MAX: usize = 2 + 5 * 10;
 /// The name of a mark takes at most so many bytes.
 pub(crate) const MARK_BYTES_MAX: usize = 200;
 /// The largest operation: a byte, and order, tick and length before the name of a mark.
 pub(crate) const OPERATION_BYTES_MAX: usize = 1 + 3 * 10 + MARK_BYTES_MAX;
 
-const _: () = assert!(PLAIN_BYTES_MAX <= OPERATION_BYTES_MAX);
+// Any other is two bytes, and at most five numbers of ten.
+const _: () = assert!(2 + 5 * 10 <= OPERATION_BYTES_MAX);
 
 const KIND_BITS: u32 = 3;
 /// The alignment follows as a byte of its own.
