@@ -382,6 +382,15 @@ fn a_descriptor_that_is_somebody_elses_is_left_alone() {
     assert_eq!(error.raw_os_error(), Some(libc::EBADF));
     assert!(lost > 0);
     assert_eq!(fs::metadata(&other.0).expect("a file").len(), 0);
+    // Nor is it closed.
+    assert!(
+        fs::read_dir("/proc/self/fd").is_ok_and(|mut list| list.any(|entry| {
+            let path = entry.map(|entry| entry.path()).unwrap_or_default();
+            let is_theirs = fs::metadata(&path)
+                .is_ok_and(|found| inode(&found) == inode(&theirs.metadata().expect("a file")));
+            is_theirs && path.file_name() != Some(theirs.as_raw_fd().to_string().as_ref())
+        }))
+    );
     assert!(file.trace().records().len() > 1_000, "what came before");
 }
 

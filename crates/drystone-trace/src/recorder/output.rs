@@ -138,7 +138,7 @@ impl Output {
     /// is open, and no window mapped.
     pub(super) fn close(&mut self, end: u64) -> io::Result<()> {
         let written = self.write_end(end);
-        self.file = None;
+        self.release();
         written
     }
 
@@ -210,6 +210,15 @@ impl Output {
         Ok(())
     }
 
+    /// Closes the file, unless its descriptor is somebody else's by now.
+    fn release(&mut self) {
+        if let Some(file) = self.file.take()
+            && self.identity.check(&file).is_err()
+        {
+            core::mem::forget(file);
+        }
+    }
+
     /// The file, if it still is the one that was opened: a program that closes every descriptor closes this
     /// one too, and may have opened another file in its place.
     fn file(&self) -> io::Result<&File> {
@@ -220,13 +229,8 @@ impl Output {
 }
 
 impl Drop for Output {
-    /// Closes the file, unless its descriptor is somebody else's by now.
     fn drop(&mut self) {
-        if let Some(file) = self.file.take()
-            && self.identity.check(&file).is_err()
-        {
-            core::mem::forget(file);
-        }
+        self.release();
     }
 }
 

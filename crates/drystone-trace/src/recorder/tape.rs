@@ -553,6 +553,10 @@ unsafe extern "C" fn in_child() {
     // Where a thread that is not here holds the place, it is about to be set.
     let place = TAPE.children.try_hold().and_then(|place| place.clone());
     let Some(place) = place.filter(|_| state == ON) else {
+        // The lock on the file goes with the parent, however long the child lives.
+        if let Some(mut output) = TAPE.output.try_hold() {
+            *output = output::Output::closed();
+        }
         return;
     };
     for lane in &LANES {
