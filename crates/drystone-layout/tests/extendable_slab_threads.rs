@@ -103,7 +103,7 @@ fn work<A: Allocator>(
     let mut kept = Vec::with_capacity(KEPT);
     for operation in 0..operations {
         if kept.is_empty() || (kept.len() < KEPT && random.below(2) == 0) {
-            kept.push(take(slab, (thread << 32 | operation) as u64));
+            kept.push(take(slab, (thread as u64) << 32 | operation as u64));
             continue;
         }
         let ptr = kept.swap_remove(random.below(kept.len()));
@@ -251,7 +251,12 @@ fn trims_do_not_disturb_the_others() {
                 scope.spawn(move || {
                     for round in 0..ROUNDS {
                         let live: Vec<_> = (0..200)
-                            .map(|n| take(slab, (thread << 40 | round << 20 | n) as u64))
+                            .map(|n| {
+                                take(
+                                    slab,
+                                    (thread as u64) << 40 | (round as u64) << 20 | n as u64,
+                                )
+                            })
                             .collect();
                         live.into_iter().for_each(|ptr| give(slab, ptr));
                     }

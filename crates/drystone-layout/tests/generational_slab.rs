@@ -80,7 +80,8 @@ fn every_kind_of_range_serves() {
 #[test]
 fn a_slab_of_what_does_not_fit_is_refused_with_the_figures() {
     type Slab<B> = GenerationalSlab<u64, B>;
-    assert_eq!(Slab::<HeapSegment>::STRIDE, 16);
+    const STRIDE: usize = (size_of::<u64>() + 4).next_multiple_of(align_of::<u64>());
+    assert_eq!(Slab::<HeapSegment>::STRIDE, STRIDE);
     assert_eq!(
         Slab::new(0, heap(64, 8)).err(),
         Some(SetupError::ZeroCapacity)
@@ -94,18 +95,23 @@ fn a_slab_of_what_does_not_fit_is_refused_with_the_figures() {
         })
     );
     assert_eq!(
-        Slab::new(5, heap(79, 8)).err(),
+        Slab::new(5, heap(5 * STRIDE - 1, 8)).err(),
         Some(SetupError::RangeTooSmall {
-            needed_bytes: 80,
-            available_bytes: 79
+            needed_bytes: 5 * STRIDE,
+            available_bytes: 5 * STRIDE - 1
         })
     );
-    assert_eq!(Slab::new(5, heap(80, 8)).map(|slab| slab.capacity()), Ok(5));
     assert_eq!(
-        Slab::new(5, Skewed::new(87, 1)).map(|slab| slab.capacity()),
+        Slab::new(5, heap(5 * STRIDE, 8)).map(|slab| slab.capacity()),
         Ok(5)
     );
-    assert!(Slab::new(5, Skewed::new(86, 1)).is_err());
+    // One byte into a line the first slot is at the next multiple of the alignment.
+    let skewed = 5 * STRIDE + align_of::<u64>() - 1;
+    assert_eq!(
+        Slab::new(5, Skewed::new(skewed, 1)).map(|slab| slab.capacity()),
+        Ok(5)
+    );
+    assert!(Slab::new(5, Skewed::new(skewed - 1, 1)).is_err());
 }
 
 #[repr(align(64))]
@@ -431,7 +437,8 @@ fn handles_are_plain_values_whatever_they_name() {
     assert!(back.into_iter().eq(handles));
     assert_eq!(handles.iter().collect::<HashSet<_>>().len(), 3);
     assert_eq!(slab.get(handles[2]).map(|value| value.get()), Some(3));
-    assert_eq!(size_of::<Option<Handle<String, u64>>>(), 16);
+    let words = size_of::<u64>() + align_of::<u64>();
+    assert_eq!(size_of::<Option<Handle<String, u64>>>(), words);
 }
 
 #[test]

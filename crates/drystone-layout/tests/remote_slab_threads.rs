@@ -51,7 +51,8 @@ impl Parcel {
 }
 
 fn owner<Q: RemoteQueue>(capacity: usize, queue: Q) -> SlabOwner<Block, HeapSegment, Q> {
-    let layout = NonZeroLayout::array::<Block>(capacity).expect("a valid layout");
+    let layout = NonZeroLayout::from_size_align(capacity * size_of::<Block>(), 16);
+    let layout = layout.expect("a valid layout");
     let range = HeapSegment::new(layout).expect("memory");
     SlabOwner::with_queue(capacity, range, queue).expect("it fits")
 }

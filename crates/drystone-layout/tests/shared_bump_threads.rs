@@ -17,7 +17,7 @@ const THREADS: usize = 2;
 #[test]
 fn threads_share_the_range_to_the_last_value() {
     let count = if cfg!(miri) { 12 } else { 40_000 };
-    let mut arena = SharedBumpArena::new(heap(count * 16, 64));
+    let mut arena = SharedBumpArena::new(heap(count * size_of::<[usize; 2]>(), 64));
     for round in 0..2 {
         let meeting = Barrier::new(THREADS);
         let taken: Vec<Vec<&mut [usize; 2]>> = thread::scope(|scope| {

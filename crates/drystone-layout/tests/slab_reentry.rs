@@ -55,7 +55,8 @@ fn layout() -> NonZeroLayout {
 
 /// A slab of sixteen slots with three on its free list, which calls back at the next occasion.
 fn armed() -> Rc<Reentrant> {
-    let range = NonZeroLayout::array::<Object>(16).expect("not zero-sized");
+    let bytes = Slab::<Object, (), Reenter>::bytes_for(16).expect("a small slab");
+    let range = NonZeroLayout::from_size_align(bytes, Reentrant::SLOT_ALIGN).expect("valid");
     let range = HeapSegment::new(range).expect("the heap has room");
     let slab = Rc::new(Slab::with_protection(16, range, Reenter).expect("the range holds 16"));
     let blocks: Vec<_> = (0..3)

@@ -299,7 +299,7 @@ fn a_damaged_header_is_found() {
     // SAFETY: the header is the word before the block, in the range.
     let header = unsafe { high.cast::<usize>().sub(1) };
     // SAFETY: as above; the damage is the test.
-    let intact = unsafe { header.replace(8 * WORD) };
+    let intact = unsafe { header.replace(512) };
     assert!(stack.verify_all().is_err());
     assert_eq!(
         stack.validate(high).map(|info| info.usable_bytes),

@@ -209,7 +209,7 @@ fn complaint(fault: Fault) -> String {
                     zeroed: false,
                 },
                 Operation::Allocate {
-                    layout: size(1 << 40),
+                    layout: size(usize::MAX / 4),
                     zeroed: false,
                 },
                 Operation::Resize {
