@@ -8,7 +8,9 @@ use std::hint::black_box;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-use drystone_layout::ExtendableSlab;
+use drystone_backing::MmapBacked;
+use drystone_core::{NoProtection, SourceFrom};
+use drystone_layout::{ExtendableSlab, SharedBumpArena};
 
 #[cfg(any(feature = "rivals", feature = "reference"))]
 use super::extendable;
@@ -229,6 +231,17 @@ pub fn grow(objects: usize) -> String {
     for capacity in [64, 1024, 65_536] {
         let name = format!("drystone ExtendableSlab of {capacity}");
         let slab = ExtendableSlab::<Object>::new(capacity);
+        add(grow_one(&name, Drystone(slab), objects));
+    }
+    for capacity in [64, 1024] {
+        let name = format!("drystone ExtendableSlab of {capacity} over a mapping");
+        // Room for the objects, a last segment that is not full, and the way to the first one's
+        // alignment.
+        let bytes = (objects + 2 * capacity) * size_of::<Object>();
+        let mapping = MmapBacked::new(bytes).expect("address space is plenty");
+        let arena = SharedBumpArena::new(mapping);
+        let source = SourceFrom::new(&arena);
+        let slab = ExtendableSlab::<Object, _, _>::with_source(capacity, || NoProtection, source);
         add(grow_one(&name, Drystone(slab), objects));
     }
     add(grow_one("slab", Keyed(slab::Slab::new()), objects));

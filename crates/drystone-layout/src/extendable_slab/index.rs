@@ -34,6 +34,9 @@
 //! no other descriptor can say while the segment is in use; and it believes that a number is
 //! missing only if no table was rewritten meanwhile.
 //!
+//! The fences order atomic keys among themselves; what a descriptor holds is ordered by the Acquire
+//! load of its pointer. So ThreadSanitizer, which sees no fences, has nothing to misjudge here.
+//!
 //! # Cost
 //!
 //! 16 bytes an entry, and between two and six entries a segment. Tables that were
