@@ -28,6 +28,19 @@ impl<T> Locked<T> {
         f(unsafe { &mut *self.value.get() })
     }
 
+    /// As [`with`](Self::with), unless the lock is held: at the exit of a process its holder may be what
+    /// a signal has interrupted.
+    pub(super) fn with_if_free<R>(&self, f: impl FnOnce(&mut T) -> R) -> Option<R> {
+        if !self.lock.try_lock() {
+            return None;
+        }
+        // SAFETY: the lock is held, and the function cannot come here again.
+        let answer = f(unsafe { &mut *self.value.get() });
+        // SAFETY: held by this thread.
+        unsafe { self.lock.unlock() };
+        Some(answer)
+    }
+
     /// Takes the lock before a fork.
     pub(super) fn hold(&self) {
         self.lock.lock();

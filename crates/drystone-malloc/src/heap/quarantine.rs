@@ -124,10 +124,11 @@ pub(super) fn flush(mut left: impl FnMut(NonNull<[u8]>)) -> bool {
     any
 }
 
-/// Gives every block that waits to a function, which only looks at it.
+/// Gives every block that waits to a function, which only looks at it; those of queues that are in use
+/// are left out.
 pub(super) fn inspect(look: impl Fn(NonNull<[u8]>)) {
     for queue in &ALL {
-        queue.with(|queue| {
+        queue.with_if_free(|queue| {
             for index in 0..queue.len {
                 let entry = queue.entries[(queue.first + index) % ENTRIES];
                 if let Some(block) = NonNull::new(entry.block) {
@@ -138,10 +139,12 @@ pub(super) fn inspect(look: impl Fn(NonNull<[u8]>)) {
     }
 }
 
-/// How many blocks wait, and their bytes.
+/// How many blocks wait, and their bytes; without queues that are in use.
 pub(super) fn load() -> (usize, usize) {
     ALL.iter().fold((0, 0), |(blocks, bytes), queue| {
-        queue.with(|queue| (blocks + queue.len, bytes + queue.bytes))
+        let more = queue.with_if_free(|queue| (queue.len, queue.bytes));
+        let (more_blocks, more_bytes) = more.unwrap_or_default();
+        (blocks + more_blocks, bytes + more_bytes)
     })
 }
 

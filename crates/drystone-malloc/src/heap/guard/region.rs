@@ -77,7 +77,7 @@ impl Region {
         let mut share = SHARE_BYTES_MAX;
         while share >= SHARE_BYTES_MIN {
             let plan = Plan::new(share, page_size());
-            if plan.region_bytes() <= limit::address_bytes() / 4 {
+            if plan.region_bytes() <= limit::address_bytes() / 16 {
                 if let Some(region) = Self::with_plan(plan) {
                     return Some(region);
                 }
@@ -162,13 +162,10 @@ impl Region {
         self.queues[place.level].with(|queue| queue.give(place.slot));
     }
 
-    /// The freed slots that wait.
+    /// The freed slots that wait, without those of levels that are in use.
     pub(super) fn waiting(&self) -> usize {
-        let waiting = self
-            .queues
-            .iter()
-            .map(|queue| queue.with(|queue| queue.len()));
-        waiting.sum()
+        let waiting = |queue: &Locked<Queue>| queue.with_if_free(|queue| queue.len());
+        self.queues.iter().filter_map(waiting).sum()
     }
 
     /// Bytes of the region.
