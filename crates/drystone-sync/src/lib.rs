@@ -18,6 +18,7 @@
 //! | [`thread_mark`] | tells the calling thread from every other; needs `std` |
 //! | [`thread_slot`] | a small number for each living thread; needs `std` |
 //! | [`CachePadded`] | a value on cache lines of its own |
+//! | `initial_exec_address!` | where a thread-local lies that a shared library reaches without a call; x86-64 and AArch64 |
 //!
 //! # Features
 //!
@@ -36,6 +37,7 @@ pub mod cell;
 mod critical_section_lock;
 mod guard;
 pub mod hint;
+mod initial_exec;
 mod no_heap;
 mod no_lock;
 mod raw_lock;

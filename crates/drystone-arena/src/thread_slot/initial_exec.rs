@@ -2,11 +2,8 @@
 //!
 //! # What
 //!
-//! In a shared library the compiler reaches a thread-local by a call of the loader
-//! (`__tls_get_addr`), which may itself allocate when a thread comes there for the first time. Here
-//! the slot is a symbol of the library's own block of thread-locals, and its distance from the thread
-//! pointer is read from where the loader has put it: the access model *initial-exec*. The static linker
-//! turns that into a constant when the code becomes part of a program.
+//! The slot is a symbol of the library's own block of thread-locals, and is found by its distance from the
+//! thread pointer: [`drystone_sync::initial_exec_address!`].
 //!
 //! # Memory picture
 //!
@@ -26,45 +23,6 @@
 //! for that; a slot takes 16 bytes of it.
 
 /// Defines the slot and how it is reached.
-#[cfg(target_arch = "x86_64")]
-macro_rules! slot_address {
-    ($symbol:literal) => {{
-        let slot: *const ThreadHeap;
-        // SAFETY: reads two words that stay as they are as long as the thread runs: the distance of
-        // the symbol, from the table that the loader has filled, and the thread pointer.
-        unsafe {
-            core::arch::asm!(
-                concat!("mov {slot}, qword ptr [rip + ", $symbol, "@GOTTPOFF]"),
-                "add {slot}, qword ptr fs:[0]",
-                slot = out(reg) slot,
-                options(pure, nomem, nostack),
-            );
-        }
-        slot
-    }};
-}
-
-#[cfg(target_arch = "aarch64")]
-macro_rules! slot_address {
-    ($symbol:literal) => {{
-        let slot: *const ThreadHeap;
-        // SAFETY: reads a word that stays as it is as long as the thread runs, the distance of the
-        // symbol from the table that the loader has filled, and the thread pointer.
-        unsafe {
-            core::arch::asm!(
-                concat!("adrp {slot}, :gottprel:", $symbol),
-                concat!("ldr {slot}, [{slot}, #:gottprel_lo12:", $symbol, "]"),
-                "mrs {pointer}, tpidr_el0",
-                "add {slot}, {slot}, {pointer}",
-                slot = out(reg) slot,
-                pointer = out(reg) _,
-                options(pure, nomem, nostack, preserves_flags),
-            );
-        }
-        slot
-    }};
-}
-
 macro_rules! thread_slot {
     ($symbol:literal) => {
         // What `ThreadHeap::new` is: the heap that stands for none, and not over.
@@ -87,7 +45,7 @@ macro_rules! thread_slot {
 
         #[inline(always)]
         pub(super) fn with_thread<R>(f: impl FnOnce(&ThreadHeap) -> R) -> R {
-            let slot = slot_address!($symbol);
+            let slot = drystone_sync::initial_exec_address!($symbol).cast::<ThreadHeap>();
             // SAFETY: the slot of the calling thread is there while the thread runs, begins as a
             // `ThreadHeap`, and is changed through its cells only.
             f(unsafe { &*slot })

@@ -17,46 +17,10 @@ core::arch::global_asm!(
 
 const _: () = assert!(size_of::<Cell<u64>>() == 8);
 
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-fn address() -> *const Cell<u64> {
-    let word: *const Cell<u64>;
-    // SAFETY: reads two words that stay as they are as long as the thread runs: the distance of the symbol,
-    // from the table that the loader has filled, and the thread pointer.
-    unsafe {
-        core::arch::asm!(
-            "mov {word}, qword ptr [rip + drystone_recorded_thread@GOTTPOFF]",
-            "add {word}, qword ptr fs:[0]",
-            word = out(reg) word,
-            options(pure, nomem, nostack),
-        );
-    }
-    word
-}
-
-#[cfg(target_arch = "aarch64")]
-#[inline(always)]
-fn address() -> *const Cell<u64> {
-    let word: *const Cell<u64>;
-    // SAFETY: reads a word that stays as it is as long as the thread runs, the distance of the symbol from
-    // the table that the loader has filled, and the thread pointer.
-    unsafe {
-        core::arch::asm!(
-            "adrp {word}, :gottprel:drystone_recorded_thread",
-            "ldr {word}, [{word}, #:gottprel_lo12:drystone_recorded_thread]",
-            "mrs {pointer}, tpidr_el0",
-            "add {word}, {word}, {pointer}",
-            word = out(reg) word,
-            pointer = out(reg) _,
-            options(pure, nomem, nostack, preserves_flags),
-        );
-    }
-    word
-}
-
 #[inline(always)]
 pub(super) fn with<R>(f: impl FnOnce(&Cell<u64>) -> R) -> R {
+    let word = drystone_sync::initial_exec_address!("drystone_recorded_thread").cast();
     // SAFETY: the word of the calling thread is there while the thread runs, begins as zeros, which a cell
     // may, and is changed through it only.
-    f(unsafe { &*address() })
+    f(unsafe { &*word })
 }
