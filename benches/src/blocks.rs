@@ -167,36 +167,5 @@ impl<G: GlobalAlloc> Blocks for General<G> {
     }
 }
 
-/// mimalloc called plainly where the alignment allows, and freed with its size: its best call,
-/// which the wrappers in common use do not make.
 #[cfg(feature = "mimalloc")]
-#[derive(Clone, Copy)]
-pub(crate) struct MimallocTuned;
-
-#[cfg(feature = "mimalloc")]
-// SAFETY: the calls are those of mimalloc, which keeps the contract for alignments up to 16 by its
-// plain call and above by its aligned one.
-unsafe impl GlobalAlloc for MimallocTuned {
-    #[inline(always)]
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if layout.align() <= 16 {
-            // SAFETY: any size may be asked for.
-            unsafe { libmimalloc_sys::mi_malloc(layout.size()) }.cast()
-        } else {
-            // SAFETY: the alignment is a power of two.
-            unsafe { libmimalloc_sys::mi_malloc_aligned(layout.size(), layout.align()) }.cast()
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        // SAFETY: the block is live and has this size and alignment.
-        unsafe { libmimalloc_sys::mi_free_size_aligned(ptr.cast(), layout.size(), layout.align()) };
-    }
-
-    #[inline(always)]
-    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        // SAFETY: the block is live, and the alignment is a power of two.
-        unsafe { libmimalloc_sys::mi_realloc_aligned(ptr.cast(), new_size, layout.align()) }.cast()
-    }
-}
+pub(crate) use crate::rivals::Mimalloc2 as MimallocTuned;

@@ -27,6 +27,14 @@ impl Kind {
             Self::Limit => "limit",
         }
     }
+
+    /// The kind of this name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Ours, Self::Control, Self::Rival, Self::Limit]
+            .into_iter()
+            .find(|kind| kind.name() == name)
+    }
 }
 
 /// One contestant: runs the workload for a number of units.

@@ -8,7 +8,10 @@
 mod blocks;
 pub mod harness;
 mod limits;
+pub mod memory;
+pub mod program;
 pub mod report;
+pub mod rivals;
 pub mod rows;
 
 pub use harness::{Arm, Kind, Plan, Row, Sample};

@@ -4,11 +4,20 @@ use std::fmt::Write as _;
 
 use crate::{Kind, Row, Sample};
 
+/// One arm, as whoever reads its samples knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contestant {
+    /// The arm's name.
+    pub name: String,
+    /// Its part in the row.
+    pub kind: Kind,
+}
+
 /// The figures of one arm.
 #[derive(Clone, Debug)]
 pub struct Summary {
     /// The arm's name.
-    pub arm: &'static str,
+    pub arm: String,
     /// Its part in the row.
     pub kind: Kind,
     /// Rounds measured.
@@ -27,36 +36,43 @@ pub struct Summary {
     pub noise: Option<f64>,
 }
 
-/// Summarises the samples of `row`.
+/// Summarises the samples of these contestants. Those of different programs share no round; what
+/// compares them is our first arm, which every program measures.
 #[must_use]
-pub fn summarise(row: &Row, samples: &[Sample]) -> Vec<Summary> {
-    let medians: Vec<f64> = (0..row.arms.len())
+pub fn summarise(contestants: &[Contestant], samples: &[Sample]) -> Vec<Summary> {
+    let medians: Vec<f64> = (0..contestants.len())
         .map(|arm| percentile(&of_arm(samples, arm), 0.5))
         .collect();
+    let first = |kind: Kind| contestants.iter().position(|arm| arm.kind == kind);
+    let ours = first(Kind::Ours);
+    let relative = |arm: usize| ours.and_then(|ours| shared_rounds(samples, arm, ours));
+    let cost = |arm: usize| relative(arm).unwrap_or(medians[arm]);
     let best = |kind: Kind| {
-        (0..row.arms.len())
-            .filter(|&arm| row.arms[arm].kind == kind)
-            .min_by(|&a, &b| medians[a].total_cmp(&medians[b]))
+        (0..contestants.len())
+            .filter(|&arm| contestants[arm].kind == kind && !medians[arm].is_nan())
+            .min_by(|&a, &b| cost(a).total_cmp(&cost(b)))
     };
-    let first = |kind: Kind| row.arms.iter().position(|arm| arm.kind == kind);
     let (rival, limit) = (best(Kind::Rival), best(Kind::Limit));
+    let ratio = |arm: usize, other: usize| {
+        shared_rounds(samples, arm, other).or_else(|| Some(relative(arm)? / relative(other)?))
+    };
     let noise = first(Kind::Control)
-        .zip(first(Kind::Ours).or(limit))
-        .map(|(control, ours)| ratio(samples, control, ours));
-    row.arms
+        .zip(ours.or(limit))
+        .and_then(|(control, ours)| ratio(control, ours));
+    contestants
         .iter()
         .enumerate()
         .map(|(index, arm)| {
             let values = of_arm(samples, index);
             Summary {
-                arm: arm.name,
+                arm: arm.name.clone(),
                 kind: arm.kind,
                 rounds: values.len(),
                 median_ns: medians[index],
                 p10_ns: percentile(&values, 0.1),
                 p90_ns: percentile(&values, 0.9),
-                to_best_rival: rival.map(|rival| ratio(samples, index, rival)),
-                to_limit: limit.map(|limit| ratio(samples, index, limit)),
+                to_best_rival: rival.and_then(|rival| ratio(index, rival)),
+                to_limit: limit.and_then(|limit| ratio(index, limit)),
                 noise,
             }
         })
@@ -71,8 +87,9 @@ fn of_arm(samples: &[Sample], arm: usize) -> Vec<f64> {
         .collect()
 }
 
-/// The median over the rounds of what `arm` took relative to `other` in the same round.
-fn ratio(samples: &[Sample], arm: usize, other: usize) -> f64 {
+/// The median over the rounds of what `arm` took relative to `other` in the same round; `None` if
+/// they share none.
+fn shared_rounds(samples: &[Sample], arm: usize, other: usize) -> Option<f64> {
     let mut ratios = Vec::new();
     for sample in samples.iter().filter(|sample| sample.arm == arm) {
         let partner = samples
@@ -82,10 +99,11 @@ fn ratio(samples: &[Sample], arm: usize, other: usize) -> f64 {
             ratios.push(sample.ns / partner.ns);
         }
     }
-    percentile(&ratios, 0.5)
+    (!ratios.is_empty()).then(|| percentile(&ratios, 0.5))
 }
 
-fn percentile(values: &[f64], share: f64) -> f64 {
+/// The value below which this share of the values lies.
+pub(crate) fn percentile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     match sorted.len() {
@@ -155,22 +173,29 @@ pub fn csv(row: &Row, summaries: &[Summary]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Arm;
 
     fn row() -> Row {
-        let arm = |name, kind| Arm::new(name, kind, |_| {});
         Row {
             id: "t",
             unit: "unit",
             about: "a test",
-            arms: vec![
-                arm("limit", Kind::Limit),
-                arm("ours", Kind::Ours),
-                arm("slow rival", Kind::Rival),
-                arm("fast rival", Kind::Rival),
-                arm("again", Kind::Control),
-            ],
+            arms: Vec::new(),
         }
+    }
+
+    fn contestants() -> Vec<Contestant> {
+        let kinds = [
+            ("limit", Kind::Limit),
+            ("ours", Kind::Ours),
+            ("slow rival", Kind::Rival),
+            ("fast rival", Kind::Rival),
+            ("again", Kind::Control),
+        ];
+        let named = kinds.map(|(name, kind)| Contestant {
+            name: name.to_owned(),
+            kind,
+        });
+        named.to_vec()
     }
 
     #[test]
@@ -186,13 +211,29 @@ mod tests {
                 });
             }
         }
-        let summaries = summarise(&row(), &samples);
+        let summaries = summarise(&contestants(), &samples);
         assert_eq!(summaries[1].to_best_rival, Some(0.5));
         assert_eq!(summaries[1].to_limit, Some(1.5));
         assert_eq!(summaries[1].noise, Some(1.0));
         assert_eq!(summaries[1].median_ns, 1.5);
         assert_eq!(csv(&row(), &summaries).lines().count(), 5);
         assert!(table(&row(), &summaries).contains("noise floor"));
+    }
+
+    #[test]
+    fn contestants_of_different_programs_are_compared_through_ours() {
+        // The second program runs at half speed, and its rival is the better one.
+        let sample = |round, arm, ns| Sample { round, arm, ns };
+        let samples = [
+            sample(0, 1, 1.0),
+            sample(0, 2, 2.0),
+            sample(1, 1, 2.0),
+            sample(1, 3, 3.0),
+        ];
+        let summaries = summarise(&contestants(), &samples);
+        assert_eq!(summaries[1].to_best_rival, Some(1.0 / 1.5));
+        assert_eq!(summaries[2].to_best_rival, Some(2.0 / 1.5));
+        assert_eq!(summaries[3].to_best_rival, Some(1.0));
     }
 
     #[test]

@@ -17,13 +17,17 @@ mod slab;
 mod slab_cache;
 mod slab_protection;
 mod stack;
+mod thread_cache;
 mod wrap_content;
 mod wrap_policy;
 
+pub(crate) use arena::large_churn;
+
 use crate::Row;
+use crate::rivals::{Linked, Rivals};
 
 /// The names of all rows, in the order in which they are shown.
-pub const IDS: [&str; 54] = [
+pub const IDS: [&str; 78] = [
     "limit-add",
     "limit-tls",
     "limit-atomic",
@@ -66,12 +70,36 @@ pub const IDS: [&str; 54] = [
     "arena-hot-64",
     "arena-hot-1k",
     "arena-hot-16k",
+    "arena-called-64",
+    "arena-called-1k",
+    "arena-called-16k",
     "arena-batch",
     "arena-churn-5k",
     "arena-churn-200k",
     "arena-pipe",
+    "arena-larson",
     "arena-large",
+    "arena-20m",
     "arena-doubling",
+    "arena-calloc-64",
+    "arena-calloc-4k",
+    "arena-calloc-1m",
+    "arena-calloc-20m",
+    "arena-calloc-fresh-64",
+    "arena-calloc-fresh-4k",
+    "arena-calloc-fresh-1m",
+    "arena-calloc-fresh-20m",
+    "thread-cache-32",
+    "thread-cache-64",
+    "thread-cache-65",
+    "thread-cache-4096",
+    "thread-cache-70000",
+    "thread-cache-embedding",
+    "thread-cache-mixed",
+    "thread-cache-20m",
+    "thread-cache-20m-4x",
+    "thread-cache-handoff",
+    "thread-cache-handoff-4x",
     "wrap-content-hot",
     "wrap-content-churn",
     "wrap-wipe-4k",
@@ -118,21 +146,25 @@ pub fn build(id: &str) -> Option<Row> {
         "remote-free" => Some(remote::free_alone()),
         "remote-drain" => Some(remote::drain_alone()),
         "remote-idle" => Some(remote::idle_remote()),
-        "arena-hot-64" => Some(arena::hot_64()),
-        "arena-hot-1k" => Some(arena::hot_1k()),
-        "arena-hot-16k" => Some(arena::hot_16k()),
-        "arena-batch" => Some(arena::batch()),
-        "arena-churn-5k" => Some(arena::churn_5k()),
-        "arena-churn-200k" => Some(arena::churn_200k()),
-        "arena-pipe" => Some(arena::pipe()),
-        "arena-large" => Some(arena::large()),
-        "arena-doubling" => Some(arena::doubling()),
         "wrap-policy" => Some(wrap_policy::hot_pair()),
         "wrap-content-hot" => Some(wrap_content::hot_pair()),
         "wrap-content-churn" => Some(wrap_content::churn_at_half_full()),
         "wrap-wipe-4k" => Some(wrap_content::wipe_4k()),
         "wrap-wipe-64k" => Some(wrap_content::wipe_64k()),
         "wrap-wipe-4m" => Some(wrap_content::wipe_4m()),
-        _ => limit::build(id),
+        _ => limit::build(id).or_else(|| build_with::<Linked>(id)),
     }
+}
+
+/// Builds the row of this name with the rivals of another program; `None` if there is none that
+/// takes them.
+#[must_use]
+pub fn build_with<R: Rivals>(id: &str) -> Option<Row> {
+    arena::build::<R>(id).or_else(|| thread_cache::build::<R>(id))
+}
+
+/// Whether the rivals of other programs take part in the row of this name.
+#[must_use]
+pub fn takes_rivals(id: &str) -> bool {
+    id.starts_with("arena-") || id.starts_with("thread-cache-")
 }

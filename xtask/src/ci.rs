@@ -2,7 +2,8 @@
 
 use crate::args::Args;
 use crate::checks::{
-    features, fuzz, loom, miri, msrv, outside, package, sanitizers, targets, unsafe_budget,
+    bench_arena, features, fuzz, loom, miri, msrv, outside, package, sanitizers, targets,
+    unsafe_budget,
 };
 use crate::exec::Cmd;
 use crate::failure::Failure;
@@ -225,6 +226,7 @@ fn fmt(workspace: &Workspace) -> Result<(), Failure> {
     Cmd::cargo("fmt").args(["--all", "--check"]).run()?;
     let mut others = vec![
         workspace.root.join("fuzz"),
+        workspace.root.join(bench_arena::APART),
         workspace.root.join(targets::PROGRAM),
     ];
     others.extend(outside::crates(workspace)?);

@@ -133,6 +133,12 @@ const COMMANDS: &[Command] = &[
         run: checks::bench::command,
     },
     Command {
+        name: "bench-arena",
+        usage: "[--processes N] [--links N] [--out FOLDER]",
+        about: "every row and memory figure of the arena with every rival; needs cmake",
+        run: checks::bench_arena::command,
+    },
+    Command {
         name: "real-programs",
         usage: "[--runs N] [--features F] [--no-rivals] [--csv FILE] [NAME]...",
         about: "programs of other people on drystone-malloc: the same output? how fast? how large?",

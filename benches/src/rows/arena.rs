@@ -1,113 +1,133 @@
 //! The thread-cached arena and its rivals, all called through `GlobalAlloc`.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+mod across;
+mod zeroed;
+
+use std::alloc::Layout;
 use std::hint::black_box;
 use std::ptr::NonNull;
 
 use drystone_arena::GlobalArena;
 use drystone_core::{Checked, Fast, Hardened};
 
-#[cfg(feature = "mimalloc")]
-use crate::blocks::MimallocTuned;
 use crate::harness::Random;
-use crate::rows::pool_across::Consumer;
-use crate::rows::remote::{PIECE, in_pieces};
+use crate::rivals::{Called, Heap, Rivals, Visitor};
 use crate::{Arm, Kind, Row};
 
-/// What every contestant is.
-trait Heap: GlobalAlloc + Copy + Send + Sync + 'static {}
-
-impl<A: GlobalAlloc + Copy + Send + Sync + 'static> Heap for A {}
+/// Builds the row of this name with these rivals; `None` if there is none.
+pub(crate) fn build<R: Rivals>(id: &str) -> Option<Row> {
+    let row = match id {
+        "arena-hot-64" => hot_pair::<R, 64>("arena-hot-64", INLINED),
+        "arena-hot-1k" => hot_pair::<R, { 1 << 10 }>("arena-hot-1k", INLINED),
+        "arena-hot-16k" => hot_pair::<R, { 16 << 10 }>("arena-hot-16k", INLINED),
+        "arena-called-64" => hot_pair::<R, 64>("arena-called-64", CALLED),
+        "arena-called-1k" => hot_pair::<R, { 1 << 10 }>("arena-called-1k", CALLED),
+        "arena-called-16k" => hot_pair::<R, { 16 << 10 }>("arena-called-16k", CALLED),
+        "arena-batch" => batch::<R>(),
+        "arena-churn-5k" => small_churn::<R>(
+            "arena-churn-5k",
+            "random blocks of 16 B to 4 KiB replaced, 5000 live",
+            5000,
+        ),
+        "arena-churn-200k" => small_churn::<R>(
+            "arena-churn-200k",
+            "random blocks of 16 B to 4 KiB replaced, 200 000 live",
+            200_000,
+        ),
+        "arena-pipe" => across::pipe::<R>(),
+        "arena-larson" => across::larson::<R>(),
+        "arena-large" => large::<R>(),
+        "arena-20m" => one_of_20m::<R>(),
+        "arena-doubling" => doubling::<R>(),
+        _ => return zeroed::build::<R>(id),
+    };
+    Some(row)
+}
 
 /// A workload over any contestant.
-trait Workload: Copy + 'static {
+pub(super) trait Workload: Copy + 'static {
     fn prepare<A: Heap>(self, heap: A) -> Box<dyn FnMut(u64)>;
 }
 
-fn arms(workload: impl Workload) -> Vec<Arm> {
-    let ours = |name, kind| Arm::new(name, kind, workload.prepare(GlobalArena::<Fast>::new()));
-    vec![
-        ours("drystone GlobalArena", Kind::Ours),
-        ours("drystone GlobalArena again", Kind::Control),
-        Arm::new(
-            "drystone GlobalArena<Checked>",
-            Kind::Ours,
-            workload.prepare(GlobalArena::<Checked>::new()),
-        ),
-        #[cfg(feature = "mimalloc")]
-        Arm::new("mimalloc 2", Kind::Rival, workload.prepare(MimallocTuned)),
-        #[cfg(feature = "rivals")]
-        Arm::new(
-            "snmalloc",
-            Kind::Rival,
-            workload.prepare(Shared(&snmalloc_rs::SnMalloc)),
-        ),
-        #[cfg(feature = "rivals")]
-        Arm::new(
-            "jemalloc",
-            Kind::Rival,
-            workload.prepare(Shared(&tikv_jemallocator::Jemalloc)),
-        ),
-        Arm::new("the system's", Kind::Rival, workload.prepare(System)),
-    ]
+/// How the contestants of a row are made.
+#[derive(Clone, Copy)]
+pub(super) struct Manner {
+    /// With calls that are not inlined, also where they could be.
+    called: bool,
+    /// With the profile that looks at every word of a block.
+    hardened: bool,
 }
 
-/// The same, and the profile that looks at every word of a block.
-fn arms_and_hardened(workload: impl Workload) -> Vec<Arm> {
-    let mut arms = arms(workload);
-    let hardened = Arm::new(
-        "drystone GlobalArena<Hardened>",
-        Kind::Ours,
-        workload.prepare(GlobalArena::<Hardened>::new()),
+pub(super) const INLINED: Manner = Manner {
+    called: false,
+    hardened: true,
+};
+
+pub(super) const CALLED: Manner = Manner {
+    called: true,
+    hardened: true,
+};
+
+/// The arena in the profiles that do not write whole blocks, and the rivals.
+pub(super) fn arms<R: Rivals>(workload: impl Workload) -> Vec<Arm> {
+    let manner = Manner {
+        called: false,
+        hardened: false,
+    };
+    arms_in::<R>(manner, workload)
+}
+
+pub(super) fn arms_in<R: Rivals>(manner: Manner, workload: impl Workload) -> Vec<Arm> {
+    let mut contestants = Contestants {
+        workload,
+        called: manner.called,
+        kind: Kind::Ours,
+        arms: Vec::new(),
+    };
+    contestants.heap("drystone GlobalArena", GlobalArena::<Fast>::new());
+    contestants.kind = Kind::Control;
+    contestants.heap("drystone GlobalArena again", GlobalArena::<Fast>::new());
+    contestants.kind = Kind::Ours;
+    contestants.heap(
+        "drystone GlobalArena<Checked>",
+        GlobalArena::<Checked>::new(),
     );
-    arms.insert(3, hardened);
-    arms
+    if manner.hardened {
+        contestants.heap(
+            "drystone GlobalArena<Hardened>",
+            GlobalArena::<Hardened>::new(),
+        );
+    }
+    contestants.kind = Kind::Rival;
+    R::visit(&mut contestants);
+    contestants.arms
 }
 
-/// A rival whose type cannot be copied.
-#[cfg(feature = "rivals")]
-struct Shared<A: 'static>(&'static A);
-
-#[cfg(feature = "rivals")]
-impl<A> Clone for Shared<A> {
-    fn clone(&self) -> Self {
-        *self
-    }
+/// Collects an arm for each contestant.
+struct Contestants<W> {
+    workload: W,
+    called: bool,
+    kind: Kind,
+    arms: Vec<Arm>,
 }
 
-#[cfg(feature = "rivals")]
-impl<A> Copy for Shared<A> {}
-
-// SAFETY: every call is the allocator's own.
-#[cfg(feature = "rivals")]
-unsafe impl<A: GlobalAlloc> GlobalAlloc for Shared<A> {
-    #[inline(always)]
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promise.
-        unsafe { self.0.alloc(layout) }
-    }
-
-    #[inline(always)]
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise.
-        unsafe { self.0.dealloc(block, layout) }
-    }
-
-    #[inline(always)]
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promise.
-        unsafe { self.0.alloc_zeroed(layout) }
-    }
-
-    #[inline(always)]
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        // SAFETY: the caller's promise.
-        unsafe { self.0.realloc(block, layout, new_size) }
+impl<W: Workload> Visitor for Contestants<W> {
+    fn heap<A: Heap>(&mut self, name: &'static str, heap: A) {
+        let run = if self.called && A::INLINED {
+            self.workload.prepare(Called(heap))
+        } else {
+            self.workload.prepare(heap)
+        };
+        self.arms.push(Arm {
+            name,
+            kind: self.kind,
+            run,
+        });
     }
 }
 
 /// A block that frees itself.
-struct Block<A: Heap> {
+pub(super) struct Block<A: Heap> {
     bytes: NonNull<u8>,
     layout: Layout,
     heap: A,
@@ -119,9 +139,23 @@ unsafe impl<A: Heap> Send for Block<A> {}
 impl<A: Heap> Block<A> {
     /// A block whose first byte is written.
     #[inline(always)]
-    fn new(heap: A, layout: Layout) -> Self {
+    pub(super) fn new(heap: A, layout: Layout) -> Self {
         // SAFETY: every layout here has bytes.
-        let bytes = NonNull::new(unsafe { heap.alloc(layout) }).expect("there is memory");
+        let block = unsafe { heap.alloc(layout) };
+        Self::written(heap, block, layout)
+    }
+
+    /// The same, of zeroes.
+    #[inline(always)]
+    pub(super) fn zeroed(heap: A, layout: Layout) -> Self {
+        // SAFETY: every layout here has bytes.
+        let block = unsafe { heap.alloc_zeroed(layout) };
+        Self::written(heap, block, layout)
+    }
+
+    #[inline(always)]
+    fn written(heap: A, block: *mut u8, layout: Layout) -> Self {
+        let bytes = NonNull::new(block).expect("there is memory");
         // SAFETY: the block's first byte.
         unsafe { bytes.write(1) };
         Self {
@@ -132,7 +166,7 @@ impl<A: Heap> Block<A> {
     }
 
     /// Writes one byte of each page from this offset on.
-    fn touch(&mut self, from: usize) {
+    pub(super) fn touch(&mut self, from: usize) {
         for offset in (from..self.layout.size()).step_by(4096) {
             // SAFETY: inside the block.
             let byte = unsafe { self.bytes.add(offset) };
@@ -150,7 +184,7 @@ impl<A: Heap> Drop for Block<A> {
     }
 }
 
-const fn bytes(size: usize) -> Layout {
+pub(super) const fn bytes(size: usize) -> Layout {
     match Layout::from_size_align(size, 8) {
         Ok(layout) => layout,
         Err(_) => panic!("a valid size"),
@@ -176,26 +210,18 @@ impl<const N: usize> Workload for HotPair<N> {
     }
 }
 
-macro_rules! hot_pair {
-    ($name:ident, $id:literal, $size:expr, $words:literal) => {
-        pub(crate) fn $name() -> Row {
-            Row {
-                id: $id,
-                unit: "pair",
-                about: concat!(
-                    "one block of ",
-                    $words,
-                    " taken and given back, the size known"
-                ),
-                arms: arms_and_hardened(HotPair::<{ $size }>),
-            }
-        }
-    };
+fn hot_pair<R: Rivals, const N: usize>(id: &'static str, manner: Manner) -> Row {
+    Row {
+        id,
+        unit: "pair",
+        about: if manner.called {
+            "a block taken and given back, no call inlined"
+        } else {
+            "a block taken and given back, the size known"
+        },
+        arms: arms_in::<R>(manner, HotPair::<N>),
+    }
 }
-
-hot_pair!(hot_64, "arena-hot-64", 64, "64 B");
-hot_pair!(hot_1k, "arena-hot-1k", 1 << 10, "1 KiB");
-hot_pair!(hot_16k, "arena-hot-16k", 16 << 10, "16 KiB");
 
 #[derive(Clone, Copy)]
 struct Batch;
@@ -212,12 +238,12 @@ impl Workload for Batch {
     }
 }
 
-pub(crate) fn batch() -> Row {
+fn batch<R: Rivals>() -> Row {
     Row {
         id: "arena-batch",
         unit: "pair",
         about: "1000 blocks of 64 B taken, then given back in the order of taking",
-        arms: arms(Batch),
+        arms: arms::<R>(Batch),
     }
 }
 
@@ -263,71 +289,64 @@ impl Workload for Churn {
     }
 }
 
-macro_rules! churn {
-    ($name:ident, $id:literal, $live:literal, $log2:expr, $touched:literal, $about:literal) => {
-        pub(crate) fn $name() -> Row {
-            Row {
-                id: $id,
-                unit: "pair",
-                about: $about,
-                arms: arms_and_hardened(Churn {
-                    live: $live,
-                    from_log2: $log2.start,
-                    to_log2: $log2.end,
-                    touched: $touched,
-                }),
-            }
-        }
+const LARGE: Churn = Churn {
+    live: 32,
+    from_log2: 16,
+    to_log2: 20,
+    touched: true,
+};
+
+fn small_churn<R: Rivals>(id: &'static str, about: &'static str, live: usize) -> Row {
+    let churn = Churn {
+        live,
+        from_log2: 4,
+        to_log2: 12,
+        touched: false,
     };
+    Row {
+        id,
+        unit: "pair",
+        about,
+        arms: arms_in::<R>(INLINED, churn),
+    }
 }
 
-churn!(
-    churn_5k,
-    "arena-churn-5k",
-    5000,
-    (4..12),
-    false,
-    "random blocks of 16 B to 4 KiB replaced, 5000 live"
-);
-churn!(
-    churn_200k,
-    "arena-churn-200k",
-    200_000,
-    (4..12),
-    false,
-    "random blocks of 16 B to 4 KiB replaced, 200 000 live"
-);
-churn!(
-    large,
-    "arena-large",
-    32,
-    (16..20),
-    true,
-    "random blocks of 64 KiB to 1 MiB replaced, 32 live, a byte of each page written"
-);
+fn large<R: Rivals>() -> Row {
+    Row {
+        id: "arena-large",
+        unit: "pair",
+        about: "random blocks of 64 KiB to 1 MiB replaced, 32 live, a byte of each page written",
+        arms: arms_in::<R>(INLINED, LARGE),
+    }
+}
 
+/// The churn of the row `arena-large`.
+pub(crate) fn large_churn<A: Heap>(heap: A) -> Box<dyn FnMut(u64)> {
+    LARGE.prepare(heap)
+}
+
+/// The same block again and again, a byte of each page written.
 #[derive(Clone, Copy)]
-struct Across;
+struct Single<const N: usize>;
 
-impl Workload for Across {
+impl<const N: usize> Workload for Single<N> {
     fn prepare<A: Heap>(self, heap: A) -> Box<dyn FnMut(u64)> {
-        let consumer = Consumer::<Block<A>>::new();
         Box::new(move |units| {
-            in_pieces(units, PIECE, || {
-                consumer.piece(|place| {
-                    place.write(Block::new(heap, const { bytes(64) }));
-                })
-            });
+            for _ in 0..units {
+                let mut block = Block::new(heap, const { bytes(N) });
+                block.touch(0);
+                drop(black_box(block));
+            }
         })
     }
 }
 
-pub(crate) fn pipe() -> Row {
+fn one_of_20m<R: Rivals>() -> Row {
     Row {
-        id: "arena-pipe",
-        unit: "block",
-        about: "blocks of 64 B taken here, handed over in batches of 64, given back on another core",
-        arms: arms(Across),
+        id: "arena-20m",
+        unit: "pair",
+        about: "a block of 20 MiB taken and given back, a byte of each page written",
+        arms: arms::<R>(Single::<{ 20 << 20 }>),
     }
 }
 
@@ -364,11 +383,11 @@ fn double<A: Heap>(block: &mut Block<A>) {
     block.touch(old);
 }
 
-pub(crate) fn doubling() -> Row {
+fn doubling<R: Rivals>() -> Row {
     Row {
         id: "arena-doubling",
         unit: "doubling",
         about: "a block doubled from 64 B to 64 MiB, a byte of each page written",
-        arms: arms(Doubling),
+        arms: arms::<R>(Doubling),
     }
 }

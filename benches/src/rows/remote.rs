@@ -3,6 +3,7 @@
 //! The figures of two threads depend on how far the two cores are from each other: read them beside
 //! `limit-ping-pong`, and compare only within a row.
 
+#[cfg(any(feature = "mimalloc", feature = "rivals"))]
 use std::alloc::GlobalAlloc;
 use std::hint::{black_box, spin_loop};
 use std::ptr::{self, NonNull};
@@ -15,7 +16,9 @@ use std::time::{Duration, Instant};
 use drystone_core::CachePadded;
 use drystone_layout::Slab;
 
-use super::remote_ends::{self as ends, Freer, General, Owner};
+#[cfg(any(feature = "mimalloc", feature = "rivals"))]
+use super::remote_ends::General;
+use super::remote_ends::{self as ends, Freer, Owner};
 use crate::blocks::Object;
 use crate::harness::{Random, own_time};
 use crate::limits::pin_to;

@@ -1,6 +1,7 @@
 //! The contestants of the owner/remote rows: an end that allocates, and an end that frees on
 //! another thread.
 
+#[cfg(any(feature = "mimalloc", feature = "rivals"))]
 use std::alloc::{GlobalAlloc, Layout};
 use std::ptr::NonNull;
 
@@ -171,11 +172,14 @@ pub(crate) fn ring(capacity: usize) -> Drystone<Ring, Own> {
 }
 
 /// A general-purpose allocator through its `GlobalAlloc` methods, called as statics.
+#[cfg(any(feature = "mimalloc", feature = "rivals"))]
 #[derive(Clone, Copy)]
 pub(crate) struct General<G>(pub(crate) G);
 
+#[cfg(any(feature = "mimalloc", feature = "rivals"))]
 const OBJECT_LAYOUT: Layout = Layout::new::<Object>();
 
+#[cfg(any(feature = "mimalloc", feature = "rivals"))]
 impl<G: GlobalAlloc + Copy + Send + 'static> Owner for General<G> {
     type Freer = Self;
 
@@ -193,6 +197,7 @@ impl<G: GlobalAlloc + Copy + Send + 'static> Owner for General<G> {
     }
 }
 
+#[cfg(any(feature = "mimalloc", feature = "rivals"))]
 impl<G: GlobalAlloc + Copy + Send + 'static> Freer for General<G> {
     #[inline(always)]
     fn give(&mut self, block: NonNull<u8>) {

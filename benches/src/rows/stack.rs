@@ -39,7 +39,7 @@ fn arms(depth: usize) -> Vec<Arm> {
     let memory = || HeapBacked::with_align(BYTES, 64).expect("16 KiB of heap");
     let stack = || Drystone(StackAlloc::new(memory()));
     let slab = Slab::<Object, _>::new(DEPTH, memory()).expect("the range holds the slots");
-    let mut arms = vec![
+    vec![
         Arm::new(
             "hand-written LIFO",
             Kind::Limit,
@@ -62,20 +62,19 @@ fn arms(depth: usize) -> Vec<Arm> {
             Kind::Rival,
             lifo(crate::blocks::General(std::alloc::System), depth),
         ),
-    ];
-    #[cfg(feature = "mimalloc")]
-    arms.push(Arm::new(
-        "mimalloc 2",
-        Kind::Rival,
-        lifo(crate::blocks::General(crate::blocks::MimallocTuned), depth),
-    ));
-    #[cfg(feature = "rivals")]
-    arms.push(Arm::new(
-        "snmalloc",
-        Kind::Rival,
-        lifo(crate::blocks::General(snmalloc_rs::SnMalloc), depth),
-    ));
-    arms
+        #[cfg(feature = "mimalloc")]
+        Arm::new(
+            "mimalloc 2",
+            Kind::Rival,
+            lifo(crate::blocks::General(crate::blocks::MimallocTuned), depth),
+        ),
+        #[cfg(feature = "rivals")]
+        Arm::new(
+            "snmalloc",
+            Kind::Rival,
+            lifo(crate::blocks::General(snmalloc_rs::SnMalloc), depth),
+        ),
+    ]
 }
 
 fn lifo<B: Blocks + 'static>(blocks: B, depth: usize) -> impl FnMut(u64) {

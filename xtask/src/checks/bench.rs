@@ -24,7 +24,7 @@ pub(crate) fn command(mut args: Args) -> Result<(), Failure> {
 /// Builds of the rows that differ in the order of their sections only, as arguments for the rows.
 /// The same loop runs up to 40 % faster or slower depending on its address, so one link is not a
 /// measurement.
-fn binaries(links: &str, features: &str) -> Result<Vec<String>, Failure> {
+pub(crate) fn binaries(links: &str, features: &str) -> Result<Vec<String>, Failure> {
     let count: u32 = links
         .parse()
         .map_err(|_| Failure::usage(format!("--links is a number, not `{links}`")))?;

@@ -1,6 +1,7 @@
 //! The checks behind the commands, one file each.
 
 pub(crate) mod bench;
+pub(crate) mod bench_arena;
 pub(crate) mod c_header;
 pub(crate) mod features;
 pub(crate) mod fuzz;

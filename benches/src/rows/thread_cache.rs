@@ -1,0 +1,267 @@
+//! The rows that the crate published whose thread-cached arena was the reference: each thread
+//! brings its cache.
+//!
+//! They keep its workloads and not its harness: every contestant is called without a virtual call,
+//! with the alignment that its user asks for, which is 8. The sizes of the mixed row are between
+//! the published bounds.
+
+mod caches;
+
+use std::hint::black_box;
+use std::ptr::NonNull;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Barrier};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use drystone_core::{Checked, Fast};
+
+use self::caches::{Bare, Caches, Ours};
+use crate::harness::own_time;
+use crate::rivals::{Heap, Rivals, Visitor};
+use crate::{Arm, Kind, Row};
+
+/// Builds the row of this name with these rivals; `None` if there is none.
+pub(crate) fn build<R: Rivals>(id: &str) -> Option<Row> {
+    let row = match id {
+        "thread-cache-32" => single::<R>("thread-cache-32", &[32]),
+        "thread-cache-64" => single::<R>("thread-cache-64", &[64]),
+        "thread-cache-65" => single::<R>("thread-cache-65", &[65]),
+        "thread-cache-4096" => single::<R>("thread-cache-4096", &[4096]),
+        "thread-cache-70000" => single::<R>("thread-cache-70000", &[70_000]),
+        "thread-cache-embedding" => row::<R>(
+            "thread-cache-embedding",
+            "eight",
+            "8 blocks of 6144 B taken, then given back in reverse",
+            Reversed(&[6144; 8]),
+        ),
+        "thread-cache-mixed" => row::<R>(
+            "thread-cache-mixed",
+            "eight",
+            "a block of each of 8 sizes, 32 to 70 000 B, taken and given back",
+            Pairs(&[32, 64, 256, 1024, 4096, 6144, 16_384, 70_000]),
+        ),
+        "thread-cache-20m" => single::<R>("thread-cache-20m", &[20 << 20]),
+        "thread-cache-20m-4x" => row::<R>(
+            "thread-cache-20m-4x",
+            "pair",
+            "4 threads, each taking a block of 20 MiB and giving it back",
+            Crowd,
+        ),
+        "thread-cache-handoff" => row::<R>(
+            "thread-cache-handoff",
+            "block",
+            "blocks of 256 B handed to another thread one by one, given back there",
+            HandOff { pairs: 1 },
+        ),
+        "thread-cache-handoff-4x" => row::<R>(
+            "thread-cache-handoff-4x",
+            "block",
+            "the same by 4 pairs of threads at once",
+            HandOff { pairs: 4 },
+        ),
+        _ => return None,
+    };
+    Some(row)
+}
+
+fn single<R: Rivals>(id: &'static str, sizes: &'static [usize]) -> Row {
+    row::<R>(id, "pair", "a block taken and given back", Pairs(sizes))
+}
+
+/// A workload over any contestant.
+trait Workload: Copy {
+    fn prepare<C: Caches>(self, caches: C) -> Box<dyn FnMut(u64)>;
+}
+
+fn row<R: Rivals>(
+    id: &'static str,
+    unit: &'static str,
+    about: &'static str,
+    workload: impl Workload,
+) -> Row {
+    let mut arms = vec![
+        Arm {
+            name: "drystone Arena<Fast>",
+            kind: Kind::Ours,
+            run: workload.prepare(Ours::<Fast>::new()),
+        },
+        Arm {
+            name: "drystone Arena<Fast> again",
+            kind: Kind::Control,
+            run: workload.prepare(Ours::<Fast>::new()),
+        },
+        Arm {
+            name: "drystone Arena",
+            kind: Kind::Ours,
+            run: workload.prepare(Ours::<Checked>::new()),
+        },
+        #[cfg(feature = "reference")]
+        Arm {
+            name: "orthotope",
+            kind: Kind::Rival,
+            run: workload.prepare(caches::Reference::new()),
+        },
+    ];
+    R::visit(&mut Contestants {
+        workload,
+        arms: &mut arms,
+    });
+    Row {
+        id,
+        unit,
+        about,
+        arms,
+    }
+}
+
+struct Contestants<'a, W> {
+    workload: W,
+    arms: &'a mut Vec<Arm>,
+}
+
+impl<W: Workload> Visitor for Contestants<'_, W> {
+    fn heap<A: Heap>(&mut self, name: &'static str, heap: A) {
+        self.arms.push(Arm {
+            name,
+            kind: Kind::Rival,
+            run: self.workload.prepare(Bare(heap)),
+        });
+    }
+}
+
+/// A block of each size in turn; one unit is all of them.
+#[derive(Clone, Copy)]
+struct Pairs(&'static [usize]);
+
+impl Workload for Pairs {
+    fn prepare<C: Caches>(self, caches: C) -> Box<dyn FnMut(u64)> {
+        let mut cache = caches.cache();
+        Box::new(move |units| {
+            for _ in 0..units {
+                for &size in self.0 {
+                    let block = black_box(caches.take(&mut cache, size));
+                    caches.give(&mut cache, block, size);
+                }
+            }
+        })
+    }
+}
+
+/// A block of each size, then all given back, the last first.
+#[derive(Clone, Copy)]
+struct Reversed(&'static [usize; 8]);
+
+impl Workload for Reversed {
+    fn prepare<C: Caches>(self, caches: C) -> Box<dyn FnMut(u64)> {
+        let mut cache = caches.cache();
+        Box::new(move |units| {
+            for _ in 0..units {
+                let blocks = black_box(self.0.map(|size| caches.take(&mut cache, size)));
+                for (&block, &size) in blocks.iter().zip(self.0).rev() {
+                    caches.give(&mut cache, block, size);
+                }
+            }
+        })
+    }
+}
+
+/// Threads at one arena with blocks of 20 MiB.
+#[derive(Clone, Copy)]
+struct Crowd;
+
+const THREADS: u64 = 4;
+
+impl Workload for Crowd {
+    fn prepare<C: Caches>(self, caches: C) -> Box<dyn FnMut(u64)> {
+        Box::new(move |units| {
+            let each = units.div_ceil(THREADS);
+            let barrier = Arc::new(Barrier::new(THREADS as usize + 1));
+            let threads: Vec<JoinHandle<()>> = (0..THREADS)
+                .map(|_| {
+                    let (caches, barrier) = (caches.clone(), Arc::clone(&barrier));
+                    thread::spawn(move || {
+                        let mut cache = caches.cache();
+                        barrier.wait();
+                        for _ in 0..each {
+                            let block = black_box(caches.take(&mut cache, 20 << 20));
+                            caches.give(&mut cache, block, 20 << 20);
+                        }
+                        barrier.wait();
+                    })
+                })
+                .collect();
+            barrier.wait();
+            let start = Instant::now();
+            barrier.wait();
+            let elapsed = start.elapsed();
+            own_time(elapsed.mul_f64(units as f64 / (each * THREADS) as f64));
+            for thread in threads {
+                thread.join().expect("it only allocates");
+            }
+        })
+    }
+}
+
+/// Blocks handed over one at a time, the sender waiting for the receiver.
+#[derive(Clone, Copy)]
+struct HandOff {
+    pairs: u64,
+}
+
+/// A block on its way to another thread.
+struct Parcel(NonNull<u8>);
+
+// SAFETY: the block is the receiver's alone, and may be freed on any thread.
+unsafe impl Send for Parcel {}
+
+const PARCEL_BYTES: usize = 256;
+
+impl Workload for HandOff {
+    fn prepare<C: Caches>(self, caches: C) -> Box<dyn FnMut(u64)> {
+        Box::new(move |units| {
+            let each = units.div_ceil(self.pairs);
+            let barrier = Arc::new(Barrier::new(2 * self.pairs as usize + 1));
+            let mut threads = Vec::new();
+            for _ in 0..self.pairs {
+                let (sender, receiver) = sync_channel::<Parcel>(0);
+                threads.push(sending(caches.clone(), Arc::clone(&barrier), sender, each));
+                let (caches, barrier) = (caches.clone(), Arc::clone(&barrier));
+                threads.push(thread::spawn(move || {
+                    let mut cache = caches.cache();
+                    barrier.wait();
+                    for Parcel(block) in receiver {
+                        caches.give(&mut cache, block, PARCEL_BYTES);
+                    }
+                    barrier.wait();
+                }));
+            }
+            barrier.wait();
+            let start = Instant::now();
+            barrier.wait();
+            let elapsed = start.elapsed();
+            own_time(elapsed.mul_f64(units as f64 / (each * self.pairs) as f64));
+            for thread in threads {
+                thread.join().expect("it only passes blocks on");
+            }
+        })
+    }
+}
+
+fn sending<C: Caches>(
+    caches: C,
+    barrier: Arc<Barrier>,
+    sender: SyncSender<Parcel>,
+    count: u64,
+) -> JoinHandle<()> {
+    thread::spawn(move || {
+        let mut cache = caches.cache();
+        barrier.wait();
+        for _ in 0..count {
+            let block = Parcel(caches.take(&mut cache, PARCEL_BYTES));
+            sender.send(block).expect("the receiver waits");
+        }
+        drop(sender);
+        barrier.wait();
+    })
+}
