@@ -11,6 +11,8 @@ use crate::failure::Failure;
 #[derive(Clone, Debug)]
 pub(crate) struct Run {
     pub(crate) status: i32,
+    /// It was ended, for it took longer than it might.
+    pub(crate) is_over_time: bool,
     pub(crate) out: Vec<u8>,
     pub(crate) err: Vec<u8>,
     pub(crate) wall: Duration,
@@ -20,16 +22,27 @@ pub(crate) struct Run {
     pub(crate) peak_kib: u64,
 }
 
-/// The longest that a script may take.
-const LIMIT_SECONDS: &str = "300";
+/// The longest that a script may take on the system's allocator.
+pub(crate) const LIMIT: Duration = Duration::from_secs(300);
 
-/// Runs the script in the folder.
-pub(crate) fn run(script: &str, dir: &Path, env: &[(&str, &str)]) -> Result<Run, Failure> {
+/// The longest that a script may take that took so long on the system's allocator. A page for each block
+/// makes a program forty times as slow.
+pub(crate) fn limit_beside(system: Duration) -> Duration {
+    LIMIT + 100 * system
+}
+
+/// Runs the script in the folder, for `limit` at most.
+pub(crate) fn run(
+    script: &str,
+    dir: &Path,
+    env: &[(&str, &str)],
+    limit: Duration,
+) -> Result<Run, Failure> {
     let failed = |error: std::io::Error| Failure::failed(format!("{}: {error}", dir.display()));
     let (out, err) = (dir.join(".stdout"), dir.join(".stderr"));
     let mut command = Command::new("timeout");
     command
-        .args([LIMIT_SECONDS, "sh", "-c", script])
+        .args([&limit.as_secs().to_string(), "sh", "-c", script])
         .current_dir(dir)
         .env("LC_ALL", "C")
         .envs(env.iter().copied())
@@ -39,9 +52,11 @@ pub(crate) fn run(script: &str, dir: &Path, env: &[(&str, &str)]) -> Result<Run,
     let start = Instant::now();
     let child = command.spawn().map_err(failed)?;
     let usage = imp::wait(&child).map_err(failed)?;
+    let wall = start.elapsed();
     Ok(Run {
         status: usage.status,
-        wall: start.elapsed(),
+        is_over_time: usage.status != 0 && wall >= limit,
+        wall,
         cpu: usage.cpu,
         peak_kib: usage.peak_kib,
         out: std::fs::read(out).map_err(failed)?,
@@ -98,5 +113,22 @@ mod imp {
 
     pub(super) fn wait(_: &Child) -> io::Result<Usage> {
         Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_that_takes_too_long_is_ended_and_says_so() {
+        let dir = std::env::temp_dir().join(format!("drystone-limit-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).expect("a folder");
+        let limit = Duration::from_secs(1);
+        let over = run("while :; do :; done", &dir, &[], limit).expect("it ran");
+        let failed = run("exit 3", &dir, &[], limit).expect("it ran");
+        std::fs::remove_dir_all(&dir).expect("the folder is there");
+        assert!(over.is_over_time && over.status != 0);
+        assert!(!failed.is_over_time && failed.status != 0);
     }
 }

@@ -9,6 +9,7 @@ mod report;
 mod rivals;
 
 use std::path::Path;
+use std::time::Duration;
 
 use crate::args::Args;
 use crate::failure::Failure;
@@ -112,7 +113,7 @@ fn run_program(
     let dir = dir.join(program.name);
     make_dir(&dir)?;
     let root = workspace.root.display().to_string();
-    let prepared = measure::run(program.prepare, &dir, &[("ROOT", &root)])?;
+    let prepared = measure::run(program.prepare, &dir, &[("ROOT", &root)], measure::LIMIT)?;
     if prepared.status != 0 {
         let said = String::from_utf8_lossy(&prepared.err).into_owned();
         return Err(Failure::failed(format!(
@@ -121,7 +122,8 @@ fn run_program(
         )));
     }
     let mut row = Row::new(program.name, allocators.len());
-    let expected = measure::run(program.run, &dir, &[])?;
+    let expected = measure::run(program.run, &dir, &[], measure::LIMIT)?;
+    let limit = measure::limit_beside(expected.wall);
     if expected.status != 0 {
         let said = String::from_utf8_lossy(&expected.err).into_owned();
         row.note(format!("{}: fails without us: {said}", program.name));
@@ -129,7 +131,7 @@ fn run_program(
     }
     for number in 0..runs {
         for (allocator, cell) in allocators.iter().zip(&mut row.cells) {
-            let run = run_on(program, allocator, &dir)?;
+            let run = run_on(program, allocator, &dir, limit)?;
             if let Some(difference) = differs(&expected, &run) {
                 row.differences.push(format!(
                     "{} on {}, run {}: {difference}",
@@ -143,7 +145,7 @@ fn run_program(
     }
     let own = allocators.iter().find(|allocator| allocator.name == OWN);
     if let Some(library) = own.and_then(|own| own.library.as_deref()) {
-        if program.says_so && !is_served(program, library, &dir)? {
+        if program.says_so && !is_served(program, library, &dir, limit)? {
             row.differences.push(format!(
                 "{}: no process says that it was served",
                 program.name
@@ -154,21 +156,31 @@ fn run_program(
     Ok(row)
 }
 
-fn run_on(program: &Program, allocator: &Allocator, dir: &Path) -> Result<Run, Failure> {
+fn run_on(
+    program: &Program,
+    allocator: &Allocator,
+    dir: &Path,
+    limit: Duration,
+) -> Result<Run, Failure> {
     match &allocator.library {
         Some(library) => {
             let library = library.display().to_string();
-            measure::run(program.run, dir, &[("LD_PRELOAD", &library)])
+            measure::run(program.run, dir, &[("LD_PRELOAD", &library)], limit)
         }
-        None => measure::run(program.run, dir, &[]),
+        None => measure::run(program.run, dir, &[], limit),
     }
 }
 
 /// Whether the processes of a run print the library's table at their end.
-fn is_served(program: &Program, library: &Path, dir: &Path) -> Result<bool, Failure> {
+fn is_served(
+    program: &Program,
+    library: &Path,
+    dir: &Path,
+    limit: Duration,
+) -> Result<bool, Failure> {
     let library = library.display().to_string();
     let env = [("LD_PRELOAD", library.as_str()), ("DRYSTONE_STATS", "1")];
-    let run = measure::run(program.run, dir, &env)?;
+    let run = measure::run(program.run, dir, &env, limit)?;
     let says = |text: &[u8]| {
         let table = b"drystone-malloc\nlive";
         text.windows(table.len()).any(|words| words == table)
@@ -177,6 +189,10 @@ fn is_served(program: &Program, library: &Path, dir: &Path) -> Result<bool, Fail
 }
 
 fn differs(expected: &Run, run: &Run) -> Option<String> {
+    if run.is_over_time {
+        let seconds = run.wall.as_secs();
+        return Some(format!("ended after {seconds} s, which is too long"));
+    }
     if run.status != expected.status {
         let said = String::from_utf8_lossy(&run.err).into_owned();
         return Some(format!("status {} {said}", run.status));

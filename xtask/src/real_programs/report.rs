@@ -168,6 +168,7 @@ mod tests {
     fn cell(cpu_ms: &[u64]) -> Cell {
         let run = |cpu_ms: &u64| Run {
             status: 0,
+            is_over_time: false,
             out: Vec::new(),
             err: Vec::new(),
             wall: Duration::from_millis(*cpu_ms),
