@@ -117,7 +117,8 @@ impl Row {
 
 /// How many units take about `slice`; also warms the arm up.
 fn calibrate(arm: &mut Arm, slice: Duration) -> u64 {
-    let mut units = 1024;
+    // Few, because a unit may take milliseconds.
+    let mut units = 16;
     loop {
         let elapsed = time(arm, units);
         if elapsed >= slice / 2 {
@@ -142,6 +143,21 @@ thread_local! {
 /// For an arm whose figure is only a part of its run: says how long that part took.
 pub fn own_time(elapsed: Duration) {
     OWN_TIME.set(Some(elapsed));
+}
+
+/// Does `units` of work in whole batches of `batch_units`, and says what `units` of it took; `batch`
+/// says how long one took.
+pub fn in_batches(units: u64, batch_units: u64, mut batch: impl FnMut() -> Duration) {
+    let batches = units.div_ceil(batch_units);
+    let total: Duration = (0..batches).map(|_| batch()).sum();
+    own_time(total.mul_f64(units as f64 / (batches * batch_units) as f64));
+}
+
+/// How long `work` took.
+pub fn timed(work: impl FnOnce()) -> Duration {
+    let start = Instant::now();
+    work();
+    start.elapsed()
 }
 
 /// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).

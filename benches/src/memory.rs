@@ -13,7 +13,7 @@ use drystone_core::{Checked, Fast, Hardened};
 use crate::Kind;
 use crate::report::Contestant;
 use crate::rivals::{Heap, Rivals, Visitor};
-use crate::rows::large_churn;
+use crate::rows::{large_churn, touched_20m};
 use resident::page_faults;
 
 /// One figure.
@@ -33,10 +33,11 @@ enum Measure {
     Trim,
     Threads,
     Faults,
+    FaultsOf20MiB,
 }
 
 /// All figures.
-pub const EXPERIMENTS: [Experiment; 6] = [
+pub const EXPERIMENTS: [Experiment; 7] = [
     Experiment {
         id: "memory-24",
         unit: "bytes resident for each requested",
@@ -73,6 +74,12 @@ pub const EXPERIMENTS: [Experiment; 6] = [
         about: "random blocks of 64 KiB to 1 MiB replaced, 32 live, a byte of each page written: after 20 000 pairs",
         measure: Measure::Faults,
     },
+    Experiment {
+        id: "memory-faults-20m",
+        unit: "page faults for each pair",
+        about: "a block of 20 MiB taken and given back, a byte of each page written: after 10 pairs",
+        measure: Measure::FaultsOf20MiB,
+    },
 ];
 
 impl Measure {
@@ -81,16 +88,18 @@ impl Measure {
             Self::Growth(blocks) => growth::measure(heap, blocks),
             Self::Trim => trim::measure(heap),
             Self::Threads => threads::measure(heap),
-            Self::Faults => {
-                const PAIRS: u64 = 5000;
-                let mut churn = large_churn(heap);
-                churn(20_000);
-                let before = page_faults();
-                churn(PAIRS);
-                (page_faults() - before) as f64 / PAIRS as f64
-            }
+            Self::Faults => faults(large_churn(heap), 20_000, 5000),
+            Self::FaultsOf20MiB => faults(touched_20m(heap), 10, 100),
         }
     }
+}
+
+/// The page faults of one of so many units, after a warm-up.
+fn faults(mut work: impl FnMut(u64), warm_up: u64, units: u64) -> f64 {
+    work(warm_up);
+    let before = page_faults();
+    work(units);
+    (page_faults() - before) as f64 / units as f64
 }
 
 /// Visits the contestants of a program: ours, if it shall measure them, and its rivals.

@@ -16,7 +16,7 @@ const USAGE: &str = "\
 usage: rows [ROW ...] [--limits] [--list] [--processes N] [--rounds N] [--slice-ms N]
             [--csv FILE] [--binary PATH ...] [--with PATH ...]
 
-  ROW             a row, or the beginning of its name; all rows without one
+  ROW             a row, or how the names of several begin; all rows without one
   --limits        the rows whose name begins with limit-
   --list          names the rows and exits
   --processes N   processes for each binary (default 3)
@@ -123,7 +123,11 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
     Ok(options)
 }
 
+/// The row of this name; without one, those whose names begin so.
 fn matching(start: &str) -> Result<Vec<&'static str>, String> {
+    if let Some(id) = rows::IDS.into_iter().find(|&id| id == start) {
+        return Ok(vec![id]);
+    }
     let found: Vec<_> = rows::IDS
         .into_iter()
         .filter(|id| id.starts_with(start))
@@ -270,6 +274,13 @@ mod tests {
         assert_eq!(names, ["A", "B b", "C"]);
         let last = field.samples.last().unwrap();
         assert_eq!((last.round, last.arm, last.ns), (7, 0, 3.0));
+    }
+
+    #[test]
+    fn a_row_is_not_taken_for_the_beginning_of_another() {
+        assert_eq!(matching("thread-cache-20m").unwrap().len(), 1);
+        assert!(matching("thread-cache-").unwrap().len() > 1);
+        assert!(matching("no-row").is_err());
     }
 
     #[test]

@@ -118,13 +118,13 @@ pub fn table(row: &Row, summaries: &[Summary]) -> String {
     let mut text = format!("{}: {} (ns for one {})\n", row.id, row.about, row.unit);
     let _ = writeln!(
         text,
-        "  {:<26}{:>9}{:>9}{:>9}{:>10}{:>10}",
+        "  {:<32}{:>12}{:>12}{:>12}{:>10}{:>10}",
         "", "median", "p10", "p90", "x rival", "x limit"
     );
     for summary in summaries {
         let _ = writeln!(
             text,
-            "  {:<26}{:>9.3}{:>9.3}{:>9.3}{:>10}{:>10}",
+            "  {:<32}{:>12.3}{:>12.3}{:>12.3}{:>10}{:>10}",
             summary.arm,
             summary.median_ns,
             summary.p10_ns,

@@ -21,7 +21,7 @@ mod thread_cache;
 mod wrap_content;
 mod wrap_policy;
 
-pub(crate) use arena::large_churn;
+pub(crate) use arena::{large_churn, touched_20m};
 
 use crate::Row;
 use crate::rivals::{Linked, Rivals};

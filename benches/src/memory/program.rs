@@ -12,7 +12,7 @@ use crate::rivals::Rivals;
 const USAGE: &str = "\
 usage: memory [FIGURE ...] [--list] [--processes N] [--csv FILE] [--with PATH ...]
 
-  FIGURE          a figure, or the beginning of its name; all without one
+  FIGURE          a figure, or how the names of several begin; all without one
   --list          names the figures and exits
   --processes N   processes for each contestant (default 5)
   --csv FILE      also writes the figures there

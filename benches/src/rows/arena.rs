@@ -10,7 +10,7 @@ use std::ptr::NonNull;
 use drystone_arena::GlobalArena;
 use drystone_core::{Checked, Fast, Hardened};
 
-use crate::harness::Random;
+use crate::harness::{Random, in_batches, timed};
 use crate::rivals::{Called, Heap, Rivals, Visitor};
 use crate::{Arm, Kind, Row};
 
@@ -165,6 +165,25 @@ impl<A: Heap> Block<A> {
         }
     }
 
+    /// Leaves the block allocated for good, and gives the pages that it fills back to the system.
+    #[cfg(unix)]
+    pub(super) fn leak(self) {
+        let before = self.bytes.as_ptr().addr().next_multiple_of(4096) - self.bytes.as_ptr().addr();
+        let whole = self.layout.size().saturating_sub(before) / 4096 * 4096;
+        if whole > 0 {
+            let pages = self.bytes.as_ptr().wrapping_add(before).cast();
+            // SAFETY: the pages lie inside the block, which nobody uses any more.
+            unsafe { libc::madvise(pages, whole, libc::MADV_DONTNEED) };
+        }
+        std::mem::forget(self);
+    }
+
+    /// Leaves the block allocated for good.
+    #[cfg(not(unix))]
+    pub(super) fn leak(self) {
+        std::mem::forget(self);
+    }
+
     /// Writes one byte of each page from this offset on.
     pub(super) fn touch(&mut self, from: usize) {
         for offset in (from..self.layout.size()).step_by(4096) {
@@ -230,10 +249,12 @@ impl Workload for Batch {
     fn prepare<A: Heap>(self, heap: A) -> Box<dyn FnMut(u64)> {
         let mut blocks: Vec<Block<A>> = Vec::with_capacity(1000);
         Box::new(move |units| {
-            for _ in 0..units.div_ceil(1000) {
-                blocks.extend((0..1000).map(|_| Block::new(heap, const { bytes(64) })));
-                blocks.drain(..).for_each(drop);
-            }
+            in_batches(units, 1000, || {
+                timed(|| {
+                    blocks.extend((0..1000).map(|_| Block::new(heap, const { bytes(64) })));
+                    blocks.drain(..).for_each(drop);
+                })
+            });
         })
     }
 }
@@ -273,7 +294,7 @@ impl Workload for Churn {
             .map(|n| Some(Block::new(heap, layouts[n % layouts.len()])))
             .collect();
         let mut at = 0;
-        Box::new(move |units| {
+        let mut churn = move |units| {
             for _ in 0..units {
                 let place = &mut blocks[places[at]];
                 *place = None;
@@ -285,7 +306,12 @@ impl Workload for Churn {
                 // Places and sizes go round in different steps, so that they meet anew each time.
                 at = (at + 1) % (layouts.len() - 1);
             }
-        })
+        };
+        if self.touched {
+            // Until memory has been found for what is live at the same time.
+            churn(4096);
+        }
+        Box::new(churn)
     }
 }
 
@@ -325,28 +351,37 @@ pub(crate) fn large_churn<A: Heap>(heap: A) -> Box<dyn FnMut(u64)> {
     LARGE.prepare(heap)
 }
 
-/// The same block again and again, a byte of each page written.
+/// The same block again and again, its first and last byte written, or one of each page.
 #[derive(Clone, Copy)]
-struct Single<const N: usize>;
+struct Single<const N: usize> {
+    touched: bool,
+}
 
 impl<const N: usize> Workload for Single<N> {
     fn prepare<A: Heap>(self, heap: A) -> Box<dyn FnMut(u64)> {
         Box::new(move |units| {
             for _ in 0..units {
                 let mut block = Block::new(heap, const { bytes(N) });
-                block.touch(0);
+                block.touch(if self.touched { 0 } else { N - 1 });
                 drop(black_box(block));
             }
         })
     }
 }
 
+const TWENTY_MIB: usize = 20 << 20;
+
+/// The pairs of the row `arena-20m`, a byte of each page written.
+pub(crate) fn touched_20m<A: Heap>(heap: A) -> Box<dyn FnMut(u64)> {
+    Single::<TWENTY_MIB> { touched: true }.prepare(heap)
+}
+
 fn one_of_20m<R: Rivals>() -> Row {
     Row {
         id: "arena-20m",
         unit: "pair",
-        about: "a block of 20 MiB taken and given back, a byte of each page written",
-        arms: arms::<R>(Single::<{ 20 << 20 }>),
+        about: "a block of 20 MiB taken and given back, its first and last byte written",
+        arms: arms::<R>(Single::<TWENTY_MIB> { touched: false }),
     }
 }
 
@@ -359,12 +394,14 @@ struct Doubling;
 impl Workload for Doubling {
     fn prepare<A: Heap>(self, heap: A) -> Box<dyn FnMut(u64)> {
         Box::new(move |units| {
-            for _ in 0..units.div_ceil(DOUBLINGS) {
-                let mut block = Block::new(heap, bytes(64));
-                while block.layout.size() < 64 << 20 {
-                    double(&mut block);
-                }
-            }
+            in_batches(units, DOUBLINGS, || {
+                timed(|| {
+                    let mut block = Block::new(heap, bytes(64));
+                    while block.layout.size() < 64 << 20 {
+                        double(&mut block);
+                    }
+                })
+            });
         })
     }
 }

@@ -9,10 +9,10 @@ mod caches;
 
 use std::hint::black_box;
 use std::ptr::NonNull;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Barrier};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use drystone_core::{Checked, Fast};
 
@@ -176,31 +176,41 @@ impl Workload for Crowd {
     fn prepare<C: Caches>(self, caches: C) -> Box<dyn FnMut(u64)> {
         Box::new(move |units| {
             let each = units.div_ceil(THREADS);
-            let barrier = Arc::new(Barrier::new(THREADS as usize + 1));
-            let threads: Vec<JoinHandle<()>> = (0..THREADS)
+            let barrier = Arc::new(Barrier::new(THREADS as usize));
+            let threads = (0..THREADS)
                 .map(|_| {
                     let (caches, barrier) = (caches.clone(), Arc::clone(&barrier));
                     thread::spawn(move || {
                         let mut cache = caches.cache();
                         barrier.wait();
+                        let start = Instant::now();
                         for _ in 0..each {
                             let block = black_box(caches.take(&mut cache, 20 << 20));
                             caches.give(&mut cache, block, 20 << 20);
                         }
-                        barrier.wait();
+                        (start, Instant::now())
                     })
                 })
                 .collect();
-            barrier.wait();
-            let start = Instant::now();
-            barrier.wait();
-            let elapsed = start.elapsed();
+            let elapsed = from_first_to_last(threads);
             own_time(elapsed.mul_f64(units as f64 / (each * THREADS) as f64));
-            for thread in threads {
-                thread.join().expect("it only allocates");
-            }
         })
     }
+}
+
+/// A thread that says when it began and when it was done.
+type Watched = JoinHandle<(Instant, Instant)>;
+
+/// The time from when the first began until the last was done.
+fn from_first_to_last(threads: Vec<Watched>) -> Duration {
+    let times: Vec<_> = threads
+        .into_iter()
+        .map(|thread| thread.join().expect("it only passes blocks around"))
+        .collect();
+    let begun = times.iter().map(|&(begun, _)| begun).min();
+    let done = times.iter().map(|&(_, done)| done).max();
+    done.zip(begun)
+        .map_or(Duration::ZERO, |(done, begun)| done - begun)
 }
 
 /// Blocks handed over one at a time, the sender waiting for the receiver.
@@ -221,47 +231,47 @@ impl Workload for HandOff {
     fn prepare<C: Caches>(self, caches: C) -> Box<dyn FnMut(u64)> {
         Box::new(move |units| {
             let each = units.div_ceil(self.pairs);
-            let barrier = Arc::new(Barrier::new(2 * self.pairs as usize + 1));
+            let barrier = Arc::new(Barrier::new(2 * self.pairs as usize));
             let mut threads = Vec::new();
             for _ in 0..self.pairs {
-                let (sender, receiver) = sync_channel::<Parcel>(0);
-                threads.push(sending(caches.clone(), Arc::clone(&barrier), sender, each));
-                let (caches, barrier) = (caches.clone(), Arc::clone(&barrier));
-                threads.push(thread::spawn(move || {
-                    let mut cache = caches.cache();
-                    barrier.wait();
-                    for Parcel(block) in receiver {
-                        caches.give(&mut cache, block, PARCEL_BYTES);
-                    }
-                    barrier.wait();
-                }));
+                let (sender, receiver) = sync_channel(0);
+                let both = (caches.clone(), Arc::clone(&barrier));
+                threads.push(thread::spawn(move || send(both, &sender, each)));
+                let both = (caches.clone(), Arc::clone(&barrier));
+                threads.push(thread::spawn(move || receive(both, &receiver, each)));
             }
-            barrier.wait();
-            let start = Instant::now();
-            barrier.wait();
-            let elapsed = start.elapsed();
+            let elapsed = from_first_to_last(threads);
             own_time(elapsed.mul_f64(units as f64 / (each * self.pairs) as f64));
-            for thread in threads {
-                thread.join().expect("it only passes blocks on");
-            }
         })
     }
 }
 
-fn sending<C: Caches>(
-    caches: C,
-    barrier: Arc<Barrier>,
-    sender: SyncSender<Parcel>,
+fn send<C: Caches>(
+    (caches, barrier): (C, Arc<Barrier>),
+    sender: &SyncSender<Parcel>,
     count: u64,
-) -> JoinHandle<()> {
-    thread::spawn(move || {
-        let mut cache = caches.cache();
-        barrier.wait();
-        for _ in 0..count {
-            let block = Parcel(caches.take(&mut cache, PARCEL_BYTES));
-            sender.send(block).expect("the receiver waits");
-        }
-        drop(sender);
-        barrier.wait();
-    })
+) -> (Instant, Instant) {
+    let mut cache = caches.cache();
+    barrier.wait();
+    let start = Instant::now();
+    for _ in 0..count {
+        let block = Parcel(caches.take(&mut cache, PARCEL_BYTES));
+        sender.send(block).expect("the receiver waits");
+    }
+    (start, Instant::now())
+}
+
+fn receive<C: Caches>(
+    (caches, barrier): (C, Arc<Barrier>),
+    receiver: &Receiver<Parcel>,
+    count: u64,
+) -> (Instant, Instant) {
+    let mut cache = caches.cache();
+    barrier.wait();
+    let start = Instant::now();
+    for _ in 0..count {
+        let Parcel(block) = receiver.recv().expect("the sender sends as many");
+        caches.give(&mut cache, block, PARCEL_BYTES);
+    }
+    (start, Instant::now())
 }

@@ -1,11 +1,10 @@
 //! Blocks of zeroes: of memory that was used before, and of memory that was not.
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
 
 use super::{Block, Workload, arms, bytes};
 use crate::Row;
-use crate::harness::own_time;
+use crate::harness::{in_batches, timed};
 use crate::rivals::{Heap, Rivals};
 
 pub(super) fn build<R: Rivals>(id: &str) -> Option<Row> {
@@ -49,10 +48,10 @@ fn reused<R: Rivals, const N: usize>(id: &'static str) -> Row {
 }
 
 /// Bytes that are taken at once; three blocks if that is more.
-const BATCH_BYTES: usize = 16 << 20;
+const BATCH_BYTES: usize = 4 << 20;
 
-/// Many blocks of zeroes at once. Between the batches, untimed, everything is freed and the
-/// allocator asked to give it back.
+/// Many blocks of zeroes at once, which are not freed: what comes next is memory that was never
+/// used. Untimed, the pages that a block fills go back to the system.
 #[derive(Clone, Copy)]
 struct Fresh<const N: usize>;
 
@@ -61,20 +60,17 @@ impl<const N: usize> Workload for Fresh<N> {
         let count = (BATCH_BYTES / N).max(3);
         let mut blocks: Vec<Block<A>> = Vec::with_capacity(count);
         Box::new(move |units| {
-            let batches = units.div_ceil(count as u64);
-            let mut total = Duration::ZERO;
-            for _ in 0..batches {
-                let start = Instant::now();
-                for _ in 0..count {
-                    let mut block = Block::zeroed(heap, const { bytes(N) });
-                    block.touch(0);
-                    blocks.push(block);
-                }
-                total += start.elapsed();
-                blocks.clear();
-                heap.collect();
-            }
-            own_time(total.mul_f64(units as f64 / (batches * count as u64) as f64));
+            in_batches(units, count as u64, || {
+                let elapsed = timed(|| {
+                    for _ in 0..count {
+                        let mut block = Block::zeroed(heap, const { bytes(N) });
+                        block.touch(0);
+                        blocks.push(block);
+                    }
+                });
+                blocks.drain(..).for_each(Block::leak);
+                elapsed
+            });
         })
     }
 }
@@ -83,7 +79,7 @@ fn fresh<R: Rivals, const N: usize>(id: &'static str) -> Row {
     Row {
         id,
         unit: "block",
-        about: "blocks of zeroes, at least 16 MiB of them, taken after all was given back to the system, a byte of each page written",
+        about: "blocks of zeroes in memory that was never used, a byte of each page written",
         arms: arms::<R>(Fresh::<N>),
     }
 }
