@@ -120,29 +120,49 @@ pub(crate) fn bytes_around(core: &Core, address: usize) -> Option<usize> {
     }
 }
 
-/// Where the block would begin that the address is in; there may be none. As [`find`], any address may
-/// be asked about.
-pub(crate) fn start_around(core: &Core, address: usize) -> Option<usize> {
-    let (base, owner) = segment_map::find(segment_address(address))?;
+/// The live block that the address is in: where it begins, and its bytes. As [`find`], any address may be
+/// asked about.
+#[inline]
+pub(crate) fn around(
+    core: &Core,
+    address: usize,
+    checked: bool,
+) -> Result<(usize, usize), FreeError> {
+    let found = segment_map::find(segment_address(address));
+    let (base, owner) = found.ok_or(FreeError::ForeignPointer)?;
     if !ptr::eq(owner, core) {
-        return None;
+        return Err(FreeError::ForeignPointer);
     }
     // SAFETY: as in `find`.
     let segment = unsafe { Segment::of(base.addr().get()) };
     let huge_bytes = segment.reservation().huge_bytes.get();
     if huge_bytes > 0 {
         let start = segment.reservation().huge_start.get().addr();
-        return (start..start + huge_bytes)
-            .contains(&address)
-            .then_some(start);
+        if !(start..start + huge_bytes).contains(&address) {
+            return Err(FreeError::ForeignPointer);
+        }
+        if !segment.reservation().is_huge_live() {
+            return Err(FreeError::DoubleFree);
+        }
+        return Ok((start, huge_bytes));
     }
     if !segment.may_hold_blocks(address) {
-        return None;
+        return Err(FreeError::ForeignPointer);
     }
     let first = segment.run_of(address);
-    let start = base.addr().get() + first * SLICE_BYTES;
-    match segment.inbox(first).content().class() {
-        Some(class) => Some(start + block_offset(address.checked_sub(start)?, class)),
-        None => Some(start),
+    let run = base.addr().get() + first * SLICE_BYTES;
+    let offset = address.checked_sub(run).ok_or(FreeError::ForeignPointer)?;
+    let content = segment.inbox(first).content();
+    let (start, bytes) = match content.class() {
+        Some(class) => (run + block_offset(offset, class), block_bytes(class)),
+        None if content.is_block() => (run, segment.run_slices(first) * SLICE_BYTES),
+        None => return Err(FreeError::DoubleFree),
+    };
+    if checked && !segment.bits().is_live(start) {
+        return Err(FreeError::DoubleFree);
     }
+    if address - start >= bytes {
+        return Err(FreeError::Misaligned);
+    }
+    Ok((start, bytes))
 }

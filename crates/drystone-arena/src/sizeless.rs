@@ -14,7 +14,7 @@ use core::ptr::{self, NonNull};
 
 use drystone_core::NonZeroLayout;
 
-use crate::check::{PlaceKind, bytes_around, find, start_around};
+use crate::check::{PlaceKind, around, bytes_around, find};
 use crate::error::FreeError;
 use crate::geometry::{Kind, LARGE_MAX, SLICE_BYTES, segment_address};
 use crate::global::GlobalArena;
@@ -234,11 +234,7 @@ impl<P: Profile> GlobalArena<P> {
     /// No other thread gives the memory at the address back to the system meanwhile.
     pub unsafe fn block_around(ptr: NonNull<u8>) -> Result<NonNull<[u8]>, FreeError> {
         let address = ptr.addr().get();
-        let start = start_around(P::core(), address).ok_or(FreeError::ForeignPointer)?;
-        let bytes = find(P::core(), start, P::CHECKED)?.kind.bytes();
-        if address - start >= bytes {
-            return Err(FreeError::Misaligned);
-        }
+        let (start, bytes) = around(P::core(), address, P::CHECKED)?;
         // SAFETY: a live block's address, which is in its segment, or begins where its header's ends.
         let own = unsafe { segment_map::pointer(start) };
         // SAFETY: blocks do not lie at address 0.

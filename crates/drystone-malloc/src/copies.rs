@@ -112,6 +112,16 @@ pub(crate) unsafe fn wipe(bytes: NonNull<[u8]>) {
     unsafe { set(bytes.cast().as_ptr(), 0, bytes.len()) };
 }
 
+/// Copies the bytes of a block to one that replaces it.
+///
+/// # Safety
+///
+/// Both have the bytes, and do not overlap.
+pub(crate) unsafe fn fill_from(to: NonNull<u8>, from: NonNull<u8>, bytes: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { copy(&MEMCPY, to.as_ptr().cast(), from.as_ptr().cast(), bytes) };
+}
+
 /// # Safety
 ///
 /// As [`memset`].

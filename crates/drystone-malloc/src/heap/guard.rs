@@ -32,6 +32,7 @@ use drystone_arena::{ArenaStats, FreeError};
 use drystone_sync::atomic::{AtomicUsize, Ordering};
 
 use super::{Wrong, hardened};
+use crate::copies;
 use crate::kind::Kind;
 use crate::output::Text;
 use crate::request::{ALIGN, Request};
@@ -304,7 +305,7 @@ pub(crate) unsafe fn reallocate(block: NonNull<u8>, request: Request) -> Result<
     };
     let bytes = old.record.size.min(request.size());
     // SAFETY: both blocks have the bytes, and are different blocks.
-    unsafe { moved.copy_from_nonoverlapping(old.start(), bytes) };
+    unsafe { copies::fill_from(moved, old.start(), bytes) };
     old.free()?;
     Ok(moved.as_ptr())
 }

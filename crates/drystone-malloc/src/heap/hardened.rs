@@ -410,7 +410,7 @@ pub(crate) unsafe fn reallocate(block: NonNull<u8>, request: Request) -> Result<
         return Ok(ptr::null_mut());
     };
     // SAFETY: both blocks have the bytes, and are different blocks.
-    unsafe { moved.copy_from_nonoverlapping(old.start(), old.record.size.min(size)) };
+    unsafe { copies::fill_from(moved, old.start(), old.record.size.min(size)) };
     // SAFETY: the caller gave the block up.
     unsafe { free(block) }?;
     Ok(moved.as_ptr())

@@ -67,6 +67,25 @@ impl Queue {
         self.bytes += entry.bytes;
     }
 
+    /// Puts a block in. The oldest one if it has to leave for that, and whether there is another.
+    fn exchange(&mut self, block: NonNull<[u8]>) -> (Option<NonNull<[u8]>>, bool) {
+        if self.len < ENTRIES {
+            self.push(block);
+            return self.pop_over();
+        }
+        let oldest = self.pop();
+        self.push(block);
+        (oldest, self.bytes > BYTES_MAX)
+    }
+
+    /// The oldest block if there are too many bytes, and whether there still are.
+    fn pop_over(&mut self) -> (Option<NonNull<[u8]>>, bool) {
+        if self.bytes <= BYTES_MAX {
+            return (None, false);
+        }
+        (self.pop(), self.bytes > BYTES_MAX)
+    }
+
     fn pop(&mut self) -> Option<NonNull<[u8]>> {
         if self.len == 0 {
             return None;
@@ -88,27 +107,13 @@ pub(super) fn exchange(block: NonNull<[u8]>, mut left: impl FnMut(NonNull<[u8]>)
     let Some(queue) = ALL.get(block.len().ilog2() as usize) else {
         return left(block);
     };
-    let full = queue.with(|queue| {
-        let oldest = if queue.len == ENTRIES {
-            queue.pop()
-        } else {
-            None
-        };
-        queue.push(block);
-        oldest
-    });
-    if let Some(oldest) = full {
-        left(oldest);
-    }
-    let over = |queue: &mut Queue| {
-        if queue.bytes > BYTES_MAX {
-            queue.pop()
-        } else {
-            None
+    let (mut oldest, mut is_over) = queue.with(|queue| queue.exchange(block));
+    while let Some(block) = oldest {
+        left(block);
+        if !is_over {
+            return;
         }
-    };
-    while let Some(oldest) = queue.with(over) {
-        left(oldest);
+        (oldest, is_over) = queue.with(Queue::pop_over);
     }
 }
 

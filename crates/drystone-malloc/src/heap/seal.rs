@@ -88,7 +88,7 @@ impl Record {
 /// tells nothing of where they differ.
 #[derive(Clone, Copy)]
 pub(super) struct Seal {
-    canary: u64,
+    key: u64,
     mask: u64,
 }
 
@@ -98,10 +98,11 @@ impl Seal {
 
     pub(super) fn new(key: u64, address: usize) -> Self {
         let mask = mix(key ^ address as u64);
-        Self {
-            canary: mix(mask ^ key) | 0x0101_0101_0101_0101,
-            mask,
-        }
+        Self { key, mask }
+    }
+
+    fn canary(self) -> u64 {
+        mix(self.mask ^ self.key) | 0x0101_0101_0101_0101
     }
 
     /// The record as it is written.
@@ -145,7 +146,7 @@ impl Seal {
 
     fn word_at(self, offset: usize) -> [u8; 8] {
         let bits = (offset % 8 * 8) as u32;
-        self.canary.rotate_right(bits).to_le_bytes()
+        self.canary().rotate_right(bits).to_le_bytes()
     }
 }
 
