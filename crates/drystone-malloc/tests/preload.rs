@@ -181,6 +181,56 @@ fn threads_that_come_and_go_leave_nothing() {
     assert!(grown < 2048, "{grown} pages more");
 }
 
+/// In a child of a fork neighbouring mappings do not become one again, so that those of freed blocks
+/// count on.
+#[cfg(feature = "guard")]
+#[test]
+fn children_leave_the_program_a_part_of_the_mappings() {
+    on_the_library!("children_leave_the_program_a_part_of_the_mappings");
+    assert_served();
+    let setting = std::fs::read_to_string("/proc/sys/vm/max_map_count").expect("Linux has it");
+    let most: usize = setting.trim().parse().expect("a number");
+    let blocks = most / 2;
+    let turn = |live: &mut Vec<Box<[u8]>>, seed: usize| {
+        live.clear();
+        live.extend((0..blocks).map(|n| vec![0; (n * 7 + seed * 1000) % 9000].into_boxed_slice()));
+    };
+    let mut live = Vec::with_capacity(blocks);
+    let mut seed = 0;
+    while seed < 3 {
+        turn(&mut live, seed);
+        seed += 1;
+    }
+    for _ in 0..3 {
+        // SAFETY: the child uses no lock that another thread may have had.
+        let child = unsafe { libc::fork() };
+        assert!(child >= 0);
+        if child > 0 {
+            let mut status = 0;
+            // SAFETY: a child of this process, and a valid place.
+            let waited = unsafe { libc::waitpid(child, &raw mut status, 0) };
+            assert_eq!((waited, status), (child, 0), "more mappings than stated");
+            if seed > 3 {
+                // SAFETY: a child, which ends.
+                unsafe { libc::_exit(0) };
+            }
+            return;
+        }
+        for _ in 0..3 {
+            turn(&mut live, seed);
+            seed += 1;
+        }
+        let maps = std::fs::read("/proc/self/maps").expect("a process has it");
+        let mappings = maps.iter().filter(|byte| **byte == b'\n').count();
+        if mappings > most / 8 * 7 {
+            // SAFETY: a child, which ends.
+            unsafe { libc::_exit(1) };
+        }
+    }
+    // SAFETY: the last child, which ends.
+    unsafe { libc::_exit(0) };
+}
+
 /// What the process has in memory, less what the sealed builds keep: a block in the quarantine keeps the
 /// page around it, of a heap that is gone too, until it has its turn.
 fn kept_pages() -> u64 {

@@ -29,7 +29,7 @@ use core::fmt::Write as _;
 use core::ptr::NonNull;
 
 use drystone_arena::{ArenaStats, FreeError};
-use drystone_sync::atomic::{AtomicUsize, Ordering};
+use drystone_sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 
 use super::{Wrong, hardened};
 use crate::copies;
@@ -50,6 +50,11 @@ mod region;
 
 /// Blocks that are guarded.
 static LIVE: AtomicUsize = AtomicUsize::new(0);
+/// The blocks that the system has mappings for: those that are guarded, and those that are no more but were
+/// when the process was forked. A child's mappings do not become one again.
+static MAPPED: AtomicUsize = AtomicUsize::new(0);
+/// The forks between the first process and this one, as far as they can be counted.
+static FORKS: AtomicU16 = AtomicU16::new(0);
 /// The bytes that were asked for in them, and those of their pages.
 static LIVE_BYTES: AtomicUsize = AtomicUsize::new(0);
 static PAGE_BYTES: AtomicUsize = AtomicUsize::new(0);
@@ -173,8 +178,17 @@ impl Guarded {
             }
         }
         LIVE.fetch_sub(1, Ordering::Relaxed);
+        if self.record.forks == FORKS.load(Ordering::Relaxed) && self.record.forks < u16::MAX {
+            MAPPED.fetch_sub(1, Ordering::Relaxed);
+        }
         Ok(())
     }
+}
+
+/// In the child of a fork: whatever is mapped stays so.
+fn forked() {
+    let forks = FORKS.load(Ordering::Relaxed).saturating_add(1);
+    FORKS.store(forks, Ordering::Relaxed);
 }
 
 /// A block of zero bytes for the family of `malloc`; null if there is no memory.
@@ -206,12 +220,12 @@ fn allocate_guarded(request: Request, kind: Kind) -> Result<NonNull<u8>, &'stati
     let (size, align) = (request.size(), request.align());
     let region = region::get().ok_or(&TOO_LARGE)?;
     let level = region.plan.level_for(size, align).ok_or(&TOO_LARGE)?;
-    if LIVE.fetch_add(1, Ordering::Relaxed) >= region.live_max {
-        LIVE.fetch_sub(1, Ordering::Relaxed);
+    if MAPPED.fetch_add(1, Ordering::Relaxed) >= region.live_max {
+        MAPPED.fetch_sub(1, Ordering::Relaxed);
         return Err(&TOO_MANY);
     }
     let Some(place) = region.take(level) else {
-        LIVE.fetch_sub(1, Ordering::Relaxed);
+        MAPPED.fetch_sub(1, Ordering::Relaxed);
         return Err(&TOO_MANY);
     };
     let record = Record {
@@ -219,6 +233,7 @@ fn allocate_guarded(request: Request, kind: Kind) -> Result<NonNull<u8>, &'stati
         align,
         kind,
         is_freed: false,
+        forks: FORKS.load(Ordering::Relaxed),
     };
     let guarded = Guarded {
         region,
@@ -230,12 +245,13 @@ fn allocate_guarded(request: Request, kind: Kind) -> Result<NonNull<u8>, &'stati
     let pages = guarded.block().pages;
     if region.open(&pages).is_err() {
         region.give(place);
-        LIVE.fetch_sub(1, Ordering::Relaxed);
+        MAPPED.fetch_sub(1, Ordering::Relaxed);
         return Err(&REFUSED);
     }
     guarded.seal();
     // Release: who finds the record finds the pages open and sealed.
     word.store(record.packed(), Ordering::Release);
+    LIVE.fetch_add(1, Ordering::Relaxed);
     GUARDED.fetch_add(1, Ordering::Relaxed);
     LIVE_BYTES.fetch_add(size, Ordering::Relaxed);
     PAGE_BYTES.fetch_add(pages.len(), Ordering::Relaxed);

@@ -53,7 +53,7 @@ fn make() -> Option<&'static Region> {
     static AT_FORK: AtomicBool = AtomicBool::new(false);
     if !AT_FORK.swap(true, Ordering::Relaxed) {
         // Without memory for it a child of a process with threads may wait for ever: as the arena's.
-        let _ = at_fork(before_fork, after_fork, after_fork);
+        let _ = at_fork(before_fork, after_fork, in_child);
     }
     Some(made)
 }
@@ -69,6 +69,11 @@ extern "C" fn after_fork() {
         // SAFETY: the system calls the two in turn.
         unsafe { queue.release() };
     }
+}
+
+extern "C" fn in_child() {
+    super::forked();
+    after_fork();
 }
 
 impl Region {
