@@ -45,7 +45,7 @@ use crate::class_table::ClassTable;
 use crate::flags::{CLOSED, Flags};
 use crate::growth::Refusal;
 use crate::leak_report::Notes;
-use crate::local::{self, Place};
+use crate::local::{self, Place, Spot};
 use crate::origin::Origins;
 use crate::region::{Region, RegionPlan};
 use crate::regions::Regions;
@@ -60,8 +60,10 @@ pub(crate) struct Core {
     /// What the hit path asks: `classes_by_size`, or nothing where every allocation is noted.
     pub(crate) table: ClassTable,
     pub(crate) classes_by_size: ClassTable,
-    /// Where threads look their caches up.
-    pub(crate) place: Place,
+    /// Where threads look their caches up: that of `place`.
+    pub(crate) spot: Spot,
+    /// Kept from other pools while this one lives.
+    _place: Place,
     pub(crate) flags: Flags,
     pub(crate) classes: Box<[Class]>,
     pub(crate) protocol: Protocol,
@@ -128,7 +130,8 @@ impl Core {
             classes_by_size: by_size,
             notes,
             origins: Origins::new(classes.len(), returns_home),
-            place,
+            spot: place.spot(),
+            _place: place,
             flags: Flags::new(),
             protocol: Protocol::of_process(),
             budget: Budget::new(config.budget_bytes()),
@@ -240,6 +243,7 @@ impl Core {
             core: non_null(&counted),
             class: u8::try_from(class).unwrap_or(u8::MAX),
             care: self.care(),
+            spot: self.spot,
             shape: own.shape,
             slots,
         };

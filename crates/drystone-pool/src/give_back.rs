@@ -30,7 +30,7 @@ use crate::chain::Chain;
 use crate::class_cache::ClassCache;
 use crate::core::Core;
 use crate::flags::{CLOSED, HUNGRY, PRESSED, STARVING, WAITERS};
-use crate::local;
+use crate::local::{self, Spot};
 use crate::slot::{CARE_NOTED, CARE_ORIGIN, CARE_ZERO, Slot};
 
 /// Flags that want a slot for somebody, or gone.
@@ -41,18 +41,19 @@ impl Core {
     ///
     /// # Safety
     ///
-    /// The caller has the slot, of this core and class and with this care, and gives it up.
+    /// The caller has the slot, of this core, class and spot and with this care, and gives it up.
     #[inline]
     pub(crate) unsafe fn take_back(
         core: NonNull<Self>,
         slot: NonNull<Slot>,
         class: usize,
+        spot: Spot,
         care: u8,
     ) {
         if care == 0 {
             // SAFETY: the slot is out, which keeps the core; behind the push the thread's caches do.
             let core = unsafe { core.as_ref() };
-            if let Some(cache) = core.cache(class) {
+            if let Some(cache) = core.cache_at(spot, class) {
                 // SAFETY: the thread's caches live while the table has them.
                 let cache = unsafe { cache.as_ref() };
                 // SAFETY: the ring is this thread's.
@@ -257,7 +258,13 @@ impl Core {
     /// The calling thread's cache of a class, if its table has it.
     #[inline]
     pub(crate) fn cache(&self, class: usize) -> Option<NonNull<ClassCache>> {
-        let caches = local::find(self.key(), self.place.index())?;
+        self.cache_at(self.spot, class)
+    }
+
+    /// As [`cache`](Self::cache), for who has the core's spot at hand.
+    #[inline]
+    fn cache_at(&self, spot: Spot, class: usize) -> Option<NonNull<ClassCache>> {
+        let caches = local::find(self.key(), spot)?;
         // SAFETY: the table has the first of the core's caches, one for each class.
         Some(unsafe { caches.add(class) })
     }

@@ -8,7 +8,7 @@ use crate::batch::{BATCH_MAX, Batch};
 use crate::chain::Chain;
 use crate::class_cache::ClassCache;
 use crate::core::Core;
-use crate::local::{Home, ThreadCaches};
+use crate::local::{Home, Spot, ThreadCaches};
 use crate::slot::Slot;
 
 impl Home for Core {
@@ -53,8 +53,8 @@ impl Home for Core {
         self.has_closed()
     }
 
-    fn place(&self) -> usize {
-        self.place.index()
+    fn spot(&self) -> Spot {
+        self.spot
     }
 }
 

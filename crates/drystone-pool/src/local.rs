@@ -81,8 +81,8 @@ pub(crate) trait Home: Send + Sync + 'static {
     /// Whether the pool's last handle is gone: its caches may be swept.
     fn is_closed(&self) -> bool;
 
-    /// Where tables keep the pool's caches: below [`PLACES`], always the same.
-    fn place(&self) -> usize;
+    /// Where tables keep the pool's caches: always the same.
+    fn spot(&self) -> Spot;
 }
 
 /// The calling thread's caches of the pool at `home`, in the order of their classes.
@@ -92,8 +92,8 @@ pub(crate) trait Home: Send + Sync + 'static {
 /// The pointer is that of the first one, and good for all of them, until the calling thread opens
 /// or closes caches of any pool; a caller uses it at once.
 #[inline(always)]
-pub(crate) fn find(home: NonNull<()>, place: usize) -> Option<NonNull<ClassCache>> {
-    tls::with_table(|table| table.find(home, place)).flatten()
+pub(crate) fn find(home: NonNull<()>, spot: Spot) -> Option<NonNull<ClassCache>> {
+    tls::with_table(|table| table.find(home, spot)).flatten()
 }
 
 /// As [`find`], but asks the registry, and opens caches if the thread has none of this pool.
@@ -114,7 +114,7 @@ pub(crate) fn find_or_open(home: &Arc<dyn Home>) -> Option<NonNull<ClassCache>> 
     };
     let first = NonNull::from(caches.classes()).cast::<ClassCache>();
     // The registry entry that was found or made keeps the caches: I1.
-    tls::with_table(|table| table.set(home.place(), key, first))?;
+    tls::with_table(|table| table.set(home.spot(), key, first))?;
     Some(first)
 }
 
@@ -182,8 +182,8 @@ impl Table {
     }
 
     #[inline(always)]
-    fn find(&self, home: NonNull<()>, place: usize) -> Option<NonNull<ClassCache>> {
-        let entry = self.entries[place % PLACES].as_ptr();
+    fn find(&self, home: NonNull<()>, spot: Spot) -> Option<NonNull<ClassCache>> {
+        let entry = self.entry(spot).as_ptr();
         // SAFETY: the cell is this thread's, and holds an entry.
         let caches = unsafe { &raw const (*entry).caches };
         // SAFETY: as above. Volatile, so that it is loaded here, by the same address as the key, and not
@@ -194,9 +194,18 @@ impl Table {
         (key == Some(home)).then_some(caches)
     }
 
-    fn set(&self, place: usize, home: NonNull<()>, caches: NonNull<ClassCache>) {
+    fn set(&self, spot: Spot, home: NonNull<()>, caches: NonNull<ClassCache>) {
         let home = Some(home);
-        self.entries[place % PLACES].set(TableEntry { home, caches });
+        self.entry(spot).set(TableEntry { home, caches });
+    }
+
+    #[inline(always)]
+    fn entry(&self, spot: Spot) -> &Cell<TableEntry> {
+        let first = &raw const self.entries;
+        // SAFETY: a spot is the offset of an entry of this array.
+        let entry = unsafe { first.byte_add(usize::from(spot.offset_bytes)) };
+        // SAFETY: as above.
+        unsafe { &*entry.cast::<Cell<TableEntry>>() }
     }
 
     /// Forgets a pool, or every one.
@@ -316,6 +325,26 @@ mod tls {
     }
 }
 
+/// Where in every table the entry of one pool is.
+///
+/// An offset and not an index: the hit path adds it to the table's address, and does nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Spot {
+    // I1: a multiple of an entry's size, below the table's.
+    offset_bytes: u8,
+}
+
+const _: () = assert!(PLACES * size_of::<TableEntry>() <= 1 << u8::BITS);
+
+impl Spot {
+    /// The spot of the entry `index`, below [`PLACES`].
+    pub(crate) fn of(index: usize) -> Self {
+        // Less than the table's size, which is at most 256.
+        let offset_bytes = (index % PLACES * size_of::<TableEntry>()) as u8;
+        Self { offset_bytes }
+    }
+}
+
 /// The place of one pool in every table: the one that the fewest living pools have.
 #[derive(Debug)]
 pub(crate) struct Place {
@@ -329,9 +358,8 @@ impl Place {
         }
     }
 
-    #[inline(always)]
-    pub(crate) fn index(&self) -> usize {
-        self.index
+    pub(crate) fn spot(&self) -> Spot {
+        Spot::of(self.index)
     }
 }
 

@@ -37,10 +37,10 @@ use crate::core::Core;
 use crate::slot::Slot;
 
 /// The most threads of a pool that have a lane.
-pub(crate) const LANES_MAX: u16 = if cfg!(loom) { 2 } else { 64 };
+pub(crate) const LANES_MAX: u8 = if cfg!(loom) { 2 } else { 64 };
 
 /// The number of a lane; 0 is none.
-pub(crate) type LaneNumber = u16;
+pub(crate) type LaneNumber = u8;
 
 /// The lanes of a pool; none if its slots stay with who drops them.
 #[derive(Debug)]

@@ -46,6 +46,7 @@ use drystone_sync::cell::UnsafeCell;
 
 use crate::class_table::ClassShape;
 use crate::core::Core;
+use crate::local::Spot;
 use crate::slot::Slot;
 
 /// What a region is made by.
@@ -55,6 +56,7 @@ pub(crate) struct RegionPlan {
     pub(crate) class: u8,
     /// What slots of the region need when they come back.
     pub(crate) care: u8,
+    pub(crate) spot: Spot,
     pub(crate) shape: ClassShape,
     /// How many slots the region has.
     pub(crate) slots: u32,
@@ -285,6 +287,7 @@ impl Region {
             core,
             class,
             care,
+            spot,
             shape,
             slots,
         } = self.plan;
@@ -296,7 +299,7 @@ impl Region {
         let base = unsafe { self.base.add(index * shape.stride) };
         // SAFETY: the table has `slots` entries.
         let slot = unsafe { self.slots.add(index) };
-        let entry = Slot::new(base, shape.size, core, region, class, care);
+        let entry = Slot::new(base, shape.size, core, region, class, spot, care);
         // SAFETY: the entry is in the table, aligned, and nobody's (R1).
         unsafe { slot.write(entry) };
         parts.made += 1;

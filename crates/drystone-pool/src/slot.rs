@@ -8,10 +8,10 @@
 //! # Memory picture
 //!
 //! ```text
-//!  0      8      16         24     32     40     48       56      57     58     60      64
-//!  +------+------+----------+------+------+------+--------+-------+------+-------+
-//!  | refs | base | capacity | kind | next | core | region | class | care | lane | index |
-//!  +------+------+----------+------+------+------+--------+-------+------+-------+
+//!  0      8      16         24     32     40     48       56      57     58     59     60      64
+//!  +------+------+----------+------+------+------+--------+-------+------+------+------+-------+
+//!  | refs | base | capacity | kind | next | core | region | class | care | lane | spot | index |
+//!  +------+------+----------+------+------+------+--------+-------+------+------+------+-------+
 //!  `------------ Record ---------'
 //! ```
 //!
@@ -19,7 +19,7 @@
 //!
 //! - I1: a slot that was made is in exactly one place: with a view, in a thread's cache, in a shared
 //!   list, on its way between two of them, or retired.
-//! - I2: `record`'s base and capacity, `core`, `region` and `class` never change while a slot exists;
+//! - I2: `record`'s base and capacity, `core`, `region`, `class` and `spot` never change while a slot exists;
 //!   `refs` is 1 while no view has it.
 //! - I3: `next`, `care`, `lane` and `index` belong to whoever has the slot; `index` differs from that of all
 //!   other slots of the class that are not retired, and is below the class's limit.
@@ -37,6 +37,8 @@ use core::ptr::NonNull;
 
 use crate::chain::Link;
 use crate::core::Core;
+use crate::local::Spot;
+use crate::origin::LaneNumber;
 use crate::record::{Kind, Record};
 use crate::region::Region;
 
@@ -53,7 +55,9 @@ pub(crate) struct Slot {
     /// What has to be done before the slot is free; 0 for most.
     pub(crate) care: u8,
     /// The lane of the thread that had the slot in its cache last; 0 for none.
-    pub(crate) lane: u16,
+    pub(crate) lane: LaneNumber,
+    /// Where threads look their caches up, as in the core: a load less on the way there.
+    pub(crate) spot: Spot,
     pub(crate) index: u32,
 }
 
@@ -75,6 +79,7 @@ impl Slot {
         core: NonNull<Core>,
         region: NonNull<Region>,
         class: u8,
+        spot: Spot,
         care: u8,
     ) -> Self {
         Self {
@@ -85,6 +90,7 @@ impl Slot {
             class,
             care,
             lane: 0,
+            spot,
             index: 0,
         }
     }
@@ -99,10 +105,14 @@ impl Slot {
     pub(crate) unsafe fn release(slot: NonNull<Self>) {
         // SAFETY: the caller has the slot, so nobody else uses it.
         let Self {
-            core, class, care, ..
+            core,
+            class,
+            spot,
+            care,
+            ..
         } = *unsafe { slot.as_ref() };
-        // SAFETY: the caller gives the slot up; core, class and care are its own.
-        unsafe { Core::take_back(core, slot, usize::from(class), care) };
+        // SAFETY: the caller gives the slot up; all the rest is its own.
+        unsafe { Core::take_back(core, slot, usize::from(class), spot, care) };
     }
 }
 

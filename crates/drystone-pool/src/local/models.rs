@@ -74,8 +74,8 @@ impl Home for OneSlot {
         false
     }
 
-    fn place(&self) -> usize {
-        0
+    fn spot(&self) -> Spot {
+        Spot::of(0)
     }
 }
 
@@ -107,7 +107,7 @@ fn loom2_a_thread_ends_beside_a_thief() {
                 thread::spawn(move || {
                     let home: Arc<dyn Home> = Arc::<OneSlot>::clone(&shared);
                     find_or_open(&home).expect("opens");
-                    let rings = find(key_of(&home), 0).expect("in the table");
+                    let rings = find(key_of(&home), Spot::of(0)).expect("in the table");
                     // SAFETY: the thread's caches live while the table has them.
                     let ring = unsafe { rings.as_ref() };
                     shared.touch();

@@ -46,8 +46,8 @@ impl Home for Counting {
         self.closed.load(Ordering::Relaxed)
     }
 
-    fn place(&self) -> usize {
-        self.place
+    fn spot(&self) -> Spot {
+        Spot::of(self.place)
     }
 }
 
@@ -60,7 +60,7 @@ impl Counting {
     }
 
     fn find(self: &Arc<Self>) -> Option<NonNull<ClassCache>> {
-        find(key_of(&self.home()), self.place)
+        find(key_of(&self.home()), Spot::of(self.place))
     }
 
     fn find_or_open(self: &Arc<Self>) -> Option<NonNull<ClassCache>> {
@@ -272,8 +272,8 @@ fn a_home_may_use_another_while_it_closes() {
         fn is_closed(&self) -> bool {
             self.1.is_closed()
         }
-        fn place(&self) -> usize {
-            1
+        fn spot(&self) -> Spot {
+            Spot::of(1)
         }
     }
     fn flush_one(home: &Arc<Counting>) {
@@ -289,13 +289,13 @@ fn a_home_may_use_another_while_it_closes() {
     sweep_closed();
     assert_eq!(outer.1.counts(), (1, 1));
     assert_eq!(registered(), 1);
-    assert_eq!(find(key_of(&home), 1), None);
+    assert_eq!(find(key_of(&home), Spot::of(1)), None);
 }
 
 #[test]
 fn places_are_spread_over_living_pools() {
     let places: Vec<_> = (0..PLACES).map(|_| Place::take()).collect();
-    let again: Vec<_> = places.iter().map(Place::index).collect();
-    assert!(again.iter().all(|&index| index < PLACES));
+    let known: Vec<_> = (0..PLACES).map(Spot::of).collect();
+    assert!(places.iter().all(|place| known.contains(&place.spot())));
     drop(places);
 }
