@@ -234,7 +234,7 @@ fn children_leave_the_program_a_part_of_the_mappings() {
 /// What the process has in memory, less what the sealed builds keep: a block in the quarantine keeps the
 /// page around it, of a heap that is gone too, until it has its turn.
 fn kept_pages() -> u64 {
-    if cfg!(any(feature = "hardened", feature = "guard")) {
+    if cfg!(feature = "hardened") {
         // SAFETY: no requirements.
         unsafe { libc::malloc_trim(0) };
     }

@@ -32,12 +32,12 @@ mod recorded {
     use std::hint::black_box;
     use std::os::unix::process::ExitStatusExt as _;
     use std::path::{Path, PathBuf};
-    use std::process::Output;
+    use std::process::{Command, Output};
     use std::{ptr, thread};
 
     use drystone_trace::{EventKind, Figures, Op, Record, Trace};
 
-    use super::{is_preloaded, preloaded, text};
+    use super::{common, is_preloaded, preloaded, text};
 
     /// A directory for the files of one test.
     struct Scratch(PathBuf);
@@ -133,6 +133,34 @@ mod recorded {
         for thread in threads {
             thread.join().expect("a thread");
         }
+    }
+
+    #[test]
+    fn the_operators_of_cpp_are_recorded_once() {
+        if is_preloaded() {
+            return;
+        }
+        let Some(program) = common::compile("c++", "recorded.cpp", &["-std=c++17"]) else {
+            return;
+        };
+        let scratch = Scratch::new("cpp");
+        let output = Command::new(program)
+            .env("LD_PRELOAD", common::library())
+            .env("DRYSTONE_TRACE", scratch.file())
+            .output()
+            .expect("the program starts");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let trace = scratch.trace();
+        for (size, made, kept) in [(23_456, 30, 10), (12_321, 1, 0), (15_872, 1, 0)] {
+            assert_eq!(
+                of_size(&trace, Op::Allocate, size).len(),
+                made,
+                "{size} bytes"
+            );
+            assert_eq!(left(&trace, size), kept, "{size} bytes");
+        }
+        let aligned = of_size(&trace, Op::Allocate, 15_872);
+        assert_eq!(aligned[0].align_log2, 9);
     }
 
     #[test]
