@@ -27,7 +27,8 @@
 //!   bytes is as much a block as others.
 //! - F2: `free` leaves `errno` as it is; whatever refuses memory sets it to `ENOMEM`, but for
 //!   `posix_memalign`, which never touches it.
-//! - F3: nothing here unwinds, allocates, waits for the loader or needs a constructor to have run.
+//! - F3: nothing here unwinds, allocates, waits for the loader or needs a constructor to have run; but the
+//!   hardened builds ask the loader once for what they hand on to, and their `operator new` throws.
 //! - F4: no function calls another by its public name, which may be somebody else's.
 //!
 //! # Threads

@@ -16,6 +16,8 @@
 //! - G1: a slot's pages are accessible only while its record is that of a live block, or while it is
 //!   changed by the thread that took the slot.
 //! - G2: a record becomes that of a freed block by one compare-and-exchange.
+//! - G3: of the system's mappings the guarded blocks take two for each that `MAPPED` counts: a live one, or
+//!   one that was live when this process or one before it was forked.
 //!
 //! # Threads
 //!
