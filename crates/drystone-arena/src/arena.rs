@@ -125,6 +125,21 @@ impl<P: Profile> Arena<P> {
         NonZeroLayout::from_size_align(layout.size().get(), self.align).ok()
     }
 
+    /// Why a block was not handed out for a layout that cannot be raised.
+    #[cold]
+    #[inline(never)]
+    fn no_such_layout(&self, ptr: NonNull<u8>, layout: NonZeroLayout) -> FreeError {
+        match find(&self.core, ptr.addr().get(), P::CHECKED) {
+            Err(error) => error,
+            Ok(place) => FreeError::SizeMismatch {
+                provided: layout.size().get(),
+                recorded: place.kind.bytes(),
+            },
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
     fn out_of_memory(&self, layout: NonZeroLayout) -> ArenaError {
         ArenaError::OutOfMemory {
             requested: layout.size().get(),
@@ -138,6 +153,7 @@ impl<P: Profile> Arena<P> {
     ///
     /// - [`ArenaError::OutOfMemory`];
     /// - [`ArenaError::WrongArena`] if the cache is bound to another arena and is not empty.
+    #[inline]
     pub fn allocate_with_cache(
         &self,
         cache: &mut ThreadCache,
@@ -167,6 +183,7 @@ impl<P: Profile> Arena<P> {
     ///
     /// Nobody uses the block any more. What the profile does not find out is the caller's duty: the
     /// block is live, and `layout` fits it.
+    #[inline]
     pub unsafe fn deallocate_with_cache(
         &self,
         cache: &mut ThreadCache,
@@ -174,10 +191,7 @@ impl<P: Profile> Arena<P> {
         layout: NonZeroLayout,
     ) -> Result<(), FreeError> {
         let Some(raised) = self.raised(layout) else {
-            return Err(FreeError::SizeMismatch {
-                provided: layout.size().get(),
-                recorded: find(&self.core, ptr.addr().get(), P::CHECKED)?.kind.bytes(),
-            });
+            return Err(self.no_such_layout(ptr, layout));
         };
         let heap = match cache.heap_of(&self.core) {
             Ok(heap) => Some(heap),
@@ -187,7 +201,7 @@ impl<P: Profile> Arena<P> {
         };
         // SAFETY: the cache has the heap, and the arena is of this profile; the rest is the
         // caller's promise.
-        unsafe { ops::free::<P>(&self.core, heap, ptr.addr().get(), Some(raised)) }
+        unsafe { ops::free_layout::<P>(&self.core, heap, ptr.addr().get(), raised) }
     }
 
     /// Gives everything back that the cache keeps: blocks of other caches to those, blocks of its
@@ -318,7 +332,7 @@ impl<P: Profile> Face<P> for CachedArena<'_, P> {
     unsafe fn free(&self, block: NonNull<u8>, layout: NonZeroLayout) {
         let address = block.addr().get();
         // SAFETY: the bound cache has the heap; the rest is the caller's promise.
-        let answer = unsafe { ops::free::<P>(&self.arena.core, self.heap, address, Some(layout)) };
+        let answer = unsafe { ops::free_layout::<P>(&self.arena.core, self.heap, address, layout) };
         if let Err(error) = answer {
             misuse::abort(error, address);
         }

@@ -12,6 +12,7 @@ use crate::geometry::{Kind, SLICE_BYTES, segment_address};
 use crate::heap::{Heap, send_one};
 use crate::misuse;
 use crate::profile::Profile;
+use crate::reciprocal::is_multiple;
 use crate::segment::Segment;
 use crate::segment_map;
 
@@ -122,6 +123,101 @@ pub(crate) unsafe fn free<P: Profile>(
     }
     // SAFETY: the block was found; the rest is the caller's promise.
     unsafe { free_at::<P>(core, heap, address, place) }
+}
+
+/// Takes back the block at the address if it is this heap's, of a class that is as `expected`, and needs no
+/// lock and no call of the system. Otherwise nothing has changed, and [`free`] does it or says why not.
+///
+/// A checked profile takes back no address but that of a live block. [`Fast`](drystone_core::Fast) believes
+/// that the address is one if it is `TRUSTED`, or else that a block which begins there is live.
+///
+/// # Safety
+///
+/// As [`free`], and the profile is not a hardened one. Of the profile `Fast` a `TRUSTED` address is that of a
+/// live block.
+#[inline(always)]
+pub(crate) unsafe fn free_own<P: Profile, const TRUSTED: bool>(
+    heap: &Heap,
+    address: usize,
+    expected: impl FnOnce(usize) -> bool,
+) -> bool {
+    debug_assert!(!P::HARDENED, "the block has to be filled");
+    let at = segment_address(address);
+    let is_own = if P::CHECKED || !TRUSTED {
+        ptr::eq(segment_map::owner(at), heap)
+    } else {
+        // SAFETY: the caller's block is live.
+        ptr::eq(unsafe { Segment::of(at) }.owner(), heap)
+    };
+    if !is_own {
+        return false;
+    }
+    // SAFETY: a segment of this heap is live.
+    let segment = unsafe { Segment::of(at) };
+    let Some(class) = segment.class_of(address) else {
+        return false;
+    };
+    if !expected(class) || !heap.has_room(class) {
+        return false;
+    }
+    if P::CHECKED {
+        if !segment.bits().take_own(address) {
+            return false;
+        }
+    } else if !TRUSTED {
+        let offset = address - at - segment.run_of(address) * SLICE_BYTES;
+        if !is_multiple(offset, class) {
+            return false;
+        }
+    }
+    // SAFETY: the address of a live block.
+    let block = unsafe { segment_map::pointer(address) };
+    // SAFETY: the block is this heap's, and the caller's to give up.
+    unsafe { heap.free_into_room(block.cast(), class) };
+    true
+}
+
+/// [`free`] for a layout, which tries the short way first.
+///
+/// # Errors
+///
+/// As [`free`].
+///
+/// # Safety
+///
+/// As [`free`].
+#[inline]
+pub(crate) unsafe fn free_layout<P: Profile>(
+    core: &Core,
+    heap: Option<&Heap>,
+    address: usize,
+    layout: NonZeroLayout,
+) -> Result<(), FreeError> {
+    if let (false, Some(heap), Kind::Class(class)) = (P::HARDENED, heap, Kind::of(layout)) {
+        // SAFETY: the caller's promise.
+        if unsafe { free_own::<P, false>(heap, address, |recorded| recorded == class) } {
+            return Ok(());
+        }
+    }
+    // SAFETY: the caller's promise.
+    unsafe { free_slowly::<P>(core, heap, address, layout) }
+}
+
+/// The rest of [`free_layout`].
+///
+/// # Safety
+///
+/// As [`free`].
+#[cold]
+#[inline(never)]
+unsafe fn free_slowly<P: Profile>(
+    core: &Core,
+    heap: Option<&Heap>,
+    address: usize,
+    layout: NonZeroLayout,
+) -> Result<(), FreeError> {
+    // SAFETY: the caller's promise.
+    unsafe { free::<P>(core, heap, address, Some(layout)) }
 }
 
 /// Takes back a block whose place is known.

@@ -16,10 +16,10 @@ use drystone_core::NonZeroLayout;
 
 use crate::check::{PlaceKind, around, bytes_around, find};
 use crate::error::FreeError;
-use crate::geometry::{Kind, LARGE_MAX, SLICE_BYTES, segment_address};
+use crate::geometry::{Kind, LARGE_MAX, SLICE_BYTES};
 use crate::global::GlobalArena;
 use crate::heap::Heap;
-use crate::ops::move_bytes;
+use crate::ops::{self, move_bytes};
 use crate::profile::Profile;
 use crate::segment::Segment;
 use crate::segment_map;
@@ -91,35 +91,9 @@ impl<P: Profile> GlobalArena<P> {
             // The block has to be filled.
             return false;
         }
-        let address = ptr.addr().get();
-        let at = segment_address(address);
         P::with_thread(|thread| {
-            let heap = thread.get();
-            let is_own = if P::CHECKED {
-                ptr::eq(segment_map::owner(at), heap)
-            } else {
-                // SAFETY: the caller's block is live.
-                ptr::eq(unsafe { Segment::of(at) }.owner(), heap)
-            };
-            if !is_own {
-                return false;
-            }
-            // SAFETY: a segment of this heap is live.
-            let segment = unsafe { Segment::of(at) };
-            let Some(class) = segment.class_of(address) else {
-                return false;
-            };
-            if !expected(class) || !heap.has_room(class) {
-                return false;
-            }
-            if P::CHECKED && !segment.bits().take_own(address) {
-                return false;
-            }
-            // SAFETY: the address of a live block.
-            let block = unsafe { segment_map::pointer(address) };
-            // SAFETY: the block is this heap's, and the caller's to give up.
-            unsafe { heap.free_into_room(block.cast(), class) };
-            true
+            // SAFETY: the caller's promise; the thread has the heap.
+            unsafe { ops::free_own::<P, true>(thread.get(), ptr.addr().get(), expected) }
         })
     }
 
