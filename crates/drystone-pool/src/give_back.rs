@@ -235,10 +235,7 @@ impl Core {
     pub(crate) fn pop_one(&self, class: usize) -> Option<NonNull<Slot>> {
         let own = &self.classes[class];
         let _transit = own.in_transit();
-        let mut taken = own.shared.pop()?;
-        let slot = taken.pop();
-        taken.put_back();
-        slot
+        own.shared.pop_one()
     }
 
     /// Notes that the shared list of a class may have slots that a pressed class can use.

@@ -62,11 +62,9 @@ impl Core {
         if self.flags.of(class) != 0 {
             return None;
         }
-        let mut taken = self.classes[class].shared.pop()?;
-        let slot = taken.pop();
-        taken.put_back();
+        let slot = self.classes[class].shared.pop_one()?;
         cache.misses.add_one();
-        slot
+        Some(slot)
     }
 
     /// The answer that needs no search: everything is out.

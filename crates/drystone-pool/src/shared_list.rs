@@ -232,7 +232,13 @@ impl<T: Link> SharedList<T> {
             return;
         }
         let stripe = self.home();
-        match self.empty_magazine(stripe).filter(|_| batch.len() > 1) {
+        // One slot needs no magazine, and a magazine that was asked for must be used.
+        let magazine = if batch.len() > 1 {
+            self.empty_magazine(stripe)
+        } else {
+            None
+        };
+        match magazine {
             Some(node) => self.push_magazine(stripe, node, batch),
             None => {
                 while let Some(slot) = batch.pop() {
@@ -248,6 +254,30 @@ impl<T: Link> SharedList<T> {
     pub(crate) fn pop(&self) -> Option<Taken<'_, T>> {
         let home = self.home();
         self.pop_of(home).or_else(|| self.search(home))
+    }
+
+    /// Takes one slot; what else its node has stays on the list.
+    #[inline]
+    pub(crate) fn pop_one(&self) -> Option<NonNull<T>> {
+        let home = self.home();
+        let node = self.take_off(&self.stripes[home].top);
+        match node.and_then(|node| self.single(node)) {
+            // Relaxed: ordered by the exchange that took the node off.
+            Some(single) => NonNull::new(single.slot.load(Ordering::Relaxed)),
+            None => self.pop_one_of(home, node),
+        }
+    }
+
+    /// [`pop_one`](Self::pop_one) from a magazine that was taken off, or from where a search leads.
+    #[inline(never)]
+    fn pop_one_of(&self, home: usize, node: Option<u32>) -> Option<NonNull<T>> {
+        let mut taken = match node {
+            Some(node) => self.taken(home, node),
+            None => self.search(home)?,
+        };
+        let slot = taken.pop();
+        taken.put_back();
+        slot
     }
 
     /// Takes everything off.
@@ -341,17 +371,23 @@ impl<T: Link> SharedList<T> {
     #[inline]
     fn pop_of(&self, stripe: usize) -> Option<Taken<'_, T>> {
         let node = self.take_off(&self.stripes[stripe].top)?;
+        Some(self.taken(stripe, node))
+    }
+
+    /// The slots of a node that this thread took off a stripe.
+    #[inline]
+    fn taken(&self, stripe: usize, node: u32) -> Taken<'_, T> {
         let left = match self.magazine(node) {
             // Relaxed: ordered by the exchange that took the node off.
             Some(magazine) => magazine.len.load(Ordering::Relaxed),
             None => 1,
         };
-        Some(Taken {
+        Taken {
             list: self,
             stripe,
             node,
             left,
-        })
+        }
     }
 
     /// Puts a node, which this thread has, on a stack.
@@ -454,6 +490,12 @@ impl<T: Link> SharedList<T> {
         self.magazines.get(index)
     }
 
+    /// The slot of a node that has just one; `None` for those of magazines.
+    #[inline]
+    fn single(&self, node: u32) -> Option<&Single<T>> {
+        self.singles.get((node as usize).wrapping_sub(1))
+    }
+
     /// Where a node names its slot number `at`.
     #[inline]
     fn place(&self, node: u32, at: u32) -> &AtomicPtr<T> {
@@ -466,9 +508,9 @@ impl<T: Link> SharedList<T> {
     /// Where a node says which is below it.
     #[inline]
     fn below(&self, node: u32) -> &AtomicU32 {
-        match self.magazine(node) {
-            Some(magazine) => &magazine.below,
-            None => &self.singles[node as usize - 1].below,
+        match self.single(node) {
+            Some(single) => &single.below,
+            None => &self.magazines[node as usize - 1 - self.singles.len()].below,
         }
     }
 

@@ -188,6 +188,48 @@ fn batches_without_a_magazine_are_single_slots() {
     }
 }
 
+/// A batch of one goes on as a single slot, and costs no magazine.
+#[test]
+fn batches_of_one_leave_the_magazines() {
+    const SLOTS: u32 = 32;
+    let nodes = nodes(SLOTS);
+    let list = SharedList::new(SLOTS, 2).expect("memory");
+    for _ in 0..2 * list.magazines.len() {
+        let mut one = Batch::new();
+        assert!(!nodes[0].on.swap(true, Ordering::Relaxed));
+        one.push(NonNull::from(&nodes[0]));
+        list.push_batch(&mut one);
+        assert!(one.is_empty());
+        assert_eq!(list.pop().map(indices), Some(vec![0]));
+    }
+    put(&list, &nodes, &[1, 2]);
+    assert_eq!(list.pop().map(indices), Some(vec![1, 2]));
+}
+
+/// One slot at a time, off single ones and off a magazine, whose others stay.
+#[test]
+fn one_slot_leaves_the_others_of_its_magazine() {
+    const SLOTS: u32 = 8;
+    let nodes = nodes(SLOTS);
+    let list = SharedList::new(SLOTS, 2).expect("memory");
+    assert_eq!(list.pop_one(), None);
+    put(&list, &nodes, &[0]);
+    put(&list, &nodes, &[1, 2, 3]);
+    put(&list, &nodes, &[4]);
+    let mut off = Vec::new();
+    while let Some(node) = list.pop_one() {
+        off.push(index_off(node));
+        assert_eq!(list.len_hint(), 5 - off.len());
+    }
+    assert_eq!(off, [4, 3, 2, 1, 0]);
+    put(&list, &nodes, &[5, 6]);
+    assert_eq!(
+        list.pop().map(indices),
+        Some(vec![5, 6]),
+        "the magazine is free again"
+    );
+}
+
 #[test]
 fn the_tag_has_all_bits_that_indices_leave() {
     let list = SharedList::<Node>::new(4096, 1).expect("memory");
