@@ -10,7 +10,7 @@
 //! # Memory picture
 //!
 //! ```text
-//!  read only       [ table: order -> class | sizes ] [ place | flags of 64 classes ]
+//!  read only       [ table: order -> class | sizes ] [ spot | flags of 64 classes ]
 //!  classes         [ shape | shared list | growth | counts ] x classes
 //!  rare            budget, regions, waiters, list of caches
 //! ```
