@@ -47,7 +47,7 @@ use crate::check::find;
 use crate::config::ArenaConfig;
 use crate::core_state::Core;
 use crate::error::{ArenaError, FreeError};
-use crate::geometry::usable_bytes;
+use crate::geometry::{Kind, block_bytes, usable_bytes};
 use crate::heap::{Heap, NO_HEAP};
 use crate::misuse;
 use crate::ops::{self, Face, Fresh};
@@ -126,8 +126,6 @@ impl<P: Profile> Arena<P> {
     }
 
     /// Why a block was not handed out for a layout that cannot be raised.
-    #[cold]
-    #[inline(never)]
     fn no_such_layout(&self, ptr: NonNull<u8>, layout: NonZeroLayout) -> FreeError {
         match find(&self.core, ptr.addr().get(), P::CHECKED) {
             Err(error) => error,
@@ -138,8 +136,6 @@ impl<P: Profile> Arena<P> {
         }
     }
 
-    #[cold]
-    #[inline(never)]
     fn out_of_memory(&self, layout: NonZeroLayout) -> ArenaError {
         ArenaError::OutOfMemory {
             requested: layout.size().get(),
@@ -155,6 +151,38 @@ impl<P: Profile> Arena<P> {
     /// - [`ArenaError::WrongArena`] if the cache is bound to another arena and is not empty.
     #[inline]
     pub fn allocate_with_cache(
+        &self,
+        cache: &mut ThreadCache,
+        layout: NonZeroLayout,
+    ) -> Result<NonNull<[u8]>, ArenaError> {
+        match self.allocate_at_once(cache, layout) {
+            Some(block) => Ok(block),
+            None => self.allocate_slowly(cache, layout),
+        }
+    }
+
+    /// A block from the bin of the cache that is bound to this arena, if there is one.
+    #[inline(always)]
+    fn allocate_at_once(
+        &self,
+        cache: &ThreadCache,
+        layout: NonZeroLayout,
+    ) -> Option<NonNull<[u8]>> {
+        if P::HARDENED {
+            return None;
+        }
+        let heap = cache.heap_at_once(&self.core)?;
+        let Kind::Class(class) = Kind::of(self.raised(layout)?) else {
+            return None;
+        };
+        // SAFETY: the cache has the heap, and the arena is of this profile.
+        let block = unsafe { ops::pop::<P>(heap, class) }?;
+        Some(NonNull::slice_from_raw_parts(block, block_bytes(class)))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn allocate_slowly(
         &self,
         cache: &mut ThreadCache,
         layout: NonZeroLayout,
@@ -190,6 +218,46 @@ impl<P: Profile> Arena<P> {
         ptr: NonNull<u8>,
         layout: NonZeroLayout,
     ) -> Result<(), FreeError> {
+        // SAFETY: the caller's promise.
+        if unsafe { self.free_at_once(cache, ptr, layout) } {
+            return Ok(());
+        }
+        // SAFETY: as above; nothing has changed.
+        unsafe { self.deallocate_slowly(cache, ptr, layout) }
+    }
+
+    /// Takes back a block of the cache's own, of a class whose bin has room. Whether it was one.
+    ///
+    /// # Safety
+    ///
+    /// As [`deallocate_with_cache`](Self::deallocate_with_cache).
+    #[inline(always)]
+    unsafe fn free_at_once(
+        &self,
+        cache: &ThreadCache,
+        ptr: NonNull<u8>,
+        layout: NonZeroLayout,
+    ) -> bool {
+        let (Some(heap), Some(raised)) = (cache.heap_at_once(&self.core), self.raised(layout))
+        else {
+            return false;
+        };
+        // SAFETY: the cache has the heap, and the arena is of this profile; the rest is the caller's
+        // promise.
+        unsafe { ops::free_class::<P>(heap, ptr.addr().get(), raised) }
+    }
+
+    /// # Safety
+    ///
+    /// As [`deallocate_with_cache`](Self::deallocate_with_cache).
+    #[cold]
+    #[inline(never)]
+    unsafe fn deallocate_slowly(
+        &self,
+        cache: &mut ThreadCache,
+        ptr: NonNull<u8>,
+        layout: NonZeroLayout,
+    ) -> Result<(), FreeError> {
         let Some(raised) = self.raised(layout) else {
             return Err(self.no_such_layout(ptr, layout));
         };
@@ -201,7 +269,7 @@ impl<P: Profile> Arena<P> {
         };
         // SAFETY: the cache has the heap, and the arena is of this profile; the rest is the
         // caller's promise.
-        unsafe { ops::free_layout::<P>(&self.core, heap, ptr.addr().get(), raised) }
+        unsafe { ops::free::<P>(&self.core, heap, ptr.addr().get(), Some(raised)) }
     }
 
     /// Gives everything back that the cache keeps: blocks of other caches to those, blocks of its

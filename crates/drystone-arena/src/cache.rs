@@ -69,6 +69,13 @@ impl ThreadCache {
         }
     }
 
+    /// The heap, if the cache is bound to this arena.
+    #[inline(always)]
+    pub(crate) fn heap_at_once(&self, core: &Arc<Core>) -> Option<&Heap> {
+        let bound = self.bound.as_ref()?;
+        Arc::ptr_eq(&bound.core, core).then(|| bound.heap())
+    }
+
     /// The heap, after binding to this arena if need be.
     #[inline]
     pub(crate) fn heap_of(&mut self, core: &Arc<Core>) -> Result<&Heap, BindError> {

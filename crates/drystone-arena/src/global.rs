@@ -41,7 +41,7 @@ use crate::error::FreeError;
 use crate::geometry::{Kind, segment_address, usable_bytes};
 use crate::heap::Heap;
 use crate::misuse;
-use crate::ops::{self, Face, Fresh, try_note_handed_out};
+use crate::ops::{self, Face, Fresh};
 use crate::profile::Profile;
 use crate::segment::Segment;
 use crate::segment_map;
@@ -100,20 +100,11 @@ impl<P> fmt::Debug for GlobalArena<P> {
 
 impl<P: Profile> GlobalArena<P> {
     /// A block of the class, if the calling thread has one in its bin.
-    ///
-    /// One that is with the application already stays in the bin: the slow path finds it there and ends
-    /// the process. Here that would take a stack frame.
     #[inline(always)]
     pub(crate) fn pop(class: usize) -> Option<NonNull<u8>> {
         P::with_thread(|thread| {
-            let heap = thread.get();
-            let block = heap.pop(class)?;
-            if P::CHECKED && !try_note_handed_out(block.cast()) {
-                // SAFETY: the thread has the heap, whose bin has just lost this block.
-                unsafe { heap.free_into_room(block.as_ptr(), class) };
-                return None;
-            }
-            Some(block.cast())
+            // SAFETY: the thread has the heap.
+            unsafe { ops::pop::<P>(thread.get(), class) }
         })
     }
 

@@ -91,7 +91,7 @@ fn note_handed_out<P: Profile>(block: NonNull<u8>) {
 
 /// Enters a block that goes to the application, unless it is with the application already.
 #[inline(always)]
-pub(crate) fn try_note_handed_out(block: NonNull<u8>) -> bool {
+fn try_note_handed_out(block: NonNull<u8>) -> bool {
     let address = block.addr().get();
     // SAFETY: the block has just been taken from a live segment.
     let segment = unsafe { Segment::of(segment_address(address)) };
@@ -193,14 +193,50 @@ pub(crate) unsafe fn free_layout<P: Profile>(
     address: usize,
     layout: NonZeroLayout,
 ) -> Result<(), FreeError> {
-    if let (false, Some(heap), Kind::Class(class)) = (P::HARDENED, heap, Kind::of(layout)) {
+    if let Some(heap) = heap {
         // SAFETY: the caller's promise.
-        if unsafe { free_own::<P, false>(heap, address, |recorded| recorded == class) } {
+        if unsafe { free_class::<P>(heap, address, layout) } {
             return Ok(());
         }
     }
     // SAFETY: the caller's promise.
     unsafe { free_slowly::<P>(core, heap, address, layout) }
+}
+
+/// Takes back a block of this heap, of the class of the layout, if its bin has room. Whether it is one;
+/// nothing has changed otherwise.
+///
+/// # Safety
+///
+/// As [`free`].
+#[inline(always)]
+pub(crate) unsafe fn free_class<P: Profile>(
+    heap: &Heap,
+    address: usize,
+    layout: NonZeroLayout,
+) -> bool {
+    let Kind::Class(class) = Kind::of(layout) else {
+        return false;
+    };
+    // SAFETY: the caller's promise.
+    !P::HARDENED && unsafe { free_own::<P, false>(heap, address, |recorded| recorded == class) }
+}
+
+/// A block of the class, if the heap has one in its bin. One that is with the application already stays in the
+/// bin: the slow path finds it there and ends the process. Here that would take a stack frame.
+///
+/// # Safety
+///
+/// The calling thread has the heap, and the profile is its arena's.
+#[inline(always)]
+pub(crate) unsafe fn pop<P: Profile>(heap: &Heap, class: usize) -> Option<NonNull<u8>> {
+    let block = heap.pop(class)?;
+    if P::CHECKED && !try_note_handed_out(block.cast()) {
+        // SAFETY: the thread has the heap, whose bin has just lost this block.
+        unsafe { heap.free_into_room(block.as_ptr(), class) };
+        return None;
+    }
+    Some(block.cast())
 }
 
 /// The rest of [`free_layout`].
