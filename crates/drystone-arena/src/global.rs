@@ -279,9 +279,10 @@ impl<P: Profile> GlobalArena<P> {
         ArenaStats::of(P::core())
     }
 
-    /// Gives back all memory that nothing uses and that no living thread keeps, and says how many
-    /// bytes were unmapped; more may have been given back without that.
+    /// Gives back all memory that nothing uses, with what the calling thread keeps, but not what other living
+    /// threads keep. The answer is how many bytes were unmapped; more may have been given back without that.
     pub fn trim(&self) -> usize {
+        self.drain_thread();
         P::core().trim()
     }
 

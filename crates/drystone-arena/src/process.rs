@@ -80,8 +80,8 @@ pub fn global_stats() -> ArenaStats {
     GlobalArena::<Checked>::new().stats()
 }
 
-/// Gives back all memory that nothing uses and that no living thread keeps, and says how many bytes
-/// were unmapped; more may have been given back without that.
+/// Gives back all memory that nothing uses, with what the calling thread keeps, but not what other living
+/// threads keep. The answer is how many bytes were unmapped; more may have been given back without that.
 pub fn trim() -> usize {
     GlobalArena::<Checked>::new().trim()
 }

@@ -514,6 +514,5 @@ pub(crate) fn at_exit() {
 /// Gives back what nothing uses and what the calling thread keeps. Whether memory was unmapped.
 pub(crate) fn trim() -> bool {
     quarantine::flush(leave);
-    ARENA.drain_thread();
     ARENA.trim() > 0
 }

@@ -118,6 +118,5 @@ pub(crate) fn stats() -> ArenaStats {
 
 /// Gives back what nothing uses and what the calling thread keeps. Whether memory was unmapped.
 pub(crate) fn trim() -> bool {
-    ARENA.drain_thread();
     ARENA.trim() > 0
 }
