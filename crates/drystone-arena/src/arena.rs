@@ -125,17 +125,6 @@ impl<P: Profile> Arena<P> {
         NonZeroLayout::from_size_align(layout.size().get(), self.align).ok()
     }
 
-    /// Why a block was not handed out for a layout that cannot be raised.
-    fn no_such_layout(&self, ptr: NonNull<u8>, layout: NonZeroLayout) -> FreeError {
-        match find(&self.core, ptr.addr().get(), P::CHECKED) {
-            Err(error) => error,
-            Ok(place) => FreeError::SizeMismatch {
-                provided: layout.size().get(),
-                recorded: place.kind.bytes(),
-            },
-        }
-    }
-
     fn out_of_memory(&self, layout: NonZeroLayout) -> ArenaError {
         ArenaError::OutOfMemory {
             requested: layout.size().get(),
@@ -259,7 +248,10 @@ impl<P: Profile> Arena<P> {
         layout: NonZeroLayout,
     ) -> Result<(), FreeError> {
         let Some(raised) = self.raised(layout) else {
-            return Err(self.no_such_layout(ptr, layout));
+            return Err(FreeError::SizeMismatch {
+                provided: layout.size().get(),
+                recorded: find(&self.core, ptr.addr().get(), P::CHECKED)?.kind.bytes(),
+            });
         };
         let heap = match cache.heap_of(&self.core) {
             Ok(heap) => Some(heap),

@@ -308,11 +308,7 @@ impl Heap {
 
     /// Sends every block home that this heap freed for others.
     pub(crate) fn send_all(&self) {
-        if self.core.get().is_null() || !self.core().level().is_hardened() {
-            self.remote.take_all::<true>(send);
-        } else {
-            self.remote.take_all::<false>(send);
-        }
+        self.remote.take_all(send);
     }
 
     fn new_page(&self, class: usize) -> Option<*const Page> {
@@ -410,16 +406,13 @@ impl Heap {
     /// or goes back to the arena if there is a spare one already.
     pub(crate) fn give_back_run(&self, segment: &Segment, first: usize, slices: usize) {
         let page = segment.page(first);
-        // A hardened page does not cut its blocks one behind the other.
-        let cut = if self.core().level().is_hardened() {
-            page.capacity.get()
-        } else {
-            page.carved.get()
-        };
-        segment.home_bits(first).clear(cut);
+        let mut cut = page.carved.get();
         if self.core().level().is_hardened() {
+            // Such a page does not cut its blocks one behind the other.
+            cut = page.capacity.get();
             segment.bar_run(first, slices, || self.core().count_refused_guard());
         }
+        segment.home_bits(first).clear(cut);
         self.return_slices(segment, first, slices);
         self.core().uncharge(slices * SLICE_BYTES);
     }

@@ -68,6 +68,19 @@ pub(crate) fn lowest(bits: usize, most: u32) -> usize {
     bits & !left
 }
 
+/// The numbers of the set bits, the lowest first.
+#[inline]
+pub(crate) fn set_bits(mut bits: usize) -> impl Iterator<Item = usize> {
+    core::iter::from_fn(move || {
+        if bits == 0 {
+            return None;
+        }
+        let bit = bits.trailing_zeros() as usize;
+        bits &= bits - 1;
+        Some(bit)
+    })
+}
+
 impl HomeBits<'_> {
     /// # Safety
     ///
@@ -121,11 +134,7 @@ impl HomeBits<'_> {
             }
             word.set(word.get() & !chosen);
             left -= chosen.count_ones();
-            let mut bits = chosen;
-            while bits != 0 {
-                each(index * WORD_BITS + bits.trailing_zeros() as usize);
-                bits &= bits - 1;
-            }
+            set_bits(chosen).for_each(|bit| each(index * WORD_BITS + bit));
             if left == 0 {
                 return (most, index);
             }

@@ -85,6 +85,7 @@ struct Staged {
     room: PublishedU32,
     count: PublishedU32,
     bytes: PublishedU32,
+    /// Its first and last node; null if the blocks are only counted.
     first: Cell<*mut Block>,
     last: Cell<*mut Block>,
     inbox: Cell<*const Inbox>,
@@ -142,10 +143,12 @@ impl Staged {
         self.bytes.set(freed.bytes as u32);
         self.count.set(1);
         self.room.set(0);
-        self.last.set(freed.block);
+        self.first.set(ptr::null_mut());
+        self.last.set(ptr::null_mut());
         if LINKED {
             // SAFETY: the caller's promise.
             unsafe { BlockList::of(freed.block) };
+            self.last.set(freed.block);
             self.open(freed.block, chain_limit(freed.bytes) - 1);
         }
     }
@@ -196,24 +199,18 @@ impl Staged {
     }
 
     /// Takes the chain out.
-    fn take<const LINKED: bool>(&self) -> Chain {
-        let (mut blocks, mut last) = (BlockList::EMPTY, ptr::null_mut());
-        if LINKED {
+    fn take(&self) -> Chain {
+        if !self.first.get().is_null() {
             self.close();
-            blocks = BlockList::from_head(self.first.get());
-            last = self.last.get();
         }
-        self.room.set(0);
+        let count = self.count.get();
+        self.count.set(0);
         Chain {
             inbox: self.inbox.get(),
-            blocks,
-            last,
+            blocks: BlockList::from_head(self.first.get()),
+            last: self.last.get(),
             page: self.page.replace(0),
-            count: {
-                let count = self.count.get();
-                self.count.set(0);
-                count
-            },
+            count,
         }
     }
 
@@ -308,24 +305,24 @@ impl RemoteCache {
             }
         }
         if newest.page.get() != 0 {
-            send(newest.take::<LINKED>());
+            send(newest.take());
         }
         // SAFETY: the caller's promise.
         unsafe { newest.begin::<LINKED>(freed) };
         self.used.set(self.used.get() | 0b11 << place);
         if chain_limit(freed.bytes) == 1 {
-            send(newest.take::<LINKED>());
+            send(newest.take());
         }
     }
 
     /// Takes out every chain.
-    pub(crate) fn take_all<const LINKED: bool>(&self, mut send: impl FnMut(Chain)) {
+    pub(crate) fn take_all(&self, mut send: impl FnMut(Chain)) {
         let mut used = self.used.replace(0);
         while used != 0 {
             let staged = self.staged(used.trailing_zeros() as usize);
             used &= used - 1;
             if staged.page.get() != 0 {
-                send(staged.take::<LINKED>());
+                send(staged.take());
             }
         }
     }
@@ -427,7 +424,7 @@ mod tests {
                 }
             }
             let waiting = cache.bytes();
-            cache.take_all::<true>(|chain| sent.push(chain));
+            cache.take_all(|chain| sent.push(chain));
             assert!(cache.is_empty());
             assert_eq!(cache.bytes(), 0);
             let mut found = Vec::new();

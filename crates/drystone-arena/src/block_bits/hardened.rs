@@ -17,7 +17,7 @@ use drystone_sync::atomic::Ordering;
 
 use super::{BlockBits, GRANULE_BYTES, WORD_BITS, WORDS, place};
 use crate::geometry::SLICES;
-use crate::home_bits::lowest;
+use crate::home_bits::{lowest, set_bits};
 
 /// The words of one slice.
 const SLICE_WORDS: usize = WORDS / SLICES;
@@ -28,15 +28,8 @@ fn words_of(slices: Range<usize>) -> Range<usize> {
 }
 
 /// The offsets in the segment that the bits of a word stand for.
-fn offsets(word: usize, mut bits: usize) -> impl Iterator<Item = usize> {
-    core::iter::from_fn(move || {
-        if bits == 0 {
-            return None;
-        }
-        let bit = bits.trailing_zeros() as usize;
-        bits &= bits - 1;
-        Some((word * WORD_BITS + bit) * GRANULE_BYTES)
-    })
+fn offsets(word: usize, bits: usize) -> impl Iterator<Item = usize> {
+    set_bits(bits).map(move |bit| (word * WORD_BITS + bit) * GRANULE_BYTES)
 }
 
 impl BlockBits<'_> {
@@ -61,9 +54,10 @@ impl BlockBits<'_> {
             // Acquire: pairs with the Release in `set_sent`, for the fill.
             let sent = self.remote(word).load(Ordering::Acquire) & live;
             let chosen = lowest(sent, count - settled);
-            self.live(word).store(live & !chosen, Ordering::Relaxed);
-            // Others set bits of the same word.
-            self.remote(word).fetch_and(!chosen, Ordering::Relaxed);
+            if chosen == 0 {
+                continue;
+            }
+            self.take_sent(word, chosen);
             offsets(word, chosen).for_each(&mut each);
             settled += chosen.count_ones();
             if settled == count {
