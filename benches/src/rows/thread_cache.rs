@@ -179,16 +179,12 @@ impl Workload for Crowd {
             let barrier = Arc::new(Barrier::new(THREADS as usize));
             let threads = (0..THREADS)
                 .map(|_| {
-                    let (caches, barrier) = (caches.clone(), Arc::clone(&barrier));
+                    let both = (caches.clone(), Arc::clone(&barrier));
                     thread::spawn(move || {
-                        let mut cache = caches.cache();
-                        barrier.wait();
-                        let start = Instant::now();
-                        for _ in 0..each {
-                            let block = black_box(caches.take(&mut cache, 20 << 20));
-                            caches.give(&mut cache, block, 20 << 20);
-                        }
-                        (start, Instant::now())
+                        from_the_barrier(both, each, |caches, cache| {
+                            let block = black_box(caches.take(cache, 20 << 20));
+                            caches.give(cache, block, 20 << 20);
+                        })
                     })
                 })
                 .collect();
@@ -247,31 +243,39 @@ impl Workload for HandOff {
 }
 
 fn send<C: Caches>(
-    (caches, barrier): (C, Arc<Barrier>),
+    both: (C, Arc<Barrier>),
     sender: &SyncSender<Parcel>,
     count: u64,
 ) -> (Instant, Instant) {
-    let mut cache = caches.cache();
-    barrier.wait();
-    let start = Instant::now();
-    for _ in 0..count {
-        let block = Parcel(caches.take(&mut cache, PARCEL_BYTES));
+    from_the_barrier(both, count, |caches, cache| {
+        let block = Parcel(caches.take(cache, PARCEL_BYTES));
         sender.send(block).expect("the receiver waits");
-    }
-    (start, Instant::now())
+    })
 }
 
 fn receive<C: Caches>(
-    (caches, barrier): (C, Arc<Barrier>),
+    both: (C, Arc<Barrier>),
     receiver: &Receiver<Parcel>,
     count: u64,
+) -> (Instant, Instant) {
+    from_the_barrier(both, count, |caches, cache| {
+        let Parcel(block) = receiver.recv().expect("the sender sends as many");
+        caches.give(cache, block, PARCEL_BYTES);
+    })
+}
+
+/// Does it so many times with a cache of this thread's, once all threads are there, and says from when to
+/// when.
+fn from_the_barrier<C: Caches>(
+    (caches, barrier): (C, Arc<Barrier>),
+    count: u64,
+    mut each: impl FnMut(&C, &mut C::Cache),
 ) -> (Instant, Instant) {
     let mut cache = caches.cache();
     barrier.wait();
     let start = Instant::now();
     for _ in 0..count {
-        let Parcel(block) = receiver.recv().expect("the sender sends as many");
-        caches.give(&mut cache, block, PARCEL_BYTES);
+        each(&caches, &mut cache);
     }
     (start, Instant::now())
 }

@@ -4,7 +4,7 @@
 mod support;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 use drystone_trace::{Event, EventKind, Trace};
@@ -34,6 +34,12 @@ fn trace(name: &str) -> PathBuf {
 }
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_drystone");
+
+/// Records what a shell does.
+fn record_script(trace: &Path, script: &str) -> Output {
+    let options = ["record", "--preload", library(), "-o", text(trace)];
+    drystone(&[&options[..], &["--", "sh", "-c", script]].concat())
+}
 
 #[test]
 fn a_recorded_program_replays_without_a_wrong_byte() {
@@ -128,17 +134,7 @@ fn the_programs_own_streams_and_exit_code_are_kept() {
     assert!(said.contains("recorded-code.dst: "), "{said}");
     Trace::read(&trace).unwrap();
 
-    let killed = drystone(&[
-        "record",
-        "--preload",
-        library(),
-        "-o",
-        text(&trace),
-        "--",
-        "sh",
-        "-c",
-        "kill -9 $$",
-    ]);
+    let killed = record_script(&trace, "kill -9 $$");
     assert_eq!(code(&killed), 128 + 9);
     assert!(!Trace::read(&trace).unwrap().recording().complete);
 }
@@ -148,17 +144,7 @@ fn the_programs_own_streams_and_exit_code_are_kept() {
 fn what_a_program_becomes_and_what_it_starts() {
     let trace = trace("becomes");
     let list = format!("exec {PROGRAM} synth --scenario list");
-    let output = drystone(&[
-        "record",
-        "--preload",
-        library(),
-        "-o",
-        text(&trace),
-        "--",
-        "sh",
-        "-c",
-        &list,
-    ]);
+    let output = record_script(&trace, &list);
     assert_eq!(code(&output), 0, "{output:?}");
     assert!(Trace::read(&trace).unwrap().recording().complete);
 
