@@ -254,3 +254,91 @@ fn memory(answer: &MemoryAnswer) -> Option<Memory> {
         samples,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use drystone_trace::Figures;
+    use drystone_trace::synth::Scenario;
+
+    use super::*;
+    use crate::lab::{HARNESS, Lab};
+    use crate::program::{Align, Threads};
+    use crate::results::Status;
+    use crate::stats::Verdict;
+    use crate::touch::Touch;
+
+    /// Times of rounds, and the same ones in another order.
+    const ROUNDS_NS: [u64; 7] = [100, 104, 98, 107, 101, 99, 103];
+    const AGAIN_NS: [u64; 7] = [103, 99, 101, 98, 107, 104, 100];
+
+    fn arm<'a>(lab: &'a Lab, label: &str, kind: Kind, rounds_ns: &[u64]) -> Arm<'a> {
+        let round = |ns: &u64| ThroughputAnswer {
+            cold_ns: *ns,
+            warm_ns: vec![*ns],
+            tally: Default::default(),
+            stalls: Default::default(),
+            latencies: Vec::new(),
+            clock_pair_ns: 0,
+            resources: Default::default(),
+        };
+        Arm {
+            label: label.to_owned(),
+            contestant: lab.find(HARNESS).expect("every lab has it"),
+            kind,
+            status: Status::Ok,
+            verified: None,
+            memory: None,
+            rounds: rounds_ns.iter().map(round).collect(),
+        }
+    }
+
+    /// The verdict on `rounds_ns`, where the baseline ran twice with the times above.
+    fn judged(rounds_ns: &[u64]) -> Verdict {
+        let trace = Scenario::ServerChurn.generate(1, 100);
+        let plans = Plans {
+            threads: Threads::Fold(1),
+            align: Align::Recorded,
+            touch: Touch::Page,
+            skew_records: 1,
+            seed: 1,
+            limit: Duration::ZERO,
+            warm_passes: 1,
+            rounds: (7, 7),
+            baseline: "base".to_owned(),
+            pacing: None,
+        };
+        let plan = Plan::new(&trace, plans.threads, plans.align).expect("small");
+        let lab = Lab::new();
+        let arms = vec![
+            arm(&lab, "base", Kind::Contestant, &ROUNDS_NS),
+            arm(&lab, "base", Kind::Again, &AGAIN_NS),
+            arm(&lab, "other", Kind::Contestant, rounds_ns),
+        ];
+        let figures = Figures::of(&trace);
+        let result = of_trace("synthetic", true, &plan, &figures, &plans, 7, arms);
+        assert!(result.rows[0].versus.is_none(), "the baseline");
+        result.rows[1]
+            .versus
+            .as_ref()
+            .expect("seven rounds")
+            .verdict
+    }
+
+    #[test]
+    fn a_target_against_itself_is_the_same() {
+        assert_eq!(judged(&ROUNDS_NS), Verdict::Same);
+        assert_eq!(judged(&AGAIN_NS), Verdict::Same);
+        let mut backwards = ROUNDS_NS;
+        backwards.reverse();
+        assert_eq!(judged(&backwards), Verdict::Same);
+    }
+
+    #[test]
+    fn a_difference_within_the_noise_of_the_baseline_is_the_same_and_one_beyond_it_is_not() {
+        assert_eq!(judged(&ROUNDS_NS.map(|ns| ns + 2)), Verdict::Same);
+        assert_eq!(judged(&ROUNDS_NS.map(|ns| ns * 5 / 4)), Verdict::Slower);
+        assert_eq!(judged(&ROUNDS_NS.map(|ns| ns * 3 / 4)), Verdict::Faster);
+    }
+}
