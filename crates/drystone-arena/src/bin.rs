@@ -122,7 +122,7 @@ impl Bin {
     /// The slot that blocks are in below `count`.
     #[inline(always)]
     fn slot(&self, index: u32) -> &Slot {
-        debug_assert!(index < self.limit.get().max(self.count.get()), "B2");
+        debug_assert!(index < self.limit.get().max(self.count.get() + 1), "B2");
         // SAFETY: B2.
         let slot = unsafe { self.slots.get().add(index as usize) };
         // SAFETY: slots live as long as the heap, and change in their cells only.
@@ -150,10 +150,27 @@ impl Bin {
         self.count.get() < self.limit.get()
     }
 
-    /// Puts in a block of a page of this class, counted as used. There is [room](Self::has_room).
+    /// Puts in a block of a page of this class, counted as used, if there is room. Whether there was.
     #[inline(always)]
-    pub(crate) fn push(&self, block: *mut Block) {
+    pub(crate) fn push(&self, block: *mut Block) -> bool {
         let count = self.count.get();
+        let has_room = count < self.limit.get();
+        if has_room {
+            self.put(block, count);
+        }
+        has_room
+    }
+
+    /// As [`push`](Self::push), where there [is room](Self::has_room), or from where the block has just been
+    /// taken.
+    #[inline(always)]
+    pub(crate) fn push_into_room(&self, block: *mut Block) {
+        self.put(block, self.count.get());
+    }
+
+    /// Puts in a block behind as many as there are.
+    #[inline(always)]
+    fn put(&self, block: *mut Block, count: u32) {
         self.slot(count).set(block);
         self.count.set(count + 1);
     }

@@ -33,12 +33,12 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::ptr::{self, NonNull};
 
-use drystone_core::{AllocError, Allocator, Deallocator, Fast, NonZeroLayout, OsError};
+use drystone_core::{AllocError, Allocator, Deallocator, Fast, NonZeroLayout, OsError, SizeClass};
 
 use crate::check::find;
 use crate::core_state::Core;
 use crate::error::FreeError;
-use crate::geometry::{Kind, segment_address, usable_bytes};
+use crate::geometry::{segment_address, usable_bytes};
 use crate::heap::Heap;
 use crate::misuse;
 use crate::ops::{self, Face, Fresh};
@@ -109,30 +109,37 @@ impl<P: Profile> GlobalArena<P> {
     }
 
     #[inline(always)]
-    fn at_hand(layout: NonZeroLayout) -> Option<NonNull<u8>> {
-        match Kind::of(layout) {
-            Kind::Class(class) if !P::HARDENED => Self::pop(class),
+    fn at_hand(layout: Layout) -> Option<NonNull<u8>> {
+        match Self::class_of(layout) {
+            Some(class) if !P::HARDENED => Self::pop(class),
             _ => None,
         }
     }
 
+    /// The class that serves a layout, unless it is of no bytes.
     #[inline(always)]
-    pub(crate) fn allocate_layout(layout: NonZeroLayout) -> Option<Fresh> {
+    fn class_of(layout: Layout) -> Option<usize> {
+        SizeClass::from_size_align(layout.size(), layout.align()).map(SizeClass::index)
+    }
+
+    /// A block for the layout, which may be of no bytes.
+    #[inline(always)]
+    pub(crate) fn allocate_layout(layout: Layout) -> Option<Fresh> {
         match Self::at_hand(layout) {
             Some(block) => Some(Fresh {
                 block,
                 zeroed: false,
             }),
-            None => Self::allocate_slowly(layout),
+            None => Self::allocate_slowly(served(layout)),
         }
     }
 
     /// As [`allocate_layout`](Self::allocate_layout), where nobody asks about zeros.
     #[inline(always)]
-    pub(crate) fn try_allocate(layout: NonZeroLayout) -> Option<NonNull<u8>> {
+    pub(crate) fn try_allocate(layout: Layout) -> Option<NonNull<u8>> {
         match Self::at_hand(layout) {
             Some(block) => Some(block),
-            None => Self::allocate_slowly(layout).map(|fresh| fresh.block),
+            None => Self::allocate_slowly(served(layout)).map(|fresh| fresh.block),
         }
     }
 
@@ -144,21 +151,28 @@ impl<P: Profile> GlobalArena<P> {
         P::with_thread(|thread| thread.with(P::core(), P::register, allocate)).flatten()
     }
 
+    #[cold]
+    #[inline(never)]
+    fn allocate_zeroed_slowly(layout: NonZeroLayout) -> Option<NonNull<u8>> {
+        let fresh = Self::allocate_slowly(layout)?;
+        Some(fresh.into_zeroed(layout.size().get()).cast())
+    }
+
     /// # Safety
     ///
     /// As [`GlobalAlloc::dealloc`].
     #[inline(always)]
-    unsafe fn free_layout(block: NonNull<u8>, layout: NonZeroLayout) {
+    unsafe fn free_layout(block: NonNull<u8>, layout: Layout) {
         let address = block.addr().get();
-        let Kind::Class(class) = Kind::of(layout) else {
+        let Some(class) = Self::class_of(layout) else {
             // SAFETY: the caller's promise.
-            return unsafe { Self::free_slowly(block, layout) };
+            return unsafe { Self::free_slowly(block, served(layout)) };
         };
         if P::CHECKED {
             // SAFETY: the caller's promise.
             if !unsafe { Self::free_own(block, |recorded| recorded == class) } {
                 // SAFETY: as above.
-                unsafe { Self::free_slowly(block, layout) };
+                unsafe { Self::free_slowly(block, served(layout)) };
             }
             return;
         }
@@ -173,7 +187,7 @@ impl<P: Profile> GlobalArena<P> {
                 unsafe { heap.free(block.cast(), class) };
             } else {
                 // SAFETY: the caller's promise; the block is another heap's.
-                unsafe { Self::free_remote(heap, segment, block, layout) };
+                unsafe { Self::free_remote(heap, segment, block, served(layout)) };
             }
         });
     }
@@ -325,12 +339,12 @@ impl<P: Profile> Face<P> for OnThread<'_, P> {
     }
 
     fn allocate(&self, layout: NonZeroLayout) -> Option<Fresh> {
-        GlobalArena::<P>::allocate_layout(layout)
+        GlobalArena::<P>::allocate_layout(layout.to_layout())
     }
 
     unsafe fn free(&self, block: NonNull<u8>, layout: NonZeroLayout) {
         // SAFETY: the caller's promise.
-        unsafe { GlobalArena::<P>::free_layout(block, layout) };
+        unsafe { GlobalArena::<P>::free_layout(block, layout.to_layout()) };
     }
 }
 
@@ -354,29 +368,25 @@ fn pointer_of(block: Option<NonNull<u8>>) -> *mut u8 {
 unsafe impl<P: Profile> GlobalAlloc for GlobalArena<P> {
     #[inline(always)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        pointer_of(Self::try_allocate(served(layout)))
+        pointer_of(Self::try_allocate(layout))
     }
 
     #[inline(always)]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if let Some(block) = NonNull::new(block) {
             // SAFETY: the caller's promise.
-            unsafe { Self::free_layout(block, served(layout)) };
+            unsafe { Self::free_layout(block, layout) };
         }
     }
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        let fresh = Self::allocate_layout(served(layout));
-        if let Some(Fresh {
-            block,
-            zeroed: false,
-        }) = fresh
-        {
-            // SAFETY: the block has the bytes of the layout.
-            unsafe { block.write_bytes(0, layout.size()) };
-        }
-        pointer_of(fresh.map(|fresh| fresh.block))
+        let Some(block) = Self::at_hand(layout) else {
+            return pointer_of(Self::allocate_zeroed_slowly(served(layout)));
+        };
+        // SAFETY: the block has the bytes of the layout.
+        unsafe { block.write_bytes(0, layout.size()) };
+        block.as_ptr()
     }
 
     #[inline]
@@ -398,7 +408,7 @@ unsafe impl<P: Profile> Deallocator for GlobalArena<P> {
     #[inline]
     unsafe fn deallocate(&self, ptr: NonNull<u8>, layout: NonZeroLayout) {
         // SAFETY: the caller's promise.
-        unsafe { Self::free_layout(ptr, layout) };
+        unsafe { Self::free_layout(ptr, layout.to_layout()) };
     }
 }
 
@@ -406,12 +416,12 @@ unsafe impl<P: Profile> Deallocator for GlobalArena<P> {
 unsafe impl<P: Profile> Allocator for GlobalArena<P> {
     #[inline]
     fn allocate(&self, layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
-        let block = Self::try_allocate(layout).ok_or(AllocError)?;
+        let block = Self::try_allocate(layout.to_layout()).ok_or(AllocError)?;
         Ok(NonNull::slice_from_raw_parts(block, usable_bytes(layout)))
     }
 
     fn allocate_zeroed(&self, layout: NonZeroLayout) -> Result<NonNull<[u8]>, AllocError> {
-        let fresh = Self::allocate_layout(layout).ok_or(AllocError)?;
+        let fresh = Self::allocate_layout(layout.to_layout()).ok_or(AllocError)?;
         Ok(fresh.into_zeroed(usable_bytes(layout)))
     }
 

@@ -188,9 +188,7 @@ impl Heap {
     /// provenance of its segment.
     #[inline(always)]
     pub(crate) unsafe fn free(&self, block: *mut Block, class: usize) {
-        if self.has_room(class) {
-            self.bin(class).push(block);
-        } else {
+        if !self.bin(class).push(block) {
             self.free_into_full(block, class);
         }
     }
@@ -202,7 +200,7 @@ impl Heap {
     /// As [`free`](Self::free), and [`has_room`](Self::has_room) says so.
     #[inline(always)]
     pub(crate) unsafe fn free_into_room(&self, block: *mut Block, class: usize) {
-        self.bin(class).push(block);
+        self.bin(class).push_into_room(block);
     }
 
     /// Takes back a block that another heap owns, if it can be listed at once. Whether it did.

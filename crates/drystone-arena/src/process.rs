@@ -29,7 +29,7 @@ pub fn allocate(size: usize) -> Result<NonNull<u8>, ArenaError> {
         return Err(ArenaError::ZeroSize);
     }
     layout(size)
-        .and_then(GlobalArena::<Checked>::try_allocate)
+        .and_then(|layout| GlobalArena::<Checked>::try_allocate(layout.to_layout()))
         .ok_or(ArenaError::OutOfMemory {
             requested: size,
             remaining: usize::MAX,

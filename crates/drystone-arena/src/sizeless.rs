@@ -12,7 +12,7 @@
 
 use core::ptr::{self, NonNull};
 
-use drystone_core::NonZeroLayout;
+use drystone_core::{NonZeroLayout, SizeClass};
 
 use crate::check::{PlaceKind, around, bytes_around, find};
 use crate::error::FreeError;
@@ -27,40 +27,15 @@ use crate::segment_map;
 /// What [`GlobalArena::allocate_at_once`] aligns blocks to.
 const ALIGN: usize = 16;
 
-/// The largest size whose class is in the table.
-const LISTED_MAX: usize = 8 << 10;
-
-/// The class of each size, in steps of [`ALIGN`]; none counts as one step.
-static CLASSES: [u8; LISTED_MAX / ALIGN + 1] = {
-    let mut classes = [0; LISTED_MAX / ALIGN + 1];
-    let mut steps = 0;
-    while steps < classes.len() {
-        let bytes = if steps == 0 { ALIGN } else { steps * ALIGN };
-        let Ok(layout) = NonZeroLayout::from_size_align(bytes, ALIGN) else {
-            panic!("a small layout is one");
-        };
-        let Kind::Class(class) = Kind::of(layout) else {
-            panic!("a small block is of a class");
-        };
-        assert!(class <= u8::MAX as usize);
-        classes[steps] = class.to_le_bytes()[0];
-        steps += 1;
-    }
-    classes
-};
-
 impl<P: Profile> GlobalArena<P> {
-    /// A block of at least `size` bytes, of none too, aligned to 16, if the calling thread has one at
+    /// A block of at least `size` bytes, which are not none, aligned to 16, if the calling thread has one at
     /// hand: without a lock and a call of the system. Otherwise nothing has changed, and
     /// [`allocate`](drystone_core::Allocator::allocate) may give one.
     #[inline(always)]
     #[must_use]
     pub fn allocate_at_once(size: usize) -> Option<NonNull<u8>> {
-        if size > LISTED_MAX {
-            return None;
-        }
-        let class = usize::from(CLASSES[size.div_ceil(ALIGN)]);
-        Self::pop(class)
+        let class = SizeClass::from_size_align(size, ALIGN)?;
+        Self::pop(class.index())
     }
 
     /// Takes back the block at the address if that needs no lock and no call of the system. Otherwise
@@ -140,7 +115,7 @@ impl<P: Profile> GlobalArena<P> {
         if P::with_thread(|thread| stays(thread.get())) {
             return Ok(Some(ptr));
         }
-        let Some(moved) = Self::allocate_layout(new) else {
+        let Some(moved) = Self::allocate_layout(new.to_layout()) else {
             return Ok(None);
         };
         let both_huge = matches!(place.kind, PlaceKind::Huge { .. }) && Kind::of(new) == Kind::Huge;

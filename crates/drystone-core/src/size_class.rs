@@ -12,24 +12,40 @@ const COARSE_COUNT: usize = 16;
 const FINE_MAX_LOG2: u32 = 7;
 const MIDDLE_MAX_LOG2: u32 = 13;
 
-/// What every block size is a multiple of.
-const STEP_BYTES: usize = 8;
+/// What every block size up to [`MIDDLE_MAX`] is a multiple of, and every one above.
+const FINE_STEP: usize = 8;
+const COARSE_STEP: usize = 1 << (MIDDLE_MAX_LOG2 - 2);
 
-/// The largest size that [`LISTED`] has the class of.
-const LISTED_MAX: usize = 1 << MIDDLE_MAX_LOG2;
+/// The largest block size of the first two kinds of classes.
+const MIDDLE_MAX: usize = 1 << MIDDLE_MAX_LOG2;
 
-/// The class of each size, in steps of [`STEP_BYTES`]. A load instead of a logarithm and two shifts: the
-/// class of a size that is not known when compiling is found in every allocation and every free.
-static LISTED: [u8; LISTED_MAX / STEP_BYTES + 1] = {
-    let mut listed = [0; LISTED_MAX / STEP_BYTES + 1];
+/// Where [`LISTED`] has the class of a size whose last byte has this number.
+#[inline(always)]
+const fn position(last: usize) -> usize {
+    if last < MIDDLE_MAX {
+        last / FINE_STEP
+    } else {
+        // What the fine steps take is more than the coarse ones would.
+        last / COARSE_STEP + (MIDDLE_MAX / FINE_STEP - MIDDLE_MAX / COARSE_STEP)
+    }
+}
+
+/// The class of each size. A load instead of a logarithm and two shifts: the class of a size that is not
+/// known when compiling is found in every allocation and every free.
+static LISTED: [u8; position(SizeClass::SIZE_MAX - 1) + 1] = {
+    let mut listed = [0; position(SizeClass::SIZE_MAX - 1) + 1];
     let mut index = 0_u8;
-    let mut steps = 0;
-    while steps < listed.len() {
-        if steps * STEP_BYTES > SizeClass::SIZES[index as usize] as usize {
+    let mut last = 0;
+    while last < SizeClass::SIZE_MAX {
+        if last >= SizeClass::SIZES[index as usize] as usize {
             index += 1;
         }
-        listed[steps] = index;
-        steps += 1;
+        listed[position(last)] = index;
+        last += if last < MIDDLE_MAX {
+            FINE_STEP
+        } else {
+            COARSE_STEP
+        };
     }
     listed
 };
@@ -80,14 +96,20 @@ impl SizeClass {
     #[inline]
     #[must_use]
     pub const fn from_layout(layout: NonZeroLayout) -> Option<Self> {
-        let align = layout.align().get();
-        if align > Self::ALIGN_MAX {
-            return None;
+        Self::from_size_align(layout.size().get(), layout.align().get())
+    }
+
+    /// As [`from_layout`](Self::from_layout), of a layout's parts; `None` also for no bytes. Which class, if
+    /// any, serves an alignment that is no power of two is not said.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_size_align(size: usize, align: usize) -> Option<Self> {
+        // The last byte of the size rounded up to the alignment; without bytes, of all the memory there is.
+        let last = size.wrapping_sub(1) | align.wrapping_sub(1);
+        if last < MIDDLE_MAX || (last < Self::SIZE_MAX && align <= Self::ALIGN_MAX) {
+            return Some(Self::holding(last));
         }
-        match Self::from_size(layout.pad_to_align().size().get()) {
-            Some(class) => Some(class),
-            None => None,
-        }
+        None
     }
 
     /// The smallest class of at least `size` bytes; size 0 counts as 1. `None` above
@@ -98,17 +120,15 @@ impl SizeClass {
         if size > Self::SIZE_MAX {
             return None;
         }
-        if size <= LISTED_MAX {
-            let index = LISTED[size.div_ceil(STEP_BYTES)];
-            return Some(Self { index });
+        Some(Self::holding(size.saturating_sub(1)))
+    }
+
+    /// The smallest class that holds the byte of this number, which is below [`SIZE_MAX`](Self::SIZE_MAX).
+    #[inline(always)]
+    const fn holding(last: usize) -> Self {
+        Self {
+            index: LISTED[position(last)],
         }
-        let last = size - 1;
-        let log2 = last.ilog2();
-        let doubling = (log2 - MIDDLE_MAX_LOG2) as usize;
-        let index = FINE_COUNT + MIDDLE_COUNT + doubling * 4 + ((last >> (log2 - 2)) & 3);
-        // At most COUNT - 1 = 79, so the cast keeps the value.
-        #[expect(clippy::cast_possible_truncation, reason = "below 80")]
-        Some(Self { index: index as u8 })
     }
 
     /// The class with this index; `None` from [`COUNT`](Self::COUNT) on.

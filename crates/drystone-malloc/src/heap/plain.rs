@@ -18,7 +18,8 @@ type Arena = GlobalArena<Profile>;
 
 const ARENA: Arena = Arena::new();
 
-/// A block of at least `size` bytes, aligned to 16, if there is one without a call of the system.
+/// A block of at least `size` bytes, which are not none, aligned to 16, if there is one without a call of the
+/// system.
 #[inline(always)]
 pub(crate) fn allocate_at_once(size: usize) -> Option<NonNull<u8>> {
     Arena::allocate_at_once(size)
