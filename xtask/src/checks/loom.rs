@@ -66,5 +66,12 @@ fn test(workspace: &Workspace, package: &str, models: &str) -> Cmd {
         .env("CARGO_PROFILE_RELEASE_LTO", "off")
         .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
         .target_dir(&workspace.target_dir.join("loom"))
-        .args(["--release", "-p", package, "--lib", models])
+        .args([
+            "--release",
+            "-p",
+            package,
+            "--all-features",
+            "--lib",
+            models,
+        ])
 }
