@@ -15,7 +15,7 @@ impl<T, M: FreelistProtection, S: SegmentSource> ExtendableSlab<T, M, S> {
         let address = ptr.addr().get();
         let base = self
             .index
-            .find(address, self.shift)
+            .find(address)
             .and_then(|segment| NonNull::new(segment.base()));
         debug_assert!(base.is_some(), "not a block of this slab");
         // SAFETY: the offset of a slot lies in its segment.

@@ -29,7 +29,7 @@ impl<T, M: FreelistProtection, S: SegmentSource> ExtendableSlab<T, M, S> {
         });
         self.report_all(findings);
         let mut bytes = 0;
-        while let Some(segment) = self.growth.take_out(&self.index, self.shift) {
+        while let Some(segment) = self.growth.take_out(&self.index) {
             self.give_back(segment, shape);
             bytes += shape.bytes();
         }
@@ -69,7 +69,7 @@ impl<T, M: FreelistProtection, S: SegmentSource> ExtendableSlab<T, M, S> {
     #[inline]
     pub(super) fn give_back_surplus(&self, shape: &Shape) {
         for _ in 0..self.growth.take_surplus() {
-            let Some(segment) = self.growth.take_out(&self.index, self.shift) else {
+            let Some(segment) = self.growth.take_out(&self.index) else {
                 return;
             };
             self.give_back(segment, shape);

@@ -119,12 +119,11 @@ impl Growth {
         &self,
         index: &Index,
         segment: SegmentRef<'_>,
-        shift: u32,
         table: &mut Option<OwnTable>,
     ) -> Result<(), NeedsTable> {
         self.locked(|state| {
             state.index.make_room(index, table)?;
-            state.index.insert(index, segment, shift);
+            state.index.insert(index, segment);
             self.segments
                 .store(state.index.segments(), Ordering::Relaxed);
             Ok(())
@@ -162,11 +161,11 @@ impl Growth {
 
     /// Takes a segment out of the pool and the address index. What is left of it is the
     /// caller's.
-    pub(super) fn take_out<'a>(&self, index: &Index, shift: u32) -> Option<SegmentRef<'a>> {
+    pub(super) fn take_out<'a>(&self, index: &Index) -> Option<SegmentRef<'a>> {
         self.locked(|state| {
             let segment = self.pop(state)?;
             state.low = state.low.min(self.pooled.load(Ordering::Relaxed));
-            state.index.remove(index, segment, shift);
+            state.index.remove(index, segment);
             self.segments
                 .store(state.index.segments(), Ordering::Relaxed);
             Some(segment)

@@ -3,25 +3,25 @@
 //!
 //! # What
 //!
-//! A hash table of segment numbers (addresses without the low bits of the segment's alignment).
+//! A hash table of the segments' bases (addresses without the bits below the segments' alignment).
 //! Four entries share a cache line and are compared without a branch: which of them it is cannot be
 //! predicted, and a wrong prediction costs as much as a cache miss, because it waits for one. A
-//! full line overflows into the next. Fibonacci hashing (Knuth, The Art of Computer Programming,
-//! volume 3, section 6.4) spreads neighbouring numbers, which is what segments mostly have, so
-//! evenly that lines seldom overflow.
+//! full line overflows into the next. [`Grid`] spreads neighbours, which is what segments mostly are,
+//! so evenly that lines seldom overflow.
 //!
 //! # Memory picture
 //!
 //! ```text
 //!  Index.table ──> header │ 4 keys, 4 descriptors │ 4 keys, 4 descriptors │ ...    2^log2 lines
-//!    (log2 in the     └ next: tables that were current before
-//!     low bits)
+//!    (how far a hash  └ next: tables that were current before
+//!     is shifted in
+//!     the low bits)
 //! ```
 //!
 //! # Invariants
 //!
-//! - X1: a key is EMPTY, GONE or a segment number. No number is twice in a table.
-//! - X2: no line from the one that a number hashes to, to the one before the number's own, has an
+//! - X1: a key is EMPTY, GONE or the base of a segment. No base is twice in a table.
+//! - X2: no line from the one that a base hashes to, to the one before the base's own, has an
 //!   EMPTY key.
 //! - X3: at most half of the keys are not EMPTY, so few lines are full.
 //! - X4: tables live as long as the slab. One that is written while a reader may still be in it is
@@ -31,7 +31,7 @@
 //!
 //! A reader may be in a table that is no longer current, even in one that is being filled anew. It
 //! trusts an entry only if the descriptor says that its segment is at the address asked for, which
-//! no other descriptor can say while the segment is in use; and it believes that a number is
+//! no other descriptor can say while the segment is in use; and it believes that a base is
 //! missing only if no table was rewritten meanwhile.
 //!
 //! The fences order atomic keys among themselves; what a descriptor holds is ordered by the Acquire
@@ -49,12 +49,13 @@ use core::ptr::{self, NonNull};
 use drystone_core::{AllocError, FixedRange as _, HeapSegment, NonZeroLayout};
 use drystone_sync::atomic::{AtomicPtr, AtomicUsize, Ordering, fence};
 
+use super::grid::Grid;
 use super::segment::{Segment, SegmentRef};
 
 /// The key of an entry that was never used since its table was filled.
 const EMPTY: usize = 0;
-/// The key of an entry whose segment was given back. No segment has this number: that would take
-/// the last address.
+/// The key of an entry whose segment was given back. No segment begins here: that would take the
+/// last address.
 const GONE: usize = usize::MAX;
 
 /// The lines of the first table, as a power of two.
@@ -62,13 +63,6 @@ const FIRST_LOG2: u32 = 1;
 
 /// The entries of a line. One under loom, so that the models reach what a full line does.
 const WAYS: usize = if cfg!(loom) { 1 } else { 4 };
-
-/// 2^BITS divided by the golden ratio, odd.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the upper half on targets with small words"
-)]
-const FIBONACCI: usize = (0x9E37_79B9_7F4A_7C15_u64 >> (64 - usize::BITS)) as usize | 1;
 
 /// As many entries as fit a cache line of 64 bytes.
 #[repr(C, align(64))]
@@ -85,13 +79,13 @@ impl Line {
         }
     }
 
-    /// Where `number` is if it is in this line; somewhere if it is not. No branch.
+    /// Where `base` is if it is in this line; somewhere if it is not. No branch.
     #[inline]
-    fn guess(&self, number: usize) -> usize {
+    fn guess(&self, base: usize) -> usize {
         let mut way = 0;
         for (index, key) in self.keys.iter().enumerate().skip(1) {
             // Relaxed: the descriptor has the last word.
-            let equal = key.load(Ordering::Relaxed) == number;
+            let equal = key.load(Ordering::Relaxed) == base;
             way = select_unpredictable(equal, index, way);
         }
         way
@@ -113,7 +107,8 @@ impl Line {
         // SAFETY: only descriptors are entered, and they live as long as the slab, which the
         // callers have borrowed for `'a`.
         let segment = unsafe { SegmentRef::from_raw(segment) };
-        (segment.base().addr() == base).then_some(segment)
+        // The descriptor of a segment that was given back says 0, where no segment can be.
+        (base != 0 && segment.base().addr() == base).then_some(segment)
     }
 }
 
@@ -131,34 +126,41 @@ struct Header {
 struct Table<'a> {
     // I1: `2^log2` initialised lines that outlive `'a`.
     lines: &'a [Line],
-    log2: u32,
+    // I2: `usize::BITS - log2`, which is from 1 to `usize::BITS - 1`.
+    down: u32,
 }
 
 impl<'a> Table<'a> {
-    /// The lines in the order of probing for `number`.
+    /// The line that a base with this spread hashes to.
     #[inline]
-    fn probe(self, number: usize) -> impl Iterator<Item = &'a Line> {
+    fn first(self, spread: usize) -> &'a Line {
+        // SAFETY: what is left of the word has `log2` bits (I2), so it is below the length (I1).
+        unsafe { self.lines.get_unchecked(spread.wrapping_shr(self.down)) }
+    }
+
+    /// The lines in the order of probing for a base with this spread.
+    fn probe(self, spread: usize) -> impl Iterator<Item = &'a Line> {
         let mask = self.lines.len() - 1;
-        let start = number.wrapping_mul(FIBONACCI) >> (usize::BITS - self.log2);
+        let start = spread.wrapping_shr(self.down);
         (0..self.lines.len()).map(move |step| {
             // SAFETY: the mask keeps the index below the length, a power of two (I1).
             unsafe { self.lines.get_unchecked((start + step) & mask) }
         })
     }
 
-    /// The segment with this number that lies at `base`, if its line did not overflow.
+    /// The segment at `base`, whose spread this is, if its line did not overflow.
     #[inline]
-    fn find_at_once(self, number: usize, base: usize) -> Option<SegmentRef<'a>> {
-        let line = self.probe(number).next()?;
-        // The descriptor tells whether the guess was right: for a number that is in the line there
+    fn find_at_once(self, base: usize, spread: usize) -> Option<SegmentRef<'a>> {
+        let line = self.first(spread);
+        // The descriptor tells whether the guess was right: for a base that is in the line there
         // is nothing to predict.
-        line.segment(line.guess(number), base)
+        line.segment(line.guess(base), base)
     }
 
-    /// The segment with this number that lies at `base`.
-    fn find(self, number: usize, base: usize) -> Option<SegmentRef<'a>> {
-        for line in self.probe(number) {
-            if let Some(way) = line.position(number) {
+    /// The segment at `base`, whose spread this is.
+    fn find(self, base: usize, spread: usize) -> Option<SegmentRef<'a>> {
+        for line in self.probe(spread) {
+            if let Some(way) = line.position(base) {
                 return line.segment(way, base);
             }
             if line.position(EMPTY).is_some() {
@@ -216,10 +218,11 @@ impl OwnTable {
         unsafe { (*self.header.as_ptr()).log2 }
     }
 
-    /// The header's address with `log2` in its low bits, of which the alignment leaves six.
+    /// The header's address with `down` of the table in its low bits, of which the alignment leaves
+    /// six.
     fn tagged(&self) -> *mut Header {
-        let log2 = self.log2() as usize;
-        self.header.as_ptr().map_addr(|addr| addr | log2)
+        let down = (usize::BITS - self.log2()) as usize;
+        self.header.as_ptr().map_addr(|addr| addr | down)
     }
 }
 
@@ -238,19 +241,29 @@ fn untagged(table: *mut Header) -> *mut Header {
 
 /// The readers' side.
 pub(super) struct Index {
-    /// The current table, tagged with its size; null before the first segment.
+    /// The current table, tagged with how far hashes are shifted in it; null before the first
+    /// segment.
     table: AtomicPtr<Header>,
+    /// Where segments may begin.
+    grid: Grid,
     /// How often a table that had been current before was filled anew.
     rewrites: AtomicUsize,
 }
 
 impl Index {
     /// An index without a segment.
-    pub(super) fn new() -> Self {
+    pub(super) fn new(grid: Grid) -> Self {
         Self {
             table: AtomicPtr::new(ptr::null_mut()),
+            grid,
             rewrites: AtomicUsize::new(0),
         }
+    }
+
+    /// Where segments may begin.
+    #[inline]
+    pub(super) fn grid(&self) -> Grid {
+        self.grid
     }
 
     /// The segment that `address` lies in.
@@ -258,29 +271,31 @@ impl Index {
     /// For a segment that is in use, and was before the call began, the answer is right. For any
     /// other address it is the segment that was there at some moment during the call, if any.
     #[inline]
-    pub(super) fn find(&self, address: usize, shift: u32) -> Option<SegmentRef<'_>> {
-        let number = address >> shift;
-        let base = number << shift;
-        let found = self
-            .table()
-            .and_then(|table| table.find_at_once(number, base));
-        if found.is_some() {
-            return found;
-        }
-        self.find_again(number, base)
+    pub(super) fn find(&self, address: usize) -> Option<SegmentRef<'_>> {
+        self.find_at_once(address)
+            .or_else(|| self.find_again(address))
+    }
+
+    /// As [`find`](Self::find), but looks at one line, and may miss a segment that is there.
+    #[inline]
+    pub(super) fn find_at_once(&self, address: usize) -> Option<SegmentRef<'_>> {
+        let base = self.grid.base(address);
+        self.table()?.find_at_once(base, self.grid.spread(base))
     }
 
     /// As [`find`](Self::find), where the first look did not find it: goes on to further lines, and
     /// makes sure that the table was not filled anew under it.
     #[cold]
     #[inline(never)]
-    pub(super) fn find_again(&self, number: usize, base: usize) -> Option<SegmentRef<'_>> {
+    pub(super) fn find_again(&self, address: usize) -> Option<SegmentRef<'_>> {
+        let base = self.grid.base(address);
+        let spread = self.grid.spread(base);
         loop {
             // Acquire: pairs with the Release of `announce`: a table whose rewriting is counted
             // here is not the one that `table` finds, until it is current again.
             let before = self.rewrites.load(Ordering::Acquire);
             let table = self.table()?;
-            if let Some(segment) = table.find(number, base) {
+            if let Some(segment) = table.find(base, spread) {
                 return Some(segment);
             }
             // With the loads of the keys in front it pairs with the fence in `announce`: if one of
@@ -296,15 +311,18 @@ impl Index {
     fn table(&self) -> Option<Table<'_>> {
         // Acquire: pairs with the Release in `IndexWriter::publish`, for the lines.
         let tagged = self.table.load(Ordering::Acquire);
-        let log2 = tagged.addr() & (align_of::<Header>() - 1);
-        let header = NonNull::new(tagged.map_addr(|addr| addr - log2))?;
+        let header = NonNull::new(untagged(tagged))?;
+        // The shift takes its lowest bits only.
+        let down = tagged.addr() as u32 % usize::BITS;
         // SAFETY: the block is longer than its header.
         let first = unsafe { header.add(1) }.cast::<Line>();
         Some(Table {
             // SAFETY: the block holds `2^log2` initialised lines, shared from when it was
             // published, and lives as long as the slab.
-            lines: unsafe { core::slice::from_raw_parts(first.as_ptr(), 1 << log2) },
-            log2: log2 as u32,
+            lines: unsafe {
+                core::slice::from_raw_parts(first.as_ptr(), 1 << (usize::BITS - down))
+            },
+            down,
         })
     }
 
@@ -408,7 +426,7 @@ impl IndexWriter {
             // SAFETY: the block holds that many initialised lines and outlives the call. A reader
             // may still be in it; its fields are atomic.
             lines: unsafe { core::slice::from_raw_parts(table.first_line().as_ptr(), 1 << log2) },
-            log2,
+            down: usize::BITS - log2,
         };
         for key in fresh.lines.iter().flat_map(|line| &line.keys) {
             // Relaxed: ordered by the announcement before, or nobody else knows the table.
@@ -418,9 +436,10 @@ impl IndexWriter {
         let lines = current.iter().flat_map(|table| table.lines);
         for (key, segment) in lines.flat_map(|line| line.keys.iter().zip(&line.segments)) {
             // Relaxed: only this thread writes the table, under the lock.
-            let number = key.load(Ordering::Relaxed);
-            if number != EMPTY && number != GONE {
-                enter(fresh, number, segment.load(Ordering::Relaxed));
+            let base = key.load(Ordering::Relaxed);
+            if base != EMPTY && base != GONE {
+                let spread = index.grid.spread(base);
+                enter(fresh, base, spread, segment.load(Ordering::Relaxed));
             }
         }
         self.gone = 0;
@@ -443,10 +462,11 @@ impl IndexWriter {
     }
 
     /// Enters a segment. [`make_room`](Self::make_room) has made room for it.
-    pub(super) fn insert(&mut self, index: &Index, segment: SegmentRef<'_>, shift: u32) {
-        let number = segment.base().addr() >> shift;
+    pub(super) fn insert(&mut self, index: &Index, segment: SegmentRef<'_>) {
+        let base = segment.base().addr();
+        let spread = index.grid.spread(base);
         if let Some(table) = index.table() {
-            if enter(table, number, segment.as_raw().as_ptr()) {
+            if enter(table, base, spread, segment.as_raw().as_ptr()) {
                 self.gone -= 1;
             }
             self.segments += 1;
@@ -454,12 +474,12 @@ impl IndexWriter {
     }
 
     /// Removes a segment. Its address is not found from then on.
-    pub(super) fn remove(&mut self, index: &Index, segment: SegmentRef<'_>, shift: u32) {
-        let number = segment.base().addr() >> shift;
+    pub(super) fn remove(&mut self, index: &Index, segment: SegmentRef<'_>) {
+        let base = segment.base().addr();
         let Some(table) = index.table() else { return };
         let found = table
-            .probe(number)
-            .find_map(|line| Some((line, line.position(number)?)));
+            .probe(index.grid.spread(base))
+            .find_map(|line| Some((line, line.position(base)?)));
         if let Some((line, way)) = found {
             // Relaxed: who rightly frees a slot of the segment is done with it, and others may
             // read what was there before.
@@ -491,15 +511,15 @@ impl IndexWriter {
             next = NonNull::new(unsafe { (*header.as_ptr()).next });
             drop(OwnTable { header });
         }
-        *index = Index::new();
+        *index = Index::new(index.grid);
         *self = Self::new();
     }
 }
 
-/// Enters a number that is not in the table, which has an entry free; says whether a GONE entry was
+/// Enters a base that is not in the table, which has an entry free; says whether a GONE entry was
 /// used for it.
-fn enter(table: Table<'_>, number: usize, segment: *mut Segment) -> bool {
-    for line in table.probe(number) {
+fn enter(table: Table<'_>, base: usize, spread: usize, segment: *mut Segment) -> bool {
+    for line in table.probe(spread) {
         for free in [GONE, EMPTY] {
             if let Some(way) = line.position(free) {
                 // Release: pairs with the Acquire in `Line::segment`: a reader may look at any
@@ -507,7 +527,7 @@ fn enter(table: Table<'_>, number: usize, segment: *mut Segment) -> bool {
                 line.segments[way].store(segment, Ordering::Release);
                 // Relaxed: whoever has a block of the segment is ordered after this, and nobody
                 // else has to find it.
-                line.keys[way].store(number, Ordering::Relaxed);
+                line.keys[way].store(base, Ordering::Relaxed);
                 return free == GONE;
             }
         }
@@ -530,6 +550,7 @@ mod tests {
     use super::*;
 
     const SHIFT: u32 = 6;
+    const GRID: Grid = Grid::new(1 << SHIFT);
 
     /// An index, and what should be in it.
     struct Model {
@@ -545,7 +566,7 @@ mod tests {
     impl Model {
         fn new() -> Self {
             Self {
-                index: Index::new(),
+                index: Index::new(GRID),
                 writer: IndexWriter::new(),
                 shape: Shape::new(1, 64, 64).expect("small"),
                 entered: BTreeMap::new(),
@@ -568,13 +589,13 @@ mod tests {
                 table = Some(OwnTable::new(needed.log2).expect("memory"));
                 self.tables += 1;
             }
-            self.writer.insert(&self.index, segment, SHIFT);
+            self.writer.insert(&self.index, segment);
             assert!(self.entered.insert(number, segment).is_none());
         }
 
         fn remove(&mut self, number: usize) {
             let segment = self.entered.remove(&number).expect("entered");
-            self.writer.remove(&self.index, segment, SHIFT);
+            self.writer.remove(&self.index, segment);
             segment.set_base(ptr::null_mut());
             self.unused.push(segment);
         }
@@ -583,7 +604,7 @@ mod tests {
             assert_eq!(self.writer.segments(), self.entered.len());
             for number in numbers {
                 for offset in [0, 1, 63] {
-                    let found = self.index.find((number << SHIFT) + offset, SHIFT);
+                    let found = self.index.find((number << SHIFT) + offset);
                     assert!(found == self.entered.get(&number).copied(), "{number:#x}");
                 }
             }
@@ -613,8 +634,8 @@ mod tests {
     #[test]
     fn an_empty_index_finds_nothing() {
         Model::new().check(numbers().into_iter());
-        assert!(Index::new().find(0, SHIFT).is_none());
-        assert!(Index::new().find(usize::MAX, 0).is_none());
+        assert!(Index::new(GRID).find(0).is_none());
+        assert!(Index::new(Grid::new(1)).find(usize::MAX).is_none());
     }
 
     #[test]
@@ -634,6 +655,21 @@ mod tests {
             if count % step == 0 {
                 model.check(numbers.iter().copied());
             }
+        }
+    }
+
+    /// The lowest addresses lie in a segment at 0, which is what a descriptor without one says.
+    #[test]
+    fn a_segment_that_was_given_back_is_not_found_at_address_0() {
+        let mut model = Model::new();
+        (1..=20).for_each(|number| model.insert(number));
+        // Tables are filled anew, over what was in them.
+        for number in (21..400).step_by(10) {
+            (number - 20..number - 10).for_each(|number| model.remove(number));
+            for address in [0, 1, 63] {
+                assert!(model.index.find(address).is_none(), "{address}");
+            }
+            (number..number + 10).for_each(|number| model.insert(number));
         }
     }
 

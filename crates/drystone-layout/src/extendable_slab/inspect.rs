@@ -70,7 +70,7 @@ impl<T, M: FreelistProtection, S: SegmentSource> ExtendableSlab<T, M, S> {
             let mut mapped = 0;
             for segment in state.descriptors().filter(|s| !s.base().is_null()) {
                 mapped += 1;
-                let found = self.index.find(segment.base().addr(), self.shift);
+                let found = self.index.find(segment.base().addr());
                 if found != Some(segment) {
                     return broken("E6: a segment is not in the index");
                 }

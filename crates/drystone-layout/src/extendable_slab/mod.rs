@@ -17,8 +17,8 @@
 //!                 └ pending  groups that other threads freed into
 //!
 //!  address index           descriptors                              segments
-//!   number ──────────────> ┌ base ───────────────────────────────> ┌───┬───┬───┬───┐
-//!   number ─────────┐      │ owner: a shard, or the pool           │ 0 │ 1 │ 2 │...│
+//!   base ────────────────> ┌ base ───────────────────────────────> ┌───┬───┬───┬───┐
+//!   base ───────────┐      │ owner: a shard, or the pool           │ 0 │ 1 │ 2 │...│
 //!                   │      └ groups: [free | remote] a word each   └───┴───┴───┴───┘
 //!                   └────> ...                                      aligned to its size
 //!
@@ -73,6 +73,7 @@
 mod contents;
 mod descriptor;
 mod give_back;
+mod grid;
 mod group;
 mod growth;
 mod index;
@@ -99,6 +100,7 @@ use drystone_sync::atomic::{AtomicUsize, Ordering};
 use drystone_sync::{RawGuard, SpinLock, THREAD_SLOTS_MAX, thread_slot};
 
 use crate::SetupError;
+use grid::Grid;
 use growth::Growth;
 use index::Index;
 use segment::SegmentRef;
@@ -157,8 +159,6 @@ const SHARED: u32 = THREAD_SLOTS_MAX as u32;
 pub struct ExtendableSlab<T, M: FreelistProtection = NoProtection, S: SegmentSource = HeapSource> {
     /// Finds segments by address; written under the lock of `growth`.
     index: Index,
-    /// The address bits below a segment's alignment.
-    shift: u32,
     /// The measures of a segment; `None` if there is no such segment.
     shape: Option<Shape>,
     shards: Shards,
@@ -308,9 +308,9 @@ impl<T, M: FreelistProtection, S: SegmentSource> ExtendableSlab<T, M, S> {
         source: S,
     ) -> Self {
         let shape = Shape::new(segment_capacity, Self::STRIDE, Self::SLOT_ALIGN);
+        let align = shape.map_or(1, |shape| shape.layout().align().get());
         Self {
-            index: Index::new(),
-            shift: shape.map_or(0, |shape| shape.shift()),
+            index: Index::new(Grid::new(align)),
             shape,
             shards: Shards::new(),
             shared: Shard::new(),
@@ -388,19 +388,30 @@ impl<T, M: FreelistProtection, S: SegmentSource> ExtendableSlab<T, M, S> {
         NonNull::slice_from_raw_parts(start, Self::STRIDE)
     }
 
-    /// Frees a slot that is not of the calling thread's word.
+    /// Frees a slot that is not of the word of `own`, the calling thread's shard. Everything that is
+    /// not the common case is a call at the end, so that this needs no frame.
     #[inline(never)]
-    fn free_elsewhere(&self, address: usize) {
-        let Some(segment) = self.index.find(address, self.shift) else {
-            debug_assert!(false, "not a block of this slab");
-            return;
-        };
-        self.free_in(segment, self.offset_of(address));
+    fn free_elsewhere<'a>(&'a self, own: Option<Held<'a>>, address: usize) {
+        match self.index.find_at_once(address) {
+            Some(segment) => self.free_in(segment, own, address),
+            None => self.free_overflowed(own, address),
+        }
     }
 
-    /// Frees the slot at `offset` in `segment`.
+    /// As [`free_elsewhere`](Self::free_elsewhere), where the first look does not find the segment.
+    #[cold]
+    #[inline(never)]
+    fn free_overflowed<'a>(&'a self, own: Option<Held<'a>>, address: usize) {
+        match self.index.find_again(address) {
+            Some(segment) => self.free_in(segment, own, address),
+            None => debug_assert!(false, "not a block of this slab"),
+        }
+    }
+
+    /// Frees the slot at `address`, which is in `segment`.
     #[inline]
-    fn free_in(&self, segment: SegmentRef<'_>, offset: usize) {
+    fn free_in<'a>(&'a self, segment: SegmentRef<'a>, own: Option<Held<'a>>, address: usize) {
+        let offset = self.offset_of(address);
         let slot = offset / Self::STRIDE;
         debug_assert!(
             slot * Self::STRIDE == offset && slot < self.segment_capacity(),
@@ -408,15 +419,19 @@ impl<T, M: FreelistProtection, S: SegmentSource> ExtendableSlab<T, M, S> {
         );
         let group = segment.group((slot / GROUP_SLOTS) as u32);
         let bit = 1 << (slot % GROUP_SLOTS);
-        let owner = segment.owner();
-        match self.own() {
-            Some(held) if held.slot() == owner => self.put_back(held, group, bit),
-            None if owner == SHARED => {
-                self.with_shared(|held| self.put_back(held, group, bit));
-            }
-            _ => {
-                self.send_home(group, bit);
-            }
+        match own {
+            Some(held) if held.slot() == segment.owner() => self.put_back(held, group, bit),
+            _ => self.free_of_others(own.is_some(), group, bit),
+        }
+    }
+
+    /// Frees a slot that is not of the calling thread's shard, if it has one.
+    #[inline(never)]
+    fn free_of_others(&self, has_own: bool, group: group::GroupRef<'_>, bit: usize) {
+        if !has_own && group.segment().owner() == SHARED {
+            self.with_shared(|held| self.put_back(held, group, bit));
+        } else {
+            self.send_home(group, bit);
         }
     }
 
@@ -424,7 +439,21 @@ impl<T, M: FreelistProtection, S: SegmentSource> ExtendableSlab<T, M, S> {
     #[inline]
     fn put_back<'a>(&'a self, held: Held<'a>, group: group::GroupRef<'a>, slots: usize) {
         let Some(shape) = &self.shape else { return };
-        if let Settled::Surplus(segment) = held.put_back(group, slots, shape) {
+        if let Err(unsettled) = held.put_back(group, slots, shape) {
+            self.settle(held, group, unsettled);
+        }
+    }
+
+    /// Does what follows from a group's first free slot, or its last.
+    #[inline(never)]
+    fn settle<'a>(
+        &'a self,
+        held: Held<'a>,
+        group: group::GroupRef<'a>,
+        unsettled: shard::Unsettled,
+    ) {
+        let Some(shape) = &self.shape else { return };
+        if let Settled::Surplus(segment) = held.settle(group, unsettled, shape) {
             self.growth.put(segment);
         }
     }
@@ -470,14 +499,15 @@ unsafe impl<T, M: FreelistProtection, S: SegmentSource> Deallocator for Extendab
             return self.free_guarded(address, layout);
         }
         debug_assert!(Self::fits(layout), "the layout does not fit a slot");
-        if let Some(held) = self.own() {
+        let own = self.own();
+        if let Some(held) = own {
             let pushed = held.push(address, Self::STRIDE);
             debug_assert_ne!(pushed, Pushed::Refused, "double free");
             if pushed != Pushed::Elsewhere {
                 return;
             }
         }
-        self.free_elsewhere(address);
+        self.free_elsewhere(own, address);
     }
 }
 
@@ -556,8 +586,7 @@ unsafe impl<T, M: FreelistProtection, S: SegmentSource> Owns for ExtendableSlab<
     #[inline]
     fn owns(&self, ptr: NonNull<u8>) -> bool {
         let address = ptr.addr().get();
-        self.offset_of(address) < self.segment_bytes()
-            && self.index.find(address, self.shift).is_some()
+        self.offset_of(address) < self.segment_bytes() && self.index.find(address).is_some()
     }
 }
 
@@ -566,7 +595,7 @@ impl<T, M: FreelistProtection, S: SegmentSource> ExtendableSlab<T, M, S> {
     /// known before the descriptor is read.
     #[inline]
     fn offset_of(&self, address: usize) -> usize {
-        address & !(usize::MAX << self.shift)
+        self.index.grid().offset(address)
     }
 }
 

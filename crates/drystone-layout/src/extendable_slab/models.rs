@@ -17,6 +17,7 @@ use loom::thread;
 use std::sync::Mutex;
 use std::vec::Vec;
 
+use super::grid::Grid;
 use super::index::{Index, IndexWriter, OwnTable};
 use super::segment::SegmentRef;
 use super::shape::Shape;
@@ -247,7 +248,7 @@ fn loom3_two_frees_elsewhere_list_a_group_once() {
         for other in others {
             other.join().expect("ends");
         }
-        more.map(|block| watched.give(block));
+        more.into_iter().for_each(|block| watched.give(block));
         watched.check();
     });
 }
@@ -390,13 +391,14 @@ impl Drop for Described {
 
 /// The address bits below the made-up segments.
 const SHIFT: u32 = 3;
+const GRID: Grid = Grid::new(1 << SHIFT);
 
 fn insert(writer: &mut IndexWriter, index: &Index, described: &Described) {
     let mut table = None;
     while let Err(needed) = writer.make_room(index, &mut table) {
         table = Some(OwnTable::new(needed.log2).expect("memory"));
     }
-    writer.insert(index, described.segment, SHIFT);
+    writer.insert(index, described.segment);
 }
 
 /// What a reader of the index gets.
@@ -410,7 +412,7 @@ unsafe impl Send for Shared {}
 fn loom3_a_lookup_meets_tables_that_change() {
     loom::model(|| {
         let all: Vec<_> = (1..=4).map(|n| Described::at(n << SHIFT)).collect();
-        let mut index = Index::new();
+        let mut index = Index::new(GRID);
         let mut writer = IndexWriter::new();
         insert(&mut writer, &index, &all[0]);
         insert(&mut writer, &index, &all[1]);
@@ -419,7 +421,7 @@ fn loom3_a_lookup_meets_tables_that_change() {
         let mut round = 0;
         let mut rounds = |writer: &mut IndexWriter, count| {
             for _ in 0..count {
-                writer.remove(&index, all[1 + round % 3].segment, SHIFT);
+                writer.remove(&index, all[1 + round % 3].segment);
                 round += 1;
                 insert(writer, &index, &all[1 + round % 3]);
             }
@@ -431,7 +433,7 @@ fn loom3_a_lookup_meets_tables_that_change() {
             // SAFETY: the index lives until the thread was joined.
             let index = unsafe { &*shared.0 };
             // The second look, whose answer is final.
-            let found = index.find_again(1, 1 << SHIFT);
+            let found = index.find_again(1 << SHIFT);
             assert!(found.is_some(), "a segment in use was not found");
         });
         let before = index.rewrites();
@@ -451,7 +453,7 @@ fn loom3_a_lookup_meets_tables_that_change() {
 fn loom2_a_lookup_meets_a_new_descriptor() {
     loom::model(|| {
         let first = Described::at(1 << SHIFT);
-        let mut index = Index::new();
+        let mut index = Index::new(GRID);
         let mut writer = IndexWriter::new();
         insert(&mut writer, &index, &first);
         let shared = Shared(&raw const index);
@@ -460,13 +462,13 @@ fn loom2_a_lookup_meets_a_new_descriptor() {
             // SAFETY: the index lives until the thread was joined.
             let index = unsafe { &*shared.0 };
             for number in 2..6 {
-                let found = index.find(number << SHIFT, SHIFT);
+                let found = index.find(number << SHIFT);
                 assert!(found.is_none_or(|s| s.base().addr() == number << SHIFT));
             }
         });
         let second = Described::at(2 << SHIFT);
         insert(&mut writer, &index, &second);
-        writer.remove(&index, first.segment, SHIFT);
+        writer.remove(&index, first.segment);
         first.segment.set_base(core::ptr::null_mut());
         let third = Described::at(3 << SHIFT);
         insert(&mut writer, &index, &third);

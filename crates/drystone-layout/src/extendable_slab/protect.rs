@@ -105,10 +105,7 @@ impl<T, M: FreelistProtection, S: SegmentSource> ExtendableSlab<T, M, S> {
     /// The slot that starts at `address`, if one does that was handed out.
     #[inline]
     fn place(&self, address: usize) -> Result<Place<'_>, Misuse> {
-        let segment = self
-            .index
-            .find(address, self.shift)
-            .ok_or(Misuse::ForeignPointer)?;
+        let segment = self.index.find(address).ok_or(Misuse::ForeignPointer)?;
         let offset = self.offset_of(address);
         if offset >= self.segment_bytes() {
             return Err(Misuse::ForeignPointer);

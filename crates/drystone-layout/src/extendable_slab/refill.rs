@@ -210,10 +210,7 @@ impl<T, M: FreelistProtection, S: SegmentSource> ExtendableSlab<T, M, S> {
     fn enter(&self, segment: SegmentRef<'_>, shape: &Shape) -> Result<(), AllocError> {
         let mut table = None;
         loop {
-            match self
-                .growth
-                .enter(&self.index, segment, self.shift, &mut table)
-            {
+            match self.growth.enter(&self.index, segment, &mut table) {
                 // A table that was not needed after all is freed here, outside the lock.
                 Ok(()) => return Ok(()),
                 Err(needed) => match OwnTable::new(needed.log2) {

@@ -12,6 +12,8 @@ pub(super) struct Shape {
     // I1: `0 < capacity <= u32::MAX - 1` and `groups == capacity.div_ceil(GROUP_SLOTS)`.
     capacity: u32,
     groups: u32,
+    // I3: a bit for each slot of the last group.
+    last: usize,
     // I2: `layout.size() == capacity * stride`; `layout.align()` is a power of two not below the
     // size, so an address with its low bits cut off is the base of the segment it lies in.
     layout: NonZeroLayout,
@@ -27,6 +29,7 @@ impl Shape {
         Some(Self {
             capacity: count,
             groups: count.div_ceil(usize::BITS),
+            last: usize::MAX >> (count.wrapping_neg() % usize::BITS),
             // Fails where the alignment exceeds what a layout may have, and for no slots.
             layout: NonZeroLayout::from_size_align(bytes, align).ok()?,
         })
@@ -56,20 +59,13 @@ impl Shape {
         self.layout.size().get()
     }
 
-    /// How far an address is shifted to get the number of its segment.
-    #[inline]
-    pub(super) const fn shift(&self) -> u32 {
-        self.layout.align().get().trailing_zeros()
-    }
-
     /// A bit for each slot of the group: all of a word but in the last group.
     #[inline]
     pub(super) const fn mask(&self, group: u32) -> usize {
-        let rest = self.capacity() - group as usize * GROUP_SLOTS;
-        if rest >= GROUP_SLOTS {
-            usize::MAX
+        if group + 1 == self.groups {
+            self.last
         } else {
-            (1 << rest) - 1
+            usize::MAX
         }
     }
 
@@ -108,7 +104,6 @@ mod tests {
                 assert_eq!(shape.bytes(), capacity * stride);
                 assert!(layout.align() >= layout.size());
                 assert_eq!(layout.align().get() % slot_align, 0);
-                assert_eq!(1 << shape.shift(), layout.align().get());
             }
         }
     }

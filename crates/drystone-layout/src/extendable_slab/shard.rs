@@ -74,6 +74,14 @@ pub(super) enum Pushed {
     Refused,
 }
 
+/// Slots went back to a group that had none, or that now has all.
+#[derive(Clone, Copy)]
+#[must_use]
+pub(super) struct Unsettled {
+    /// The free slots of the group until then.
+    before: usize,
+}
+
 /// What became of slots that went back to their group.
 #[must_use]
 pub(super) enum Settled<'a> {
@@ -452,26 +460,36 @@ impl<'a> Held<'a> {
     }
 
     /// Puts slots back into a group of this shard's segments. None of them is there already.
+    ///
+    /// # Errors
+    ///
+    /// [`Unsettled`] if the group got its first free slot, or its last: [`settle`](Self::settle)
+    /// is the next call then.
     #[inline]
-    pub(super) fn put_back(self, group: GroupRef<'a>, slots: usize, shape: &Shape) -> Settled<'a> {
+    pub(super) fn put_back(
+        self,
+        group: GroupRef<'a>,
+        slots: usize,
+        shape: &Shape,
+    ) -> Result<(), Unsettled> {
         let before = group.free();
         let after = before | slots;
         group.set_free(after);
         if before != 0 && after != shape.mask(group.index()) {
-            return Settled::Kept;
+            Ok(())
+        } else {
+            Err(Unsettled { before })
         }
-        self.settle(group, before, after, shape)
     }
 
-    /// A group got its first free slot, or its last.
-    #[inline(never)]
-    fn settle(
+    /// Does what follows from a group's first free slot, or its last.
+    pub(super) fn settle(
         self,
         group: GroupRef<'a>,
-        before: usize,
-        after: usize,
+        Unsettled { before }: Unsettled,
         shape: &Shape,
     ) -> Settled<'a> {
+        let after = group.free();
         let segment = group.segment();
         let index = group.index();
         debug_assert_eq!(segment.owner(), self.slot);

@@ -8,7 +8,7 @@ use core::ptr;
 
 use drystone_core::AllocError;
 use drystone_sync::THREAD_SLOTS_MAX;
-use drystone_sync::atomic::{AtomicPtr, Ordering};
+use drystone_sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -25,6 +25,9 @@ const CHUNKS: usize = THREAD_SLOTS_MAX.div_ceil(CHUNK_LEN);
 pub(super) struct Shards {
     // I1: null, or the first of `CHUNK_LEN` shards of a leaked box that this value owns.
     chunks: [AtomicPtr<Shard>; CHUNKS],
+    // I2: no chunk from this one on has been made. Thread slots are given from the lowest on, so a
+    // walk over the shards is as long as there were threads at once.
+    end: AtomicUsize,
 }
 
 impl Shards {
@@ -32,6 +35,7 @@ impl Shards {
     pub(super) fn new() -> Self {
         Self {
             chunks: core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
+            end: AtomicUsize::new(0),
         }
     }
 
@@ -69,6 +73,8 @@ impl Shards {
             .map_err(|_| AllocError)?;
         shards.extend((0..CHUNK_LEN).map(|_| Shard::new()));
         let first = Box::into_raw(shards.into_boxed_slice()).cast::<Shard>();
+        // Relaxed: whoever finds the chunk finds this too, by the Release that follows.
+        self.end.fetch_max(chunk + 1, Ordering::Relaxed);
         // Release: pairs with the Acquire in `get`. A failure means that another thread made the
         // chunk; this one's is not needed then.
         let made = self.chunks[chunk].compare_exchange(
@@ -86,7 +92,7 @@ impl Shards {
 
     /// Every shard with its slot.
     pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &Shard)> {
-        (0..CHUNKS).flat_map(move |chunk| {
+        (0..self.end.load(Ordering::Relaxed)).flat_map(move |chunk| {
             let first = chunk * CHUNK_LEN;
             (first..first + CHUNK_LEN).map_while(|slot| Some((slot, self.get(slot)?)))
         })
@@ -132,5 +138,9 @@ mod tests {
         assert_eq!(slots, (0..CHUNK_LEN).collect::<Vec<_>>());
         assert!(shards.get_or_make(THREAD_SLOTS_MAX - 1).is_ok());
         assert!(shards.get(THREAD_SLOTS_MAX).is_none());
+        assert_eq!(
+            shards.iter().map(|(slot, _)| slot).max(),
+            Some(THREAD_SLOTS_MAX - 1)
+        );
     }
 }
