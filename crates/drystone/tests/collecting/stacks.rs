@@ -1,6 +1,11 @@
 //! The stacks that collections run on: each layout and each wrapper, alone where it serves every
 //! request and before the platform's allocator where it does not.
 
+#[cfg(not(miri))]
+use std::mem::MaybeUninit;
+
+#[cfg(not(miri))]
+use drystone_backing::StaticBacked;
 use drystone_backing::{HeapBacked, InlineBacked, MmapBacked, MmapSource, System};
 use drystone_core::{AllocatedRegion, Checked, HeapSource, NonZeroLayout, SipHashMac};
 use drystone_layout::{
@@ -8,8 +13,10 @@ use drystone_layout::{
 };
 use drystone_wrap::{
     Budget, CacheJitter, Canary, FailEveryNth, Faulty, Locked, NeverFail, Off, PoisonOnFree,
-    Quarantine, Segregate, Statistics, Tagged, WithFallback,
+    Quarantine, Segregate, Statistics, Tagged, Watermark, WatermarkHandler, WithFallback,
 };
+#[cfg(not(miri))]
+use drystone_wrap::{GuardPages, Placement};
 
 /// Enough for a run of operations on an arena that takes nothing back.
 const BYTES: usize = if cfg!(miri) { 64 << 10 } else { 32 << 20 };
@@ -141,19 +148,64 @@ pub(crate) fn system() -> System {
     System
 }
 
+// The recipes of docs/RECIPES.md; scratch and frame are `bump`.
+
+pub(crate) fn sessions() -> Statistics<WithFallback<Slab<Slot, HeapBacked>, System>> {
+    let slab = Slab::new(SLOTS, heap()).expect("room for the slots");
+    Statistics::new(WithFallback::new(slab, System))
+}
+
+#[cfg(all(feature = "zeroize", not(miri)))]
+pub(crate) fn secrets() -> impl drystone_core::Allocator {
+    let pages = drystone_backing::LockedMmapBacked::new(16 << 10).expect("pages to lock");
+    let slab = Slab::<Slot, _>::new(SLOTS, pages).expect("room for the slots");
+    WithFallback::new(drystone_wrap::ZeroizeOnFree::new(slab), System)
+}
+
+#[cfg(all(feature = "arena", not(miri)))]
+pub(crate) fn suspicious() -> impl drystone_core::Allocator {
+    let heap = drystone::GlobalArena::<Checked>::new();
+    Statistics::new(Quarantine::<_, 64>::new(Canary::new(heap)))
+}
+
+#[cfg(not(miri))]
+pub(crate) fn hardened_heap() -> impl drystone_core::Allocator {
+    let guarded = GuardPages::with_guards(bump_mapped(), 1, Placement::AtEnd);
+    WithFallback::new(guarded, System)
+}
+
+#[cfg(not(miri))]
+pub(crate) fn kernel_heap() -> impl drystone_core::Allocator {
+    let region = Box::leak(vec![MaybeUninit::uninit(); 16 << 10].into_boxed_slice());
+    let classes = SizeClassed::with_class_sizes(StaticBacked::new(region), [32, 128, 512], 16);
+    WithFallback::new(Locked::new(classes.expect("room for the classes")), System)
+}
+
+/// Warned at the marks, and refused above the budget.
+pub(crate) fn budgeted_query() -> impl drystone_core::Allocator {
+    struct Deaf;
+    impl WatermarkHandler for Deaf {}
+    Watermark::new(Budget::new(System, BYTES), Deaf)
+}
+
 /// `$run!(name)` for each stack, in a module of that name. Under Miri without those that differ from
-/// another one in what is switched off, in a lock, or in pages that are blocks of the heap there.
+/// another one in what is switched off, in a lock, or in pages that are blocks of the heap there, and without
+/// the recipes that need an operating system.
 macro_rules! on_every_stack {
     ($run:ident) => {
         on_every_stack! { $run:
             bump growable_bump stack strict_classes slab extendable_slab slab_in_bump statistics
-            faulty_primary quarantined canaried jittered tagged
+            faulty_primary quarantined canaried jittered tagged sessions budgeted_query
         }
         #[cfg(not(miri))]
         on_every_stack! { $run:
             bump_mapped shared_bump growable_bump_mapped size_classed inline_bump slab_with_code locked
-            statistics_off faulty segregate budget poisoned system
+            statistics_off faulty segregate budget poisoned system hardened_heap kernel_heap
         }
+        #[cfg(all(feature = "zeroize", not(miri)))]
+        on_every_stack! { $run: secrets }
+        #[cfg(all(feature = "arena", not(miri)))]
+        on_every_stack! { $run: suspicious }
     };
     ($run:ident: $($stack:ident)+) => { $(
         mod $stack {
