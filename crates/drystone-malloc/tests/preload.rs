@@ -8,12 +8,13 @@ mod common;
 use std::ffi::c_void;
 use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{count, errno, preloaded, run, run_preloaded, set_errno, text};
+use common::{count, errno, library, preloaded, run, run_preloaded, set_errno, text};
 
 /// The library's own word that it serves: the C library's allocator answers 1.
 fn assert_served() {
@@ -42,6 +43,21 @@ fn a_program_is_served() {
     work(1000);
     let words: Vec<String> = (0..1000).map(|number| number.to_string()).collect();
     assert_eq!(words.concat().len(), 2890);
+}
+
+#[test]
+fn a_program_loads_no_unwinder_for_the_library() {
+    // A program that needs the C library only.
+    let maps = Command::new("cat")
+        .arg("/proc/self/maps")
+        .env("LD_PRELOAD", library())
+        .output()
+        .expect("cat starts");
+    let maps = text(&maps.stdout);
+    assert!(maps.contains("/libdrystone_malloc.so"), "{maps}");
+    if env!("HAS_UNWINDER") == "yes" {
+        assert!(!maps.contains("/libgcc_s.so"), "{maps}");
+    }
 }
 
 /// A child of a process whose other threads allocate: allocates, frees what the parent had, makes a

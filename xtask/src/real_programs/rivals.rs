@@ -70,10 +70,13 @@ fn build_own(workspace: &Workspace, dir: &Path, features: &str) -> Result<PathBu
 /// of its own build for a library to preload.
 fn build_mimalloc(workspace: &Workspace, dir: &Path) -> Result<PathBuf, String> {
     let metadata = Cmd::cargo("metadata")
-        .args(["--format-version", "1", "--offline"])
+        .args(["--format-version", "1"])
         .dir(&workspace.root)
         .capture()
         .map_err(|error| error.to_string())?;
+    if !metadata.success {
+        return Err(format!("no sources: {}", metadata.stderr.trim()));
+    }
     let metadata: Value = serde_json::from_str(&metadata.stdout)
         .map_err(|error| format!("no sources: cargo metadata: {error}"))?;
     let packages = metadata["packages"].as_array().into_iter().flatten();
