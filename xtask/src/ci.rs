@@ -144,6 +144,11 @@ const CI_FULL: &[Gate] = &[
         run: miri::tree,
     },
     Gate {
+        name: "miri-collections",
+        command: "cargo xtask ci-full miri-collections",
+        run: miri::collections,
+    },
+    Gate {
         name: "miri-variants",
         command: "Miri's stricter variants",
         run: miri::strict_variants,

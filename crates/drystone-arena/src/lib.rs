@@ -1,5 +1,7 @@
 //! A thread-cached general-purpose allocator.
 //!
+//! # What
+//!
 //! | type | what it is |
 //! |---|---|
 //! | [`GlobalArena`] | the arena of the process: `#[global_allocator]`, or an `Allocator` value |
@@ -9,8 +11,31 @@
 //!
 //! [`allocate`], [`deallocate`] and [`deallocate_with_size`] are the process-wide arena of the profile
 //! [`Checked`] as functions, for callers without layouts.
+//! # Memory picture
 //!
-//! `docs/design/arena.md` has the picture of it all, the invariants and the reasons.
+//! ```text
+//!  thread ─▶ bins, one a class ─▶ heap: pages of one class ─▶ segments ─▶ the source
+//!               ▲ own frees           ▲ frees of other threads, in chains
+//! ```
+//!
+//! # Invariants
+//!
+//! Each module numbers its own and executes them. Of them all:
+//!
+//! - Every block lies in one page of one class, or is a large one; page and class are found from its address.
+//! - A block is in exactly one place: with its user, in a bin, in its page, on its way home, or with a level of
+//!   large ones.
+//! - A page belongs to one heap; only that heap's thread takes blocks from it.
+//!
+//! # Threads
+//!
+//! [`GlobalArena`] and [`Arena`] are `Sync`. A [`ThreadCache`] is one thread's at a time. A block may be freed by
+//! any thread. What a thread that ends leaves is taken over by others.
+//!
+//! # Cost
+//!
+//! A request that a bin serves touches the bin and the block, without an atomic read-modify-write. `docs/BENCHMARKS.md`
+//! has figures; `docs/design/arena.md` the picture of it all, the invariants and the reasons.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 extern crate alloc;

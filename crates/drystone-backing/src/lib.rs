@@ -1,5 +1,7 @@
 //! Where the bytes of an allocator come from.
 //!
+//! # What
+//!
 //! A backing is one range of bytes and its owner: a [`FixedRange`](drystone_core::FixedRange). It
 //! hands nothing out; a block layout takes it by value and cuts it.
 //!
@@ -16,6 +18,29 @@
 //! Layouts that grow take a source instead: `HeapSource` or `MmapSource`. `System` is the
 //! platform's allocator as a value, for what no range can serve. `ProcessBarrier` is no memory but
 //! the other thing that pools ask of the system: a memory barrier on every thread.
+//!
+//! # Memory picture
+//!
+//! ```text
+//!  base()                                             base() + size()
+//!  |<------- committed -------->|<-- commit() first -->|
+//!  +----------------------------+----------------------+
+//!  | bytes of the owner alone, never read or written here
+//! ```
+//!
+//! # Invariants
+//!
+//! Those of [`FixedRange`](drystone_core::FixedRange), L1 to L7: one range, exclusive to its owner, of one size and
+//! base alignment for life, valid for reads and writes where it was committed.
+//!
+//! # Threads
+//!
+//! A backing goes where its owner goes. Nothing waits but for the operating system.
+//!
+//! # Cost
+//!
+//! `base` and `size` are loads of a field or constants. Mapping, locking, protecting, advising and releasing are one
+//! system call each, a mapping between guards a few.
 //!
 //! # Features
 //!

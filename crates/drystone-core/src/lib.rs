@@ -1,5 +1,7 @@
 //! The contracts that every drystone allocator keeps, and the vocabulary they share.
 //!
+//! # What
+//!
 //! This crate holds no allocator. It holds what allocators promise each other: one trait for
 //! each promise, and no impl where the promise is not kept. A type that can be reset implements
 //! [`Reset`]; one that cannot does not have the method at all.
@@ -25,6 +27,29 @@
 //!
 //! The words *block*, *fits*, *live*, *owner*, *moved* and *equivalent* are defined once, in
 //! `docs/CONTRACT.md`; every safety section here uses them in that sense.
+//!
+//! # Memory picture
+//!
+//! ```text
+//!  FixedRange     |----------- one range, one owner ------------|
+//!  Allocator           |-- block --|     |-- block --|             disjoint while live
+//!  Layout              |-- size -->|     requested <= returned <= usable
+//! ```
+//!
+//! # Invariants
+//!
+//! The traits number theirs: L1 to L7 of a range, the laws of an allocator. What a trait asks of its implementors
+//! unsafe code relies on, so those traits are `unsafe`. Nothing here keeps memory of its own.
+//!
+//! # Threads
+//!
+//! A trait that may be called by several threads says so by `Sync` of the type; [`GlobalSafe`] asks for it. Nothing
+//! here blocks.
+//!
+//! # Cost
+//!
+//! Traits are resolved at compile time; forwarding adds no instruction. [`SizeClass::from_layout`] is about ten
+//! instructions, and a constant for a constant layout.
 //!
 //! # Features
 //!

@@ -5,12 +5,16 @@
 //! generic over the target, so a composition plugged in here is inlined as in real use. A type
 //! that can be a global allocator is a target through [`FromGlobal`].
 //!
-//! # Data flow
+//! # Memory picture
 //! ```text
 //!  trace file ─▶ Trace ─▶ Plan ──shared file──▶ child: Program + SlotTable + target
 //!                                                 │ one pass of one kind
 //!  table, report ◀─ results ◀─ statistics ◀───────┘ JSON on a pipe
 //! ```
+//!
+//! # Invariants
+//! A figure comes from a process of its own for each target, trace and round; the rounds of a table are interleaved;
+//! nothing is allocated while a trace is replayed; a byte that is wrong is an error and no figure.
 //!
 //! # Threads
 //! The parent measures nothing itself and runs one child at a time.

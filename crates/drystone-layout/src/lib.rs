@@ -1,12 +1,33 @@
 //! How a range of bytes is cut into blocks.
 //!
-//! A layout takes a backing by value, any [`FixedRange`](drystone_core::FixedRange), and hands
-//! out blocks of it. It keeps its own bookkeeping as offsets from the base of the range, so that
-//! a range which moves with its owner leaves the bookkeeping right.
+//! # What
 //!
-//! Layouts that keep state on the heap come with the feature `alloc`; the others need nothing but
-//! their range. Each module states which threads may use it and what can block, its cost and its
-//! invariants, and executes the invariants in `debug_assert_invariants`.
+//! A layout takes a backing by value, any [`FixedRange`](drystone_core::FixedRange), and hands out blocks of it.
+//! Layouts that keep state on the heap come with the feature `alloc`; the others need nothing but their range.
+//!
+//! # Memory picture
+//!
+//! ```text
+//!  base                                                     base + size
+//!  |  record of a protection  | block | free | block | ...  |  never used  |
+//!                                        └▶ link to the next free        ▲ cursor
+//! ```
+//!
+//! # Invariants
+//!
+//! Each module numbers its own and executes them in `debug_assert_invariants`. Of them all: blocks that are live lie
+//! in the range and are disjoint; every byte of the range is a block's, free, bookkeeping or never used. Bookkeeping
+//! is offsets from the base where the range may move with its owner, so that a move leaves it right.
+//!
+//! # Threads
+//!
+//! Each module states which threads may use it and what can block. Without a word of threads in its name a layout is
+//! one thread's at a time.
+//!
+//! # Cost
+//!
+//! Allocating and freeing take constant time; each module counts its loads and stores. `docs/BENCHMARKS.md` has
+//! figures.
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -1,5 +1,7 @@
 //! Buffers for network and storage I/O: pooled, aligned, under a budget, shared without copying.
 //!
+//! # What
+//!
 //! ```
 //! use drystone_pool::{BufferPool, BufferPoolConfig, PoolError};
 //!
@@ -56,11 +58,30 @@
 //! Ranges and counts beyond the length panic, as those of slices do. A waker that panics ends the
 //! process, for it is called where a buffer is given back.
 //!
+//! # Memory picture
+//!
+//! ```text
+//!  IoBufMut ─┐                    thread's ring of free slots ◀─▶ shared list ─▶ pages
+//!  IoBuf ────┼─▶ slot: head, bytes       one of each a class
+//!  IoBuf ────┘   count of views
+//! ```
+//!
+//! # Invariants
+//!
+//! - A slot has one owner: a view or several that count each other, a thread's ring, the shared list, or none yet.
+//! - Slots in use, free and not made yet are as many as the class has; bytes of slots never exceed the budget.
+//! - Bytes that were not written cannot be read, and bytes that are shared cannot be written.
+//!
 //! # Threads
 //!
 //! Pools, views and ropes are `Send` and `Sync`. A buffer may be dropped on any thread, also after its
 //! pool, and while the thread's locals are being destroyed. No call but `alloc_async(..).await` waits
 //! for a buffer; locks are held for a bounded number of steps.
+//!
+//! # Cost
+//!
+//! A buffer that the thread's ring has takes no lock and no atomic exchange; a clone or a freeze is one atomic
+//! addition or none. `docs/BENCHMARKS.md` has figures, `docs/design/buffer-pool.md` the reasons.
 //!
 //! # Limits
 //!

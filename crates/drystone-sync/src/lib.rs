@@ -1,5 +1,7 @@
 //! The atomics seam of the workspace, and the locks built on it.
 //!
+//! # What
+//!
 //! Every atomic of a drystone crate comes from here. In a normal build the modules [`atomic`],
 //! [`cell`] and [`hint`] are those of `core`; under `--cfg loom` they are loom's, so that the
 //! production types themselves, not copies of them, run under the model checker.
@@ -19,6 +21,28 @@
 //! | [`thread_slot`] | a small number for each living thread; needs `std` |
 //! | [`CachePadded`] | a value on cache lines of its own |
 //! | `initial_exec_address!` | where a thread-local lies that a shared library reaches without a call; x86-64 and AArch64 |
+//!
+//! # Memory picture
+//!
+//! ```text
+//!  SpinLock      one word: free or held
+//!  RemoteList    one pointer ─▶ newest ─▶ ... ─▶ oldest, links in the blocks themselves
+//!  CachePadded   |<------- lines that no neighbour writes ------->|
+//! ```
+//!
+//! # Invariants
+//!
+//! A lock is held by one owner, who alone unlocks it. What is put on a list is taken once. A slot number or a mark
+//! belongs to one living thread.
+//!
+//! # Threads
+//!
+//! Everything is for several of them. Only locks wait, by [`Backoff`]; list, marks and slots never do.
+//!
+//! # Cost
+//!
+//! Taking a free lock is one compare-and-swap and giving it back one store; a chain is put on a list by one
+//! compare-and-swap and all are taken by one exchange.
 //!
 //! # Features
 //!

@@ -1,5 +1,7 @@
 //! Checks for allocators: their promises one by one, an oracle, injected faults, random programs.
 //!
+//! # What
+//!
 //! Everything here works on any [`Allocator`](drystone_core::Allocator), drystone's or yours:
 //!
 //! | module | what it does |
@@ -12,6 +14,26 @@
 //! | `targets` | the fuzz targets, with the feature of that name |
 //! | [`FirstFit`] | a textbook allocator, right by inspection, to compare with |
 //! | [`kept`] | a value that lives as long as the program |
+//!
+//! # Memory picture
+//!
+//! ```text
+//!  scenario ─▶ Oracle ─▶ allocator under test
+//!                └ every live block: address, layout, pattern of its bytes
+//! ```
+//!
+//! # Invariants
+//!
+//! Of what is tested: a live block is aligned, in no other, and holds what was written. Of the kit: the same seed does
+//! the same, and a check that passes has done what its name says at least once.
+//!
+//! # Threads
+//!
+//! A check runs on the thread that calls it, and makes threads of its own only where its name says so.
+//!
+//! # Cost
+//!
+//! It is for tests: a check fills and compares whole blocks, and the oracle looks at every live one.
 //!
 //! # Features
 //!

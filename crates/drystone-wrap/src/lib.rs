@@ -1,5 +1,7 @@
 //! One behaviour over any allocator.
 //!
+//! # What
+//!
 //! A wrapper owns its inner allocator, is an allocator itself, and adds one thing. Wrappers stack
 //! by type: `Statistics<Locked<Slab<..>>>` is a slab, behind a lock, counted. Nothing is between
 //! them at run time.
@@ -27,6 +29,32 @@
 //!
 //! Which promises of the inner allocator a wrapper keeps is part of its contract: the table in
 //! `docs/COMPOSING.md` says so, and a test compares the table with the types.
+//!
+//! # Memory picture
+//!
+//! ```text
+//!  Statistics { counts, Canary { key, Slab { list, range } } }      one value, one type
+//!
+//!  Canary's block:  | front words | what the caller asked for | back word | slack |
+//!  Slab's block:    |<---------------------- slot ----------------------------->|
+//! ```
+//!
+//! Most wrappers hand the inner block on as it is; `Canary`, `GuardPages` and `CacheJitter` put something beside it.
+//!
+//! # Invariants
+//!
+//! Each module numbers its own. Of them all: a live block of the wrapper is one of the inner allocator's, given back
+//! once, with a layout that fits it there; a request that fails changes nothing; a wrapper that is switched off is
+//! the inner allocator.
+//!
+//! # Threads
+//!
+//! A wrapper is `Sync` if its inner allocator is and its own state allows it: `Locked` makes it so, `Quarantine` keeps
+//! it from being so. Only `Locked` waits.
+//!
+//! # Cost
+//!
+//! What each adds to a pair is counted in `docs/BENCHMARKS.md`: nothing where it is off or only passes on.
 //!
 //! # Features
 //!

@@ -1,5 +1,7 @@
 //! Layered, composable memory allocators.
 //!
+//! # What
+//!
 //! Small parts, each keeping a few named promises, stacked by generics at compile time. This crate
 //! is the front door: it re-exports the parts by their plain names, and a feature turns on what
 //! needs more than `core`.
@@ -8,7 +10,7 @@
 //! |---|---|---|
 //! | contracts | what allocators promise each other | [`Allocator`], [`Deallocator`], [`FixedRange`], [`Owns`], [`Reset`], [`StableAddress`], [`NonZeroLayout`] … |
 //! | backing | where the bytes come from | [`InlineBacked`], [`StaticBacked`], `HeapBacked`, `MmapBacked`, `HugePageBacked`, `LockedMmapBacked`, `GuardedMmapBacked`, `System` |
-//! | layout | how a range is cut into blocks | [`BumpArena`], [`Slab`], [`SizeClassed`] |
+//! | layout | how a range is cut into blocks | [`BumpArena`], [`SharedBumpArena`], [`StackAlloc`], [`Slab`], [`SizeClassed`]; with `alloc` those that grow or are shared: `GrowableBump`, `ExtendableSlab`, `SlabOwner`, `GenerationalSlab` … |
 //! | adapter | to what others call an allocator | [`Global`], [`StdCompat`], `Foreign02`, `Foreign04`, `ForeignStd` |
 //! | wrapper | one behaviour over any allocator | [`WithFallback`], [`Segregate`], [`Budget`], [`Watermark`], [`Locked`], [`Statistics`], [`GuardPages`] …; [`AllocatorExt`] has a method for each |
 //!
@@ -35,6 +37,29 @@
 //! assert_eq!(blocks.stats().live_bytes(), 0);
 //! # Ok::<(), drystone::AllocError>(())
 //! ```
+//!
+//! # Memory picture
+//!
+//! ```text
+//!  wrapper    Statistics                 counts; no bytes of a block
+//!  layout       Slab                     | slot | slot | slot | ...
+//!  backing        InlineBacked           |<------ one range ------>|
+//! ```
+//!
+//! # Invariants
+//!
+//! `docs/CONTRACT.md` has the words and the laws; each module numbers what it keeps. A promise that a stack makes is a
+//! trait that its type implements, and holds for every stack whose type implements it.
+//!
+//! # Threads
+//!
+//! A type is `Send` and `Sync` where its parts allow it. [`Locked`] makes a stack of one thread one for many.
+//! `docs/CONCURRENCY.md` says what may wait for what.
+//!
+//! # Cost
+//!
+//! Stacks are resolved at compile time: a layer that does nothing in a call adds nothing to it.
+//! `docs/BENCHMARKS.md` has figures.
 //!
 //! # Features
 //!

@@ -104,6 +104,17 @@ pub(crate) fn s390x(workspace: &Workspace) -> Result<(), Failure> {
     )
 }
 
+/// A thousand operations of each collection on each stack, where other runs do a thousand in all.
+pub(crate) fn collections(workspace: &Workspace) -> Result<(), Failure> {
+    const OPERATIONS: &str = "-Zmiri-env-set=DRYSTONE_COLLECTION_OPERATIONS=1000";
+    prepare(None)?;
+    let facade = workspace.select(&["drystone".to_owned()], |package| package.keys.miri)?;
+    let tests = test(facade[0], &[FLAGS, OPERATIONS], None);
+    run_in_pairs(
+        &["collections", "collections_std"].map(|test| tests.clone().args(["--test", test])),
+    )
+}
+
 /// Tests with threads under many schedules and both models.
 pub(crate) fn many_seeds(workspace: &Workspace) -> Result<(), Failure> {
     let packages = marked(workspace);

@@ -1,4 +1,4 @@
-//! The module docs of an allocator say the same five things everywhere.
+//! The docs of a crate and of an allocator's module say the same five things everywhere.
 
 use crate::tidy::Finding;
 use crate::tidy::source::{Source, words};
@@ -13,11 +13,25 @@ const TRAITS: &[&str] = &["Allocator", "FixedRange"];
 const CONTRACTS: &str = "drystone-core";
 
 pub(crate) fn find(tree: &Tree) -> Vec<Finding> {
-    tree.stone_sources()
+    let roots = tree.stone_sources().filter_map(root_finding);
+    let modules = tree
+        .stone_sources()
         .filter(|source| source.is_in_src() && tree.stone_of(&source.path) != Some(CONTRACTS))
         .filter(|source| !allocators(source).is_empty())
-        .filter_map(|source| finding(tree, source))
-        .collect()
+        .filter_map(|source| finding(tree, source));
+    roots.chain(modules).collect()
+}
+
+fn root_finding(source: &Source) -> Option<Finding> {
+    let missing = missing_headings(source);
+    if !source.path.ends_with("/src/lib.rs") || missing.is_empty() {
+        return None;
+    }
+    let message = format!(
+        "the docs of the crate lack the headings {}",
+        missing.join(", ")
+    );
+    Some(Finding::new(&source.path, 1, message))
 }
 
 /// A file in a module's folder may leave the headings to the module: they describe one memory.
@@ -124,6 +138,18 @@ mod tests {
         };
         assert_eq!(found(&with_docs(HEADINGS)), 0);
         assert_eq!(found("//! # What\n"), 1);
+    }
+
+    #[test]
+    fn a_crate_without_a_heading_is_found() {
+        assert_eq!(found("crates/s/src/lib.rs", &with_docs(HEADINGS)).len(), 0);
+        let without = found("crates/s/src/lib.rs", &with_docs(&HEADINGS[1..]));
+        assert!(
+            without[0]
+                .message
+                .contains("the crate lack the headings What")
+        );
+        assert_eq!(found("crates/other/src/lib.rs", "//! A crate.").len(), 0);
     }
 
     #[test]
