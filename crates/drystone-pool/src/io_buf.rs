@@ -238,21 +238,18 @@ impl IoBuf {
     /// whoever has them: static ones, and those of a `bytes::Bytes`.
     pub fn try_into_mut(self) -> Result<IoBufMut, Self> {
         let Self { ptr, len, owner } = self;
-        let Some(end) = owner.storage_end() else {
+        if owner.record().is_none() {
             let view = Self { ptr, len, owner };
             return if len == 0 {
                 Ok(IoBufMut::new())
             } else {
                 Err(view)
             };
-        };
+        }
         match owner.try_into_unique() {
-            Ok(owner) => {
-                let capacity = end.addr().get() - ptr.addr().get();
-                // SAFETY: the view lies in the storage (I2), so that `len <= capacity`, the bytes
-                // reach to the storage's end, and the first `len` are initialised (I1).
-                Ok(unsafe { IoBufMut::from_parts(ptr, len, capacity, owner) })
-            }
+            // SAFETY: the view lies in the storage (I2), so that `len <= capacity`, and its `len` bytes
+            // are initialised (I1).
+            Ok(owner) => Ok(unsafe { IoBufMut::from_parts(ptr, len, owner) }),
             Err(owner) => Err(Self { ptr, len, owner }),
         }
     }

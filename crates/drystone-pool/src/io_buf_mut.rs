@@ -13,13 +13,14 @@
 //!   └─ storage: a slot of a pool, heap bytes, or an adopted vector ─┘
 //! ```
 //!
-//! Four words. [`advance`](IoBufMut::advance) moves `ptr` and makes the capacity smaller by as much.
+//! Three words. The capacity is what the storage has from `ptr` on, and is read from its record;
+//! [`advance`](IoBufMut::advance) moves `ptr`.
 //!
 //! # Invariants
 //!
 //! - I1: `len <= capacity`, and the first `len` bytes at `ptr` are initialised.
-//! - I2: the `capacity` bytes at `ptr` are the end of the owner's storage, and valid for writes; or
-//!   there is no owner, and the capacity is 0.
+//! - I2: `ptr` points into the owner's storage or to its end, and the `capacity` bytes from there to the
+//!   end are valid for writes; or there is no owner, and the capacity is 0.
 //! - I3: nobody else has a handle of the storage.
 //!
 //! # Threads
@@ -83,12 +84,11 @@ use crate::slot::Slot;
 #[repr(C)]
 pub struct IoBufMut {
     ptr: NonNull<u8>,
-    capacity: usize,
     owner: UniqueOwner,
     len: usize,
 }
 
-const _: () = assert!(size_of::<IoBufMut>() == 4 * size_of::<usize>());
+const _: () = assert!(size_of::<IoBufMut>() == 3 * size_of::<usize>());
 const _: () = assert!(size_of::<Option<IoBufMut>>() == size_of::<IoBufMut>());
 
 // SAFETY: the bytes belong to this handle alone (I3), and the owner is `Send`.
@@ -103,7 +103,6 @@ impl IoBufMut {
         Self {
             ptr: NonNull::dangling(),
             len: 0,
-            capacity: 0,
             owner: UniqueOwner::default(),
         }
     }
@@ -236,11 +235,10 @@ impl IoBufMut {
     #[inline]
     pub(crate) unsafe fn from_record(record: NonNull<Record>) -> Self {
         // SAFETY: the record is live, and has no handle that could change it.
-        let storage = unsafe { record.as_ref() };
+        let ptr = unsafe { record.as_ref() }.base;
         Self {
-            ptr: storage.base,
+            ptr,
             len: 0,
-            capacity: storage.capacity,
             // SAFETY: the caller's promise.
             owner: unsafe { UniqueOwner::new(record) },
         }
@@ -273,19 +271,10 @@ impl IoBufMut {
     ///
     /// The invariants I1 and I2 hold.
     #[inline]
-    pub(crate) unsafe fn from_parts(
-        ptr: NonNull<u8>,
-        len: usize,
-        capacity: usize,
-        owner: UniqueOwner,
-    ) -> Self {
-        debug_assert!(len <= capacity);
-        Self {
-            ptr,
-            len,
-            capacity,
-            owner,
-        }
+    pub(crate) unsafe fn from_parts(ptr: NonNull<u8>, len: usize, owner: UniqueOwner) -> Self {
+        let buf = Self { ptr, len, owner };
+        debug_assert!(len <= buf.capacity(), "I1");
+        buf
     }
 
     /// The bytes that can be read.
@@ -307,7 +296,10 @@ impl IoBufMut {
     #[inline]
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.capacity
+        match self.owner.storage_end() {
+            Some(end) => end.addr().get() - self.ptr.addr().get(),
+            None => 0,
+        }
     }
 
     /// The first byte, for reads of `len` bytes.
@@ -338,8 +330,9 @@ impl IoBufMut {
     /// The first `len` bytes at [`as_mut_ptr`](IoBufMut::as_mut_ptr) are initialised.
     #[inline]
     pub unsafe fn set_len(&mut self, len: usize) {
-        if len > self.capacity {
-            set_len_beyond(len, self.capacity);
+        let capacity = self.capacity();
+        if len > capacity {
+            set_len_beyond(len, capacity);
         }
         self.len = len;
     }
@@ -405,7 +398,7 @@ impl IoBufMut {
     pub fn spare_capacity_mut(&mut self) -> &mut [MaybeUninit<u8>] {
         // SAFETY: `len <= capacity` (I1), so the pointer stays in the storage.
         let start = unsafe { self.ptr.add(self.len) };
-        let spare = self.capacity - self.len;
+        let spare = self.capacity() - self.len;
         // SAFETY: the bytes from there to the capacity are the buffer's alone (I2, I3), valid for
         // writes, and may be uninitialised; the borrow of `self` keeps others away.
         unsafe { slice::from_raw_parts_mut(start.cast().as_ptr(), spare) }
@@ -418,7 +411,7 @@ impl IoBufMut {
     /// [`CapacityError`] if they do not all fit; nothing is written then.
     #[inline]
     pub fn try_put_slice(&mut self, bytes: &[u8]) -> Result<(), CapacityError> {
-        let available = self.capacity - self.len;
+        let available = self.capacity() - self.len;
         if bytes.len() > available {
             return Err(CapacityError {
                 requested: bytes.len(),
@@ -447,7 +440,6 @@ impl IoBufMut {
         // SAFETY: `count <= len <= capacity` (I1), so the pointer stays in the storage.
         self.ptr = unsafe { self.ptr.add(count) };
         self.len -= count;
-        self.capacity -= count;
     }
 }
 
@@ -481,7 +473,7 @@ impl fmt::Debug for IoBufMut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IoBufMut")
             .field("len", &self.len)
-            .field("capacity", &self.capacity)
+            .field("capacity", &self.capacity())
             .finish()
     }
 }

@@ -54,6 +54,16 @@ impl UniqueOwner {
         self.record.map(|record| unsafe { record.as_ref() }.kind)
     }
 
+    /// One past the last byte of the storage; `None` without storage.
+    #[inline]
+    pub(crate) fn storage_end(&self) -> Option<NonNull<u8>> {
+        let record = self.record?;
+        // SAFETY: this handle keeps the record (I1), and nobody writes the fields.
+        let record = unsafe { record.as_ref() };
+        // SAFETY: `base` is the first of `capacity` bytes of one allocation.
+        Some(unsafe { record.base.add(record.capacity) })
+    }
+
     /// The same handle, which may now be shared.
     #[inline]
     pub(crate) fn into_shared(self) -> SharedOwner {
@@ -97,16 +107,6 @@ impl SharedOwner {
     pub(crate) fn kind(&self) -> Option<Kind> {
         // SAFETY: this handle keeps the record (I1), and nobody writes the field.
         self.record.map(|record| unsafe { record.as_ref() }.kind)
-    }
-
-    /// One past the last byte of the storage; `None` without storage.
-    #[inline]
-    pub(crate) fn storage_end(&self) -> Option<NonNull<u8>> {
-        let record = self.record?;
-        // SAFETY: this handle keeps the record (I1), and nobody writes the fields.
-        let record = unsafe { record.as_ref() };
-        // SAFETY: `base` is the first of `capacity` bytes of one allocation.
-        Some(unsafe { record.base.add(record.capacity) })
     }
 
     /// How many bytes of storage the handle keeps; 0 without storage.
