@@ -1,14 +1,14 @@
 //! [`Batch`]: a few slots that one thread has, side by side.
 //!
 //! Their pointers lie in an array, so that slots go from thread to thread without a line of theirs being
-//! written: 63 pointers are eight lines, and 63 links would be 63.
+//! written: 254 pointers are 32 lines, and 254 links would be 254.
 
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
-/// The most slots of a batch. With two numbers of 4 bytes they fill 512 bytes. Few under loom, where
-/// each is a step of every model.
-pub(crate) const BATCH_MAX: u32 = if cfg!(loom) { 3 } else { 63 };
+/// The most slots of a batch. With two numbers they are 256 words. Few under loom, where each is a step of
+/// every model.
+pub(crate) const BATCH_MAX: u32 = if cfg!(loom) { 3 } else { 254 };
 
 /// Up to [`BATCH_MAX`] slots. Whoever drops it with slots loses them.
 #[derive(Debug)]

@@ -1,6 +1,5 @@
 //! [`Class`]: the slots of one size.
 
-use drystone_sync::CachePadded;
 use drystone_sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use crate::class_table::ClassShape;
@@ -24,8 +23,6 @@ pub(crate) struct Class {
     created: AtomicU32,
     /// Held by who searches the rings of all threads.
     pub(crate) search: Mutex<()>,
-    /// Threads that have more slots of the class in hand than they were asked for.
-    transit: CachePadded<AtomicUsize>,
     /// Requests served from the shared list since one was refused, while the class is starving.
     calm: AtomicU32,
     pub(crate) counts: ClassCounts,
@@ -47,13 +44,14 @@ pub(crate) struct ClassCounts {
 impl Class {
     /// A class without slots; `None` if there is no memory for its list.
     pub(crate) fn new(shape: ClassShape, stripes: usize) -> Option<Self> {
+        // At most 65 536 by the configuration's limits.
+        let batch = u32::try_from(shape.cache_capacity).unwrap_or(u32::MAX);
         Some(Self {
             shape,
-            shared: SharedList::new(shape.limit, stripes)?,
+            shared: SharedList::new(shape.limit, stripes, batch)?,
             growth: Mutex::new(Growth::new()),
             created: AtomicU32::new(0),
             search: Mutex::new(()),
-            transit: CachePadded::new(AtomicUsize::new(0)),
             calm: AtomicU32::new(0),
             counts: ClassCounts::default(),
         })
@@ -78,26 +76,32 @@ impl Class {
         answer
     }
 
+    /// The most slots that go on the shared list at a time.
+    pub(crate) fn batch_max(&self) -> u32 {
+        match self.shape.cache_capacity {
+            0 => 1,
+            _ => self.shared.batch_max(),
+        }
+    }
+
     /// Says that the caller is about to have slots in hand that nobody else can find, until the answer
     /// is dropped. Who finds no slot meanwhile knows that there may be some in a moment.
     ///
     /// A class that is not cached has no need of it: its chains have one slot.
     pub(crate) fn in_transit(&self) -> InTransit<'_> {
         let cached = self.shape.cache_capacity > 0;
-        if cached {
+        let count = cached.then(|| self.shared.transit());
+        if let Some(count) = count {
             // SeqCst, as the load in `has_transit` and the subtraction below: a slot taken off a list
             // behind this is either seen there, or the count is.
-            self.transit.fetch_add(1, Ordering::SeqCst);
+            count.fetch_add(1, Ordering::SeqCst);
         }
-        InTransit {
-            count: cached.then_some(&self.transit),
-        }
+        InTransit { count }
     }
 
     /// Whether some thread has slots in hand that nobody else can find.
     pub(crate) fn has_transit(&self) -> bool {
-        // SeqCst: see `in_transit`.
-        self.transit.load(Ordering::SeqCst) != 0
+        self.shared.has_transit()
     }
 
     /// Whether the class has all slots that it may have.

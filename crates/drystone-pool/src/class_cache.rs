@@ -5,10 +5,12 @@ use core::ops::Deref;
 use drystone_sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::asymmetric::Protocol;
-use crate::batch::BATCH_MAX;
 use crate::cache_ring::CacheRing;
 use crate::origin::LaneNumber;
 use crate::slot::Slot;
+
+/// The most slots that a thread makes at a time.
+const MADE_MAX: u32 = if cfg!(loom) { 3 } else { 63 };
 
 /// A thread's ring of one class, and what the thread has counted of the class's slow paths.
 ///
@@ -24,6 +26,8 @@ pub(crate) struct ClassCache {
     pub(crate) lane: LaneNumber,
     /// How many slots the thread makes at its next miss.
     batch: AtomicU32,
+    /// The misses that there had been when the thread last had too many.
+    misses_at_spill: AtomicU64,
 }
 
 impl ClassCache {
@@ -35,6 +39,7 @@ impl ClassCache {
             spills: OwnCount::default(),
             lane: 0,
             batch: AtomicU32::new(1),
+            misses_at_spill: AtomicU64::new(u64::MAX),
         }
     }
 
@@ -43,18 +48,30 @@ impl ClassCache {
         Self { lane, ..self }
     }
 
-    /// How many slots to take at a time; twice as many the next time, up to half the ring.
+    /// How many slots to make at a time; twice as many the next time, up to half the ring.
     pub(crate) fn next_batch(&self) -> u32 {
         let batch = self.batch.load(Ordering::Relaxed);
-        let most = (self.ring.capacity() / 2).clamp(1, BATCH_MAX);
+        let most = (self.ring.capacity() / 2).clamp(1, MADE_MAX);
         self.batch.store((batch * 2).min(most), Ordering::Relaxed);
         batch.min(most)
     }
 
-    /// The thread had more than it could keep: half as many the next time.
-    pub(crate) fn has_too_many(&self) {
+    /// The thread has more than it can keep: how many to let go. Half of the ring; three quarters if the
+    /// thread has not missed one since the last time, and so only gives back what others take.
+    ///
+    /// It makes half as many the next time.
+    pub(crate) fn next_spill(&self) -> u32 {
         let batch = self.batch.load(Ordering::Relaxed);
         self.batch.store((batch / 2).max(1), Ordering::Relaxed);
+        let misses = self.misses.get();
+        let only_gives = self.misses_at_spill.load(Ordering::Relaxed) == misses;
+        self.misses_at_spill.store(misses, Ordering::Relaxed);
+        let capacity = self.ring.capacity();
+        if only_gives {
+            capacity - capacity / 4
+        } else {
+            capacity.div_ceil(2)
+        }
     }
 }
 
@@ -83,5 +100,20 @@ impl OwnCount {
     /// The count at some moment.
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_only_gives_lets_more_go() {
+        let cache = ClassCache::new(9, Protocol::of_process());
+        assert_eq!(cache.next_spill(), 5, "the first time");
+        assert_eq!(cache.next_spill(), 7, "nothing was missed since");
+        cache.misses.add_one();
+        assert_eq!(cache.next_spill(), 5, "it takes as well");
+        assert_eq!(cache.next_spill(), 7);
     }
 }

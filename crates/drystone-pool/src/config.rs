@@ -15,7 +15,7 @@ const CACHE_CAPACITY_MAX: usize = 1 << 16;
 /// What a derived thread cache holds at most: slots, and bytes of slots unless that is fewer than
 /// [`DERIVED_LEAST`].
 const DERIVED_MOST: usize = 512;
-const DERIVED_BYTES: usize = 4 << 20;
+const DERIVED_BYTES: usize = 8 << 20;
 const DERIVED_LEAST: usize = 8;
 
 /// One class of a table of one's own: the size of its buffers, and how many there may be.
@@ -219,7 +219,7 @@ impl BufferPoolConfig {
     /// the largest limit of a class; a class with a smaller limit caches at most that.
     ///
     /// Without it the capacity is derived: half of the class divided by the parallelism, at most
-    /// 512, and at most what 4 MiB hold, but at least 8 of those.
+    /// 512, and at most what 8 MiB hold, but at least 8 of those.
     #[must_use]
     pub fn with_thread_cache_capacity(self, buffers: usize) -> Self {
         Self {

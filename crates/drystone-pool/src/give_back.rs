@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use drystone_sync::atomic::Ordering;
 
-use crate::batch::{BATCH_MAX, Batch};
+use crate::batch::Batch;
 use crate::chain::Chain;
 use crate::class_cache::ClassCache;
 use crate::core::Core;
@@ -142,15 +142,13 @@ impl Core {
         if ring.capacity() == 0 || unsafe { ring.room() } > 0 {
             return;
         }
-        let _transit = self.classes[class].in_transit();
+        let own = &self.classes[class];
+        let _transit = own.in_transit();
         cache.spills.add_one();
-        cache.has_too_many();
-        let most = (ring.capacity() as usize)
-            .div_ceil(2)
-            .min(BATCH_MAX as usize);
+        let most = cache.next_spill().min(own.batch_max());
         let mut batch = Batch::new();
         // SAFETY: the ring is this thread's; the closure does not use it.
-        unsafe { ring.spill(most, |slot| batch.push(slot)) };
+        unsafe { ring.spill(most as usize, |slot| batch.push(slot)) };
         self.publish(class, &mut batch);
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use drystone_sync::atomic::{AtomicU64, Ordering};
 
-use crate::batch::{BATCH_MAX, Batch};
+use crate::batch::Batch;
 use crate::chain::Chain;
 use crate::class_cache::ClassCache;
 use crate::core::Core;
@@ -82,8 +82,7 @@ impl Core {
 
     /// Puts any number of free slots on the shared list, as many at a time as threads take.
     pub(crate) fn publish_all(&self, class: usize, mut chain: Chain<Slot>) {
-        let cached = self.classes[class].shape.cache_capacity > 0;
-        let most = if cached { BATCH_MAX } else { 1 };
+        let most = self.classes[class].batch_max();
         while !chain.is_empty() {
             let mut batch = Batch::new();
             while batch.len() < most {

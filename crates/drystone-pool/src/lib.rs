@@ -152,16 +152,19 @@ mod io_error;
 mod leak_report;
 mod local;
 mod lock;
+mod magazines;
 #[cfg(feature = "metrics")]
 mod metrics_export;
 #[cfg(all(test, loom))]
 mod models;
+mod nodes;
 mod obtain;
 mod origin;
 mod owner;
 mod policy;
 mod pool;
 mod pool_error;
+mod prefetch;
 mod prefill;
 #[cfg(feature = "prometheus")]
 mod prometheus_export;

@@ -11,11 +11,11 @@
 //!
 //! ```text
 //!  summary    [ clearers : 32 | stripe 31 .. stripe 0 ]      0: nothing there, in one load
-//!  stripe     [ tag | top node ]  [ tag | top empty magazine ]
+//!  stripe     [ tag | top node ]  [ tag | top empty magazine ]  [ threads in transit ]
 //!                      |
 //!                      v
 //!  singles    [ slot | node below ]                          one for each index; nodes 1 ..= capacity
-//!  magazines  [ node below | len | slot slot ... slot ]      512 bytes; nodes above
+//!  magazines  [ node below | len | slot slot ... slot ]      for each batch; nodes above
 //! ```
 //!
 //! A node is a number, 0 for none. Slots of a magazine are named in it, and nothing of the list lies in a
@@ -43,18 +43,21 @@
 //!
 //! 128 bytes for each stripe, 48 for each slot; pages of untouched nodes cost nothing. A single slot:
 //! one compare-and-swap, on a line that other threads have only if they share the stripe. A batch: two
-//! on the same line, and the lines of the magazine, eight or nine.
+//! on the same line, and the lines of the magazine, one for eight slots.
 
 use core::marker::PhantomData;
 use core::mem;
 use core::ops::Range;
 use core::ptr::{self, NonNull};
+use core::slice;
 
 use drystone_sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use drystone_sync::{CachePadded, thread_slot};
 
-use crate::batch::{BATCH_MAX, Batch};
+use crate::batch::Batch;
 use crate::chain::Link;
+use crate::magazines::{Magazine, Magazines};
+use crate::nodes;
 
 /// The most stripes of a list.
 pub(crate) const STRIPES_MAX: usize = 32;
@@ -68,9 +71,6 @@ const STRIPES_PER_THREAD: usize = if cfg!(loom) { 1 } else { 4 };
 /// The summary counts clearers above the bits of the stripes.
 const CLEARER: u64 = 1 << STRIPES_MAX;
 
-/// Indices for each magazine.
-const SINGLES_PER_MAGAZINE: u32 = 16;
-
 /// Free slots that no thread has, alone and in magazines, on stripes.
 #[derive(Debug)]
 pub(crate) struct SharedList<T: Link> {
@@ -79,7 +79,7 @@ pub(crate) struct SharedList<T: Link> {
     home_mask: AtomicUsize,
     stripes: Box<[CachePadded<Stripe>]>,
     singles: Box<[Single<T>]>,
-    magazines: Box<[Magazine<T>]>,
+    magazines: Magazines<T>,
     /// How many magazines have been used.
     made: AtomicU32,
     /// A power of two above every node: the least tag.
@@ -87,32 +87,20 @@ pub(crate) struct SharedList<T: Link> {
     slots: PhantomData<NonNull<T>>,
 }
 
-/// Two stacks of nodes.
+/// Two stacks of nodes, and a count of the threads at home here that have slots in hand.
 #[derive(Debug)]
 struct Stripe {
     top: AtomicU64,
     empties: AtomicU64,
+    transit: AtomicUsize,
 }
 
 /// The slot of an index, and the node below.
 #[derive(Debug)]
-struct Single<T> {
-    slot: AtomicPtr<T>,
-    below: AtomicU32,
+pub(crate) struct Single<T> {
+    pub(crate) slot: AtomicPtr<T>,
+    pub(crate) below: AtomicU32,
 }
-
-/// Several slots, and the node below. Aligned to what the heap gives without an effort of its own:
-/// zeroed memory of a larger alignment it would write itself, page by page.
-#[derive(Debug)]
-#[repr(C, align(16))]
-struct Magazine<T> {
-    below: AtomicU32,
-    len: AtomicU32,
-    slots: [AtomicPtr<T>; BATCH_MAX as usize],
-}
-
-#[cfg(all(not(loom), target_pointer_width = "64"))]
-const _: () = assert!(size_of::<Magazine<u8>>() == 512);
 
 // SAFETY: the slots of a node belong to whoever takes it off, who sees what was done to them before.
 unsafe impl<T: Link> Sync for SharedList<T> {}
@@ -122,14 +110,14 @@ unsafe impl<T: Link> Send for SharedList<T> {}
 impl<T: Link> SharedList<T> {
     /// The bytes of the stripes and the nodes, touched or not.
     pub(crate) fn table_bytes(&self) -> usize {
-        size_of_val(&*self.stripes) + size_of_val(&*self.singles) + size_of_val(&*self.magazines)
+        size_of_val(&*self.stripes) + size_of_val(&*self.singles) + self.magazines.table_bytes()
     }
 
     /// An empty list for slots with indices below `capacity`, at most 2³¹, for about `threads` threads
-    /// at a time.
+    /// at a time that come with batches of up to `batch` slots; 0 if they come with single ones.
     ///
     /// `None` if there are more, or no memory for the nodes.
-    pub(crate) fn new(capacity: u32, threads: usize) -> Option<Self> {
+    pub(crate) fn new(capacity: u32, threads: usize, batch: u32) -> Option<Self> {
         if capacity > SLOTS_MAX {
             return None;
         }
@@ -142,20 +130,44 @@ impl<T: Link> SharedList<T> {
             CachePadded::new(Stripe {
                 top: AtomicU64::new(0),
                 empties: AtomicU64::new(0),
+                transit: AtomicUsize::new(0),
             })
         };
-        let magazines = capacity / SINGLES_PER_MAGAZINE + 2;
-        let nodes = u64::from(capacity) + u64::from(magazines);
+        let magazines = Magazines::new(capacity, batch)?;
+        let nodes = u64::from(capacity) + magazines.len() as u64;
         Some(Self {
             summary: AtomicU64::new(0),
             home_mask: AtomicUsize::new(0),
             stripes: (0..stripes).map(stripe).collect(),
             singles: nodes::boxed(capacity as usize)?,
-            magazines: nodes::boxed(magazines as usize)?,
+            magazines,
             made: AtomicU32::new(0),
             tag_unit: (nodes + 1).next_power_of_two(),
             slots: PhantomData,
         })
+    }
+
+    /// The most slots of a batch that goes on as one node.
+    pub(crate) fn batch_max(&self) -> u32 {
+        self.magazines.slots_max()
+    }
+
+    /// Where the calling thread counts itself while it has slots in hand: beside what it moves them to and
+    /// from, so that it needs no line of threads that are at home elsewhere.
+    pub(crate) fn transit(&self) -> &AtomicUsize {
+        &self.stripes[self.home()].transit
+    }
+
+    /// Whether some thread counts itself. One load for each home.
+    pub(crate) fn has_transit(&self) -> bool {
+        // SeqCst, as the exchange in `widen`: who is counted on a stripe that is not looked at came behind
+        // this load.
+        let homes = self.home_mask.load(Ordering::SeqCst) + 1;
+        self.stripes
+            .iter()
+            .take(homes)
+            // SeqCst: see `Class::in_transit`.
+            .any(|stripe| stripe.transit.load(Ordering::SeqCst) != 0)
     }
 
     /// Whether nothing is there. One load.
@@ -172,11 +184,9 @@ impl<T: Link> SharedList<T> {
     /// for the new one.
     pub(crate) fn forget(&self, ended: impl Fn(NonNull<T>) -> bool, indices: Range<u32>) {
         let made = self.made.load(Ordering::Acquire) as usize;
-        let in_magazines = self
-            .magazines
-            .iter()
-            .take(made)
-            .flat_map(|magazine| &magazine.slots);
+        let in_magazines = (0..made)
+            .map_while(|index| self.magazines.get(index))
+            .flat_map(|magazine| magazine.places());
         let alone = self.singles.iter().take(indices.end as usize);
         let alone = alone
             .skip(indices.start as usize)
@@ -206,8 +216,8 @@ impl<T: Link> SharedList<T> {
             while node != 0 && steps > 0 {
                 slots += self
                     .magazine(node)
-                    .map_or(1, |magazine| magazine.len.load(Ordering::Relaxed) as usize);
-                node = self.below(node).load(Ordering::Relaxed);
+                    .map_or(1, |magazine| magazine.len() as usize);
+                node = self.below(node);
                 steps -= 1;
             }
         }
@@ -312,8 +322,8 @@ impl<T: Link> SharedList<T> {
     #[cold]
     fn widen(&self, thread: usize) -> usize {
         let mask = (thread + 1).next_power_of_two().min(self.stripes.len()) - 1;
-        // Relaxed: as in `home`.
-        self.home_mask.fetch_max(mask, Ordering::Relaxed);
+        // SeqCst: see `has_transit`.
+        self.home_mask.fetch_max(mask, Ordering::SeqCst);
         thread & mask
     }
 
@@ -332,13 +342,8 @@ impl<T: Link> SharedList<T> {
         let Some(magazine) = self.magazine(node) else {
             return;
         };
-        // Relaxed, here and below: published by the exchange behind.
-        magazine.len.store(batch.len(), Ordering::Relaxed);
-        let places = &magazine.slots[..batch.len() as usize];
-        for place in places.iter().rev() {
-            let slot = batch.pop().map_or(ptr::null_mut(), NonNull::as_ptr);
-            place.store(slot, Ordering::Relaxed);
-        }
+        // Published by the exchange behind.
+        magazine.fill(batch);
         self.put_on(&self.stripes[stripe].top, node);
     }
 
@@ -377,10 +382,11 @@ impl<T: Link> SharedList<T> {
     /// The slots of a node that this thread took off a stripe.
     #[inline]
     fn taken(&self, stripe: usize, node: u32) -> Taken<'_, T> {
-        let left = match self.magazine(node) {
+        let left = match (self.single(node), self.magazine(node)) {
+            (Some(single), _) => slice::from_ref(&single.slot),
             // Relaxed: ordered by the exchange that took the node off.
-            Some(magazine) => magazine.len.load(Ordering::Relaxed),
-            None => 1,
+            (None, Some(magazine)) => &magazine.places()[..magazine.len() as usize],
+            (None, None) => &[],
         };
         Taken {
             list: self,
@@ -392,10 +398,9 @@ impl<T: Link> SharedList<T> {
 
     /// Puts a node, which this thread has, on a stack.
     fn put_on(&self, stack: &AtomicU64, node: u32) {
-        let below = self.below(node);
         let mut top = stack.load(Ordering::Relaxed);
         loop {
-            store_new(below, self.node_of(top));
+            self.set_below(node, self.node_of(top));
             let new = self.next_tag(top) | u64::from(node);
             // SeqCst: ordered before the load of the summary in `show`; see there. As a Release it
             // pairs with the Acquire loads in `take_off`; later exchanges of the word carry it on.
@@ -417,7 +422,7 @@ impl<T: Link> SharedList<T> {
             if node == 0 {
                 return None;
             }
-            let below = self.below(node).load(Ordering::Relaxed);
+            let below = self.below_soon_off(node);
             let new = self.next_tag(top) | u64::from(below);
             // Relaxed where it succeeds: the load that `top` is from was an Acquire.
             match stack.compare_exchange_weak(top, new, Ordering::Relaxed, Ordering::Acquire) {
@@ -485,7 +490,7 @@ impl<T: Link> SharedList<T> {
 
     /// The magazine of a node; `None` for the nodes of single slots.
     #[inline]
-    fn magazine(&self, node: u32) -> Option<&Magazine<T>> {
+    fn magazine(&self, node: u32) -> Option<Magazine<'_, T>> {
         let index = (node as usize).checked_sub(self.singles.len() + 1)?;
         self.magazines.get(index)
     }
@@ -496,21 +501,35 @@ impl<T: Link> SharedList<T> {
         self.singles.get((node as usize).wrapping_sub(1))
     }
 
-    /// Where a node names its slot number `at`.
+    /// The node below.
     #[inline]
-    fn place(&self, node: u32, at: u32) -> &AtomicPtr<T> {
-        match self.magazine(node) {
-            Some(magazine) => &magazine.slots[at as usize],
-            None => &self.singles[node as usize - 1].slot,
+    fn below(&self, node: u32) -> u32 {
+        match (self.single(node), self.magazine(node)) {
+            // Relaxed: read before an exchange that fails where it was not.
+            (Some(single), _) => single.below.load(Ordering::Relaxed),
+            (None, magazine) => magazine.map_or(0, |magazine| magazine.below()),
         }
     }
 
-    /// Where a node says which is below it.
+    /// As [`below`](Self::below), for who is about to take the node off. The exchange waits for a line of
+    /// the stripe that another thread may have, and the lines of a magazine come meanwhile.
     #[inline]
-    fn below(&self, node: u32) -> &AtomicU32 {
-        match self.single(node) {
-            Some(single) => &single.below,
-            None => &self.magazines[node as usize - 1 - self.singles.len()].below,
+    fn below_soon_off(&self, node: u32) -> u32 {
+        if self.single(node).is_none()
+            && let Some(magazine) = self.magazine(node)
+        {
+            magazine.prefetch();
+        }
+        self.below(node)
+    }
+
+    /// Says which node is below. The caller has the node.
+    #[inline]
+    fn set_below(&self, node: u32, below: u32) {
+        match (self.single(node), self.magazine(node)) {
+            (Some(single), _) => store_new(&single.below, below),
+            (None, Some(magazine)) => magazine.set_below(below),
+            (None, None) => {}
         }
     }
 
@@ -535,38 +554,36 @@ pub(crate) struct Taken<'a, T: Link> {
     list: &'a SharedList<T>,
     /// Where the node was.
     stripe: usize,
-    // I1: this value has the node and the first `left` slots in it.
+    // I1: this value has the node and the slots that are named in `left`, its first ones.
     node: u32,
-    left: u32,
+    left: &'a [AtomicPtr<T>],
 }
 
 impl<T: Link> Taken<'_, T> {
     /// How many slots are left.
     #[cfg(test)]
     pub(crate) fn len(&self) -> u32 {
-        self.left
+        self.left.len() as u32
     }
 
     /// Takes one slot.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<NonNull<T>> {
-        self.left = self.left.checked_sub(1)?;
+        let (last, others) = self.left.split_last()?;
+        self.left = others;
         // Relaxed: ordered by the exchange that took the node off.
-        NonNull::new(
-            self.list
-                .place(self.node, self.left)
-                .load(Ordering::Relaxed),
-        )
+        NonNull::new(last.load(Ordering::Relaxed))
     }
 
     /// Puts the slots that are left on the list again.
     pub(crate) fn put_back(mut self) {
         let left = mem::take(&mut self.left);
-        if left == 0 {
+        if left.is_empty() {
             return;
         }
         if let Some(magazine) = self.list.magazine(self.node) {
-            magazine.len.store(left, Ordering::Relaxed);
+            // At most `BATCH_MAX`, rounded up to a line.
+            magazine.set_len(left.len() as u32);
         }
         let (list, stripe) = (self.list, self.stripe);
         list.put_on(&list.stripes[stripe].top, self.node);
@@ -578,7 +595,7 @@ impl<T: Link> Taken<'_, T> {
 impl<T: Link> Drop for Taken<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        debug_assert_eq!(self.left, 0, "slots are lost");
+        debug_assert!(self.left.is_empty(), "slots are lost");
         if self.list.magazine(self.node).is_some() {
             // On the stripe whose line this thread has, and where the next batch is put on.
             let empties = &self.list.stripes[self.stripe].empties;
@@ -612,75 +629,6 @@ fn store_new_ptr<T>(word: &AtomicPtr<T>, value: *mut T) {
 fn seq_cst_for_loom() {
     #[cfg(loom)]
     drystone_sync::atomic::fence(Ordering::SeqCst);
-}
-
-/// Zeroed memory for nodes, whose pages the system need not give before they are used.
-#[cfg(not(loom))]
-mod nodes {
-    use std::alloc::{Layout, alloc_zeroed};
-
-    use super::{Magazine, NonNull, Single, ptr};
-
-    /// What is empty when all its bytes are zero.
-    ///
-    /// # Safety
-    ///
-    /// It is.
-    pub(super) unsafe trait Zeroed: Sized {}
-
-    // SAFETY: a null pointer and the number 0.
-    unsafe impl<T> Zeroed for Single<T> {}
-    // SAFETY: as above.
-    unsafe impl<T> Zeroed for Magazine<T> {}
-
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "the boxed slice is freed by the global allocator, which gives zeroed memory untouched"
-    )]
-    pub(super) fn boxed<N: Zeroed>(count: usize) -> Option<Box<[N]>> {
-        if count == 0 {
-            return Some(Box::new([]));
-        }
-        let layout = Layout::array::<N>(count).ok()?;
-        // SAFETY: a node has a size, and there is at least one.
-        let memory = unsafe { alloc_zeroed(layout) };
-        let nodes = NonNull::new(memory.cast::<N>())?;
-        let nodes = ptr::slice_from_raw_parts_mut(nodes.as_ptr(), count);
-        // SAFETY: allocated by the global allocator with the layout of this slice, and zeroed.
-        Some(unsafe { Box::from_raw(nodes) })
-    }
-}
-
-#[cfg(loom)]
-mod nodes {
-    use super::{AtomicPtr, AtomicU32, Magazine, Single, ptr};
-
-    pub(super) trait Zeroed {
-        fn zeroed() -> Self;
-    }
-
-    impl<T> Zeroed for Single<T> {
-        fn zeroed() -> Self {
-            Self {
-                slot: AtomicPtr::new(ptr::null_mut()),
-                below: AtomicU32::new(0),
-            }
-        }
-    }
-
-    impl<T> Zeroed for Magazine<T> {
-        fn zeroed() -> Self {
-            Self {
-                below: AtomicU32::new(0),
-                len: AtomicU32::new(0),
-                slots: core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
-            }
-        }
-    }
-
-    pub(super) fn boxed<N: Zeroed>(count: usize) -> Option<Box<[N]>> {
-        Some((0..count).map(|_| N::zeroed()).collect())
-    }
 }
 
 #[cfg(all(test, loom))]

@@ -42,9 +42,9 @@ fn derived_caches_share_half_a_class() {
     assert_eq!(capacity(4096, 8), 256);
     assert_eq!(capacity(4096, 1), 512);
     assert_eq!(capacity(8, 8), 0);
-    // At most what 4 MiB hold, but 8 of those at least.
+    // At most what 8 MiB hold, but 8 of those at least.
     let large = BufferPoolConfig::for_network().with_parallelism(1);
-    assert_eq!(large.thread_cache_capacity(128 << 10), 31);
+    assert_eq!(large.thread_cache_capacity(128 << 10), 63);
     let storage = BufferPoolConfig::for_storage().with_parallelism(1);
     assert_eq!(storage.thread_cache_capacity(8 << 20), 8);
 }

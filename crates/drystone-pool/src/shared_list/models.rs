@@ -8,6 +8,7 @@ use loom::sync::Arc;
 use loom::thread;
 
 use super::*;
+use crate::batch::BATCH_MAX;
 
 struct Node {
     index: u32,
@@ -47,7 +48,7 @@ impl Setting {
             touched: UnsafeCell::new(0),
         };
         Arc::new(Self {
-            list: SharedList::new(nodes, stripes).expect("memory"),
+            list: SharedList::new(nodes, stripes, BATCH_MAX).expect("memory"),
             nodes: (0..nodes).map(node).collect(),
         })
     }

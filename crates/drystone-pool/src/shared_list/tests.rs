@@ -108,7 +108,7 @@ proptest! {
     fn a_list_gives_back_the_chains_it_got(stripes in 1..9_usize, steps in steps()) {
         const CAPACITY: u32 = 400;
         let nodes = nodes(CAPACITY);
-        let list = SharedList::new(CAPACITY, stripes).expect("memory");
+        let list = SharedList::new(CAPACITY, stripes, 62).expect("memory");
         let mut off: BTreeSet<u32> = (0..CAPACITY).collect();
         let mut chains: Vec<Vec<u32>> = Vec::new();
         for step in steps {
@@ -153,7 +153,7 @@ proptest! {
 fn an_empty_list_is_empty_at_every_size() {
     for capacity in [0, 1, 2, 3, 63, 64, 65] {
         for stripes in [0, 1, 3, STRIPES_MAX, 1000] {
-            let list = SharedList::<Node>::new(capacity, stripes).expect("memory");
+            let list = SharedList::<Node>::new(capacity, stripes, 62).expect("memory");
             assert!(list.is_empty());
             assert!(list.pop().is_none());
             list.push_batch(&mut Batch::new());
@@ -168,7 +168,7 @@ fn an_empty_list_is_empty_at_every_size() {
 fn batches_without_a_magazine_are_single_slots() {
     const SLOTS: u32 = 64;
     let nodes = nodes(SLOTS);
-    let list = SharedList::new(SLOTS, 2).expect("memory");
+    let list = SharedList::new(SLOTS, 2, 62).expect("memory");
     let magazines = list.magazines.len();
     assert!(magazines < SLOTS as usize / 2);
     for turn in 0..3 {
@@ -193,7 +193,7 @@ fn batches_without_a_magazine_are_single_slots() {
 fn batches_of_one_leave_the_magazines() {
     const SLOTS: u32 = 32;
     let nodes = nodes(SLOTS);
-    let list = SharedList::new(SLOTS, 2).expect("memory");
+    let list = SharedList::new(SLOTS, 2, 62).expect("memory");
     for _ in 0..2 * list.magazines.len() {
         let mut one = Batch::new();
         assert!(!nodes[0].on.swap(true, Ordering::Relaxed));
@@ -211,7 +211,7 @@ fn batches_of_one_leave_the_magazines() {
 fn one_slot_leaves_the_others_of_its_magazine() {
     const SLOTS: u32 = 8;
     let nodes = nodes(SLOTS);
-    let list = SharedList::new(SLOTS, 2).expect("memory");
+    let list = SharedList::new(SLOTS, 2, 62).expect("memory");
     assert_eq!(list.pop_one(), None);
     put(&list, &nodes, &[0]);
     put(&list, &nodes, &[1, 2, 3]);
@@ -232,8 +232,8 @@ fn one_slot_leaves_the_others_of_its_magazine() {
 
 #[test]
 fn the_tag_has_all_bits_that_indices_leave() {
-    let list = SharedList::<Node>::new(4096, 1).expect("memory");
-    // 4096 single slots and 258 magazines.
+    let list = SharedList::<Node>::new(4096, 1, 62).expect("memory");
+    // 4096 single slots and 266 magazines.
     assert_eq!(list.tag_unit, 8192);
     let nodes = nodes(1);
     let (word, node) = (&list.stripes[0].top, NonNull::from(&nodes[0]));
@@ -259,7 +259,7 @@ fn threads_share_a_list() {
     let turns = if cfg!(miri) { 40 } else { 30_000 };
     for stripes in [1, 4] {
         let nodes = nodes(NODES);
-        let list = SharedList::new(NODES, stripes).expect("memory");
+        let list = SharedList::new(NODES, stripes, 62).expect("memory");
         for index in 0..NODES {
             put(&list, &nodes, &[index]);
         }
