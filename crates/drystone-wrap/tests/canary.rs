@@ -393,8 +393,8 @@ fn a_free_takes_the_words_away() {
         memory.give(block);
     }
     let bytes = bytes_of(memory.inner().backing());
-    let constant = b"\0freed!\xff";
-    let words = bytes.chunks(WORD).filter(|word| *word != constant);
+    let constant = u64::from_le_bytes(*b"\0freed!\xff").to_ne_bytes();
+    let words = bytes.chunks(WORD).filter(|word| **word != constant);
     let left: Vec<_> = words.flatten().filter(|byte| **byte != 0).collect();
     assert!(left.is_empty(), "{left:?}");
 }

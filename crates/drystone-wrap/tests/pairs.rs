@@ -31,7 +31,7 @@ const SIZE_MAX: usize = if cfg!(miri) { 16 } else { 64 };
 const SLOTS: u32 = if cfg!(miri) { 8 } else { 56 };
 
 /// The size of its slots: room for the largest block between what two wrappers put around it.
-const WIDE: usize = 2048;
+const WIDE: usize = if CACHE_LINE > 128 { 4096 } else { 2048 };
 
 fn slots(count: u32) -> Slots {
     Slots::sized(count, WIDE)
