@@ -128,4 +128,11 @@ unsafe impl SegmentSource for HeapSource {
     fn segment(&self, layout: NonZeroLayout) -> Result<HeapSegment, AllocError> {
         HeapSegment::new(layout)
     }
+
+    /// 256 KiB: common heaps leave a gap as long as the block before one that is aligned to its
+    /// length, and take blocks so long from the system.
+    #[inline]
+    fn run_bytes(&self) -> usize {
+        256 << 10
+    }
 }

@@ -21,6 +21,15 @@ pub unsafe trait SegmentSource {
     ///
     /// [`AllocError`] if there is no memory for it.
     fn segment(&self, layout: NonZeroLayout) -> Result<Self::Segment, AllocError>;
+
+    /// How many bytes are worth asking for at once, where a segment is shorter: 0, the default, if
+    /// every segment may as well be a range of its own.
+    ///
+    /// A hint. A layout that needs many short segments may take a range about so long and cut it; what
+    /// it takes ahead stays in proportion to what it has.
+    fn run_bytes(&self) -> usize {
+        0
+    }
 }
 
 /// Segments taken from any allocator whose handle can be cloned (`&A`, `Rc<A>`, `Arc<A>`, a unit

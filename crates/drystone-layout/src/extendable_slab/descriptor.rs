@@ -1,8 +1,7 @@
-//! Descriptors: one block of the heap for what is known of a segment, and what it holds of types
+//! Descriptors: the memory of what is known of a segment, several to a block of the heap, and what it holds of types
 //! that the slab is generic over.
 
 use core::alloc::Layout;
-use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 
 use drystone_core::{AllocError, FixedRange, FreelistProtection, HeapSegment, NonZeroLayout};
@@ -10,20 +9,21 @@ use drystone_sync::atomic::{AtomicU32, Ordering};
 use drystone_sync::cell::UnsafeCell;
 
 use super::group::Group;
+use super::runs::Piece;
 use super::segment::{Segment, SegmentRef};
 use super::shape::Shape;
 
 /// The part of a descriptor after the groups.
 struct Cold<R, M> {
-    /// The descriptor's own memory.
-    memory: ManuallyDrop<HeapSegment>,
+    /// The block of the descriptors that were made together, in the first of them.
+    memory: Option<HeapSegment>,
     /// Written while nobody else knows the segment; read by whoever holds one of its slots.
     mapped: UnsafeCell<Option<Mapped<R, M>>>,
 }
 
-/// A segment's range and its protection.
+/// A segment's memory and its protection.
 pub(super) struct Mapped<R, M> {
-    pub(super) range: R,
+    pub(super) piece: Piece<R>,
     pub(super) protection: M,
 }
 
@@ -53,59 +53,95 @@ fn parts<R, M: FreelistProtection>(shape: &Shape) -> Option<Parts> {
     })
 }
 
-/// A new descriptor for segments of `shape`, which has none yet. Belongs to the caller until
-/// [`destroy`].
+/// The most bytes of descriptors that are made together.
+const BLOCK_BYTES_MAX: usize = 16 << 10;
+
+/// New descriptors for segments of `shape`, which have none yet: up to `count`, and at least 1, in one
+/// block of the heap. They belong to the caller until [`destroy`], which comes to the first of them last.
 ///
 /// # Errors
 ///
-/// [`AllocError`] if the heap has no memory for it.
+/// [`AllocError`] if the heap has no memory for them.
 pub(super) fn create<'a, R, M: FreelistProtection>(
     shape: &Shape,
-) -> Result<SegmentRef<'a>, AllocError> {
+    count: usize,
+) -> Result<impl Iterator<Item = SegmentRef<'a>> + use<'a, R, M>, AllocError> {
     let parts = parts::<R, M>(shape).ok_or(AllocError)?;
-    let layout = NonZeroLayout::try_from(parts.layout).map_err(|_| AllocError)?;
-    let memory = HeapSegment::new(layout)?;
-    let ptr = memory.base().cast::<Segment>();
-    // SAFETY: the block is as long and as aligned as a descriptor, and new.
-    unsafe { ptr.write(Segment::new()) };
-    // SAFETY: the descriptor lives until `destroy`, whose caller has no such reference left, and
-    // the pointer reaches the whole block.
-    let segment = unsafe { SegmentRef::from_raw(ptr) };
+    let stride = parts.layout.pad_to_align().size();
+    let count = count.min(BLOCK_BYTES_MAX / stride).max(1);
+    let bytes = stride.checked_mul(count).ok_or(AllocError)?;
+    let layout = NonZeroLayout::from_size_align(bytes, parts.layout.align());
+    let memory = HeapSegment::new(layout.map_err(|_| AllocError)?)?;
+    let first = memory.base();
+    let mut memory = Some(memory);
+    for index in 0..count {
+        // SAFETY: the block has room for this descriptor.
+        let place = unsafe { first.add(index * stride) };
+        // SAFETY: the place is as long and as aligned as a descriptor, and new.
+        unsafe { initialise::<R, M>(place.cast(), shape, &parts, memory.take()) };
+    }
+    Ok((0..count).map(move |index| {
+        // SAFETY: as above.
+        let place = unsafe { first.add(index * stride) };
+        // SAFETY: the descriptor lives until `destroy`, whose caller has no such reference left, and
+        // the pointer reaches the whole block.
+        unsafe { SegmentRef::from_raw(place.cast()) }
+    }))
+}
+
+/// Writes a descriptor without a segment.
+///
+/// # Safety
+///
+/// `place` has room for one with these parts, and is the caller's.
+unsafe fn initialise<R, M: FreelistProtection>(
+    place: NonNull<Segment>,
+    shape: &Shape,
+    parts: &Parts,
+    memory: Option<HeapSegment>,
+) {
+    // SAFETY: the caller's promise.
+    unsafe { place.write(Segment::new()) };
+    // SAFETY: the descriptor has just been initialised, and the place outlives this function.
+    let segment = unsafe { SegmentRef::from_raw(place) };
     for index in 0..shape.groups() {
-        // SAFETY: the block has room for this group.
+        // SAFETY: the place has room for this group.
         unsafe { segment.group_ptr(index).write(Group::new(index)) };
     }
     let cold = Cold::<R, M> {
-        memory: ManuallyDrop::new(memory),
+        memory,
         mapped: UnsafeCell::new(None),
     };
-    // SAFETY: the offset is that of the part, inside the block.
-    let cold_part = unsafe { ptr.byte_add(parts.cold) };
-    // SAFETY: the place is aligned for the part, and new.
+    // SAFETY: the offset is that of the part, inside the descriptor.
+    let cold_part = unsafe { place.byte_add(parts.cold) };
+    // SAFETY: the part is aligned, and new.
     unsafe { cold_part.cast::<Cold<R, M>>().write(cold) };
-    // SAFETY: the offset is that of the part, or one past the end of the block.
-    let epochs = unsafe { ptr.byte_add(parts.epochs) }.cast::<AtomicU32>();
+    // SAFETY: the offset is that of the part, or one past the end of the descriptor.
+    let epochs = unsafe { place.byte_add(parts.epochs) }.cast::<AtomicU32>();
     for slot in 0..epoch_count::<M>(shape) {
         // SAFETY: the descriptor has that many epochs.
         let epoch = unsafe { epochs.add(slot) };
         // SAFETY: as above.
         unsafe { epoch.write(AtomicU32::new(0)) };
     }
-    Ok(segment)
 }
 
-/// Ends a descriptor and drops what it holds.
+/// Ends a descriptor, which has no segment.
 ///
 /// # Safety
 ///
-/// It came from [`create`] with the same types and shape, and nobody uses it any more.
+/// It came from [`create`] with the same types and shape, and nobody uses it any more, nor, if it is
+/// the first, one that was made with it.
 pub(super) unsafe fn destroy<R, M: FreelistProtection>(segment: SegmentRef<'_>, shape: &Shape) {
     // SAFETY: the caller's promise.
     let cold = unsafe { cold::<R, M>(segment, shape) };
     // SAFETY: the part was initialised by `create` and is not used again.
     let Cold { memory, mapped } = unsafe { cold.read() };
-    drop(mapped.into_inner());
-    drop(ManuallyDrop::into_inner(memory));
+    debug_assert!(
+        mapped.into_inner().is_none(),
+        "the segment was not given back"
+    );
+    drop(memory);
 }
 
 /// The part after the groups.
@@ -132,7 +168,7 @@ pub(super) unsafe fn fill<R: FixedRange, M: FreelistProtection>(
     shape: &Shape,
     mapped: Mapped<R, M>,
 ) {
-    let base = mapped.range.base();
+    let base = mapped.piece.base();
     // SAFETY: the caller's promise.
     unsafe { forget_slots::<R, M>(segment, shape) };
     // SAFETY: the caller's promise.

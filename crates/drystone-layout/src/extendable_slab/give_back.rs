@@ -2,6 +2,7 @@
 
 use super::*;
 
+use descriptor::Mapped;
 use drystone_core::Reset;
 use protect::Findings;
 
@@ -78,11 +79,19 @@ impl<T, M: FreelistProtection, S: SegmentSource> ExtendableSlab<T, M, S> {
 
     /// Gives a segment back that is in no list and not in the index.
     pub(super) fn give_back(&self, segment: SegmentRef<'_>, shape: &Shape) {
+        self.empty(segment, shape);
+        self.growth.put_unused(segment);
+    }
+
+    /// Gives the memory of a segment back, if it has some; the descriptor stays.
+    fn empty(&self, segment: SegmentRef<'_>, shape: &Shape) {
         // SAFETY: the descriptor is of this slab's types and shape; the callers have the segment
         // to themselves.
         let mapped = unsafe { descriptor::empty::<S::Segment, M>(segment, shape) };
-        abort_on_unwind(|| drop(mapped));
-        self.growth.put_unused(segment);
+        if let Some(Mapped { piece, protection }) = mapped {
+            self.runs.put(piece);
+            abort_on_unwind(|| drop(protection));
+        }
     }
 }
 
@@ -116,6 +125,7 @@ impl<T, M: FreelistProtection, S: SegmentSource> Drop for ExtendableSlab<T, M, S
         let mut next = self.growth.locked(|state| state.descriptors().next());
         while let Some(segment) = next {
             next = segment.older();
+            self.empty(segment, &shape);
             // SAFETY: the descriptor is of this slab's types and shape; nobody else uses the slab.
             unsafe { descriptor::destroy::<S::Segment, M>(segment, &shape) };
         }

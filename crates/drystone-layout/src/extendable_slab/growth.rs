@@ -97,16 +97,22 @@ impl Growth {
         });
     }
 
-    /// Takes in a new descriptor, for good. It stays the caller's to use.
-    pub(super) fn adopt(&self, segment: SegmentRef<'_>) {
+    /// Takes in new descriptors, for good. The first stays the caller's to use.
+    pub(super) fn adopt<'a>(&self, segments: impl Iterator<Item = SegmentRef<'a>>) {
         self.locked(|state| {
-            // SAFETY: descriptors live as long as the slab.
-            let older = state
-                .newest
-                .map(|newest| unsafe { SegmentRef::from_raw(newest) });
-            // SAFETY: nobody else knows the descriptor yet.
-            unsafe { segment.set_older(older) };
-            state.newest = Some(segment.as_raw());
+            for (index, segment) in segments.enumerate() {
+                let older = state
+                    .newest
+                    // SAFETY: descriptors live as long as the slab.
+                    .map(|newest| unsafe { SegmentRef::from_raw(newest) });
+                // SAFETY: nobody else knows the descriptor yet.
+                unsafe { segment.set_older(older) };
+                state.newest = Some(segment.as_raw());
+                if index > 0 {
+                    // SAFETY: the descriptor is on no list, and whoever has the lock owns it.
+                    unsafe { state.unused.push(segment) };
+                }
+            }
         });
     }
 

@@ -577,7 +577,8 @@ mod tests {
 
         fn insert(&mut self, number: usize) {
             let segment = self.unused.pop().unwrap_or_else(|| {
-                descriptor::create::<HeapSegment, NoProtection>(&self.shape).expect("memory")
+                let made = descriptor::create::<HeapSegment, NoProtection>(&self.shape, 1);
+                made.expect("memory").next().expect("one")
             });
             segment.set_base(ptr::without_provenance_mut(number << SHIFT));
             let mut table = None;

@@ -56,7 +56,8 @@
 //! segment, at the pool, at the shards of threads that are gone, and then asks the source. So each
 //! thread has at most one segment that it did not need when it mapped it, and nothing of a thread
 //! that ended is lost: the next thread with its slot has its shard, and until then others take
-//! words from it. What a living thread holds free is its own.
+//! words from it. What a living thread holds free is its own. Where the source says that a longer
+//! range is worth it, segments are cut from runs, an eighth of what the slab has at most.
 //!
 //! The source, the protection and what drops a segment are called outside every lock. A free calls
 //! none of them but the protection.
@@ -68,7 +69,7 @@
 //! a byte of bookkeeping for each slot, about 200 bytes for each segment. A free segment is kept:
 //! one by each thread, and all others in the pool, from which half of what was not needed through
 //! twice as many moves as there are segments is given back; [`trim`](ExtendableSlab::trim) gives
-//! back all that can be had.
+//! back all that can be had. Segments of a run go back to the source when all of them are free.
 
 mod contents;
 mod descriptor;
@@ -82,6 +83,7 @@ mod inspect;
 mod models;
 mod protect;
 mod refill;
+mod runs;
 mod segment;
 mod shape;
 mod shard;
@@ -103,6 +105,7 @@ use crate::SetupError;
 use grid::Grid;
 use growth::Growth;
 use index::Index;
+use runs::Runs;
 use segment::SegmentRef;
 use shape::{GROUP_SLOTS, Shape};
 use shard::{Held, Pushed, Settled, Shard};
@@ -168,7 +171,7 @@ pub struct ExtendableSlab<T, M: FreelistProtection = NoProtection, S: SegmentSou
     growth: Growth,
     /// Misuse and damage found.
     events: AtomicUsize,
-    source: S,
+    runs: Runs<S>,
     factory: Box<dyn Fn() -> M + Send + Sync>,
     blocks: PhantomData<fn() -> T>,
 }
@@ -197,6 +200,9 @@ where
 impl<T> ExtendableSlab<T> {
     /// A slab that takes segments of `segment_capacity` slots from the global heap, without
     /// protection. Takes none before the first allocation.
+    ///
+    /// Segments whose size is a power of two below 128 KiB come several at a time, at most an eighth of
+    /// those that there are, and go back when all of them are free.
     ///
     /// A capacity of 0, or one for which no segment can exist, is not an error here: such a slab
     /// refuses every allocation. [`with_initial_segments`](Self::with_initial_segments) says why.
@@ -317,7 +323,7 @@ impl<T, M: FreelistProtection, S: SegmentSource> ExtendableSlab<T, M, S> {
             shared_lock: SpinLock::new(),
             growth: Growth::new(),
             events: AtomicUsize::new(0),
-            source,
+            runs: Runs::new(source),
             factory: Box::new(factory),
             blocks: PhantomData,
         }
@@ -344,7 +350,7 @@ impl<T, M: FreelistProtection, S: SegmentSource> ExtendableSlab<T, M, S> {
     /// The source of the segments.
     #[inline]
     pub const fn source(&self) -> &S {
-        &self.source
+        self.runs.source()
     }
 
     /// Whether blocks of `layout` fit a slot. Folds away where the layout is a constant.

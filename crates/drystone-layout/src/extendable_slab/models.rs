@@ -376,7 +376,8 @@ struct Described {
 impl Described {
     fn at(address: usize) -> Self {
         let shape = Shape::new(1, 8, 8).expect("small");
-        let segment = descriptor::create::<HeapSegment, NoProtection>(&shape).expect("memory");
+        let made = descriptor::create::<HeapSegment, NoProtection>(&shape, 1);
+        let segment = made.expect("memory").next().expect("one");
         segment.set_base(core::ptr::without_provenance_mut(address));
         Self { segment, shape }
     }

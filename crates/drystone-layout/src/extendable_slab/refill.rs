@@ -3,7 +3,6 @@
 use super::*;
 
 use descriptor::Mapped;
-use drystone_core::FixedRange as _;
 use group::GroupRef;
 use index::OwnTable;
 use protect::Findings;
@@ -180,29 +179,34 @@ impl<T, M: FreelistProtection, S: SegmentSource> ExtendableSlab<T, M, S> {
     /// has changed then.
     pub(super) fn map(&self) -> Result<SegmentRef<'_>, AllocError> {
         let shape = self.shape.as_ref().ok_or(AllocError)?;
-        let range = abort_on_unwind(|| self.source.segment(shape.layout()))?;
-        debug_assert!(
-            range.base().addr().get() % shape.layout().align() == 0
-                && range.size() >= shape.bytes(),
-            "the source broke its promise"
-        );
-        if range.commits_on_demand() {
-            range.commit(0, shape.bytes())?;
-        }
+        let piece = self.runs.take(shape.layout(), self.growth.segments())?;
         let protection = abort_on_unwind(|| (self.factory)());
-        let segment = match self.growth.take_unused() {
-            Some(segment) => segment,
-            None => {
-                let segment = descriptor::create::<S::Segment, M>(shape)?;
-                self.growth.adopt(segment);
-                segment
+        let segment = match self.descriptor(shape) {
+            Ok(segment) => segment,
+            Err(AllocError) => {
+                self.runs.put(piece);
+                return Err(AllocError);
             }
         };
-        let mapped = Mapped { range, protection };
+        let mapped = Mapped { piece, protection };
         // SAFETY: the descriptor is of this slab's types and shape, has no segment, and belongs
         // to this thread.
         unsafe { descriptor::fill(segment, shape, mapped) };
         self.enter(segment, shape)?;
+        Ok(segment)
+    }
+
+    /// A descriptor without a segment.
+    fn descriptor(&self, shape: &Shape) -> Result<SegmentRef<'_>, AllocError> {
+        if let Some(segment) = self.growth.take_unused() {
+            return Ok(segment);
+        }
+        let count = (self.growth.segments() / runs::SHARE).clamp(1, runs::PIECES_MAX);
+        let mut made = descriptor::create::<S::Segment, M>(shape, count)
+            .or_else(|AllocError| descriptor::create::<S::Segment, M>(shape, 1))?
+            .peekable();
+        let segment = *made.peek().ok_or(AllocError)?;
+        self.growth.adopt(made);
         Ok(segment)
     }
 

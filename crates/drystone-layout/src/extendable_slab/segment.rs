@@ -1,7 +1,7 @@
 //! [`Segment`]: what is known of a segment, in a descriptor that lives as long as the slab.
 //!
 //! ```text
-//!  descriptor: one block of the heap
+//!  descriptor
 //! +---------+--------+--------+-----+-------------+------------------+
 //! | Segment | Group  | Group  | ... | Cold<R, M>  | epochs, if any   |
 //! +---------+--------+--------+-----+-------------+------------------+
