@@ -2,8 +2,8 @@
 //!
 //! # What
 //!
-//! The way home of a block that is freed away from its owner. The list is one word: the offset of
-//! the first block. Whoever frees links its blocks into a chain of its own, as long as it likes,
+//! The way home of a block that is freed away from its owner. The list is one word: the name of
+//! the first block, its address or its offset from somewhere. Whoever frees links its blocks into a chain of its own, as long as it likes,
 //! and puts the chain on the list by one compare-and-swap; the owner takes everything by one swap.
 //! Where the links are stored is the caller's business, so the list serves slabs, pools and arenas
 //! alike, and holds no `unsafe` code.
@@ -13,15 +13,15 @@
 //! ```text
 //!  head                     a chain                  an earlier chain
 //! +--------+      +--------+      +--------+      +--------+
-//! | offset | ---> | link   | ---> | link   | ---> | NONE   |
+//! | name   | ---> | link   | ---> | link   | ---> | NONE   |
 //! +--------+      +--------+      +--------+      +--------+
 //!                   first           last: written by `push`
 //! ```
 //!
 //! # Invariants
 //!
-//! - I1: `head` is [`NONE`](RemoteList::NONE), an offset up to
-//!   [`OFFSET_MAX`](RemoteList::OFFSET_MAX), or, from the close on, a mark that is neither.
+//! - I1: `head` is [`NONE`](RemoteList::NONE), a name up to
+//!   [`NAME_MAX`](RemoteList::NAME_MAX), or, from the close on, a mark that is neither.
 //! - I2: following the links from `head` visits every block pushed since the last take once, and
 //!   ends with `NONE`. A pusher writes links into its own chain only, and before the chain is on
 //!   the list.
@@ -44,14 +44,14 @@ use core::fmt;
 
 use crate::atomic::{AtomicUsize, Ordering};
 
-/// The head of a list that takes no more chains. Negative like `NONE`, so that one test of the
-/// sign tells a block from both.
+/// The head of a list that takes no more chains. Next to `NONE`, so that one comparison tells a block
+/// from both.
 const CLOSED: usize = usize::MAX - 1;
 
 /// A list that any thread puts chains of blocks on, and one thread takes whole.
 ///
-/// Blocks are named by offsets up to [`OFFSET_MAX`](Self::OFFSET_MAX), from a base that the callers
-/// agree on.
+/// Blocks are named by numbers up to [`NAME_MAX`](Self::NAME_MAX) that the callers agree on: their
+/// addresses, or offsets from a base.
 ///
 /// ```
 /// # #[cfg(not(loom))] {
@@ -90,8 +90,8 @@ impl RemoteList {
     /// No block: what the last link of a chain that was taken says.
     pub const NONE: usize = usize::MAX;
 
-    /// The largest offset that a block may have.
-    pub const OFFSET_MAX: usize = isize::MAX as usize;
+    /// The largest name that a block may have. No block of two bytes or more lies above it.
+    pub const NAME_MAX: usize = CLOSED - 1;
 
     /// An empty, open list.
     #[cfg(not(loom))]
@@ -128,7 +128,7 @@ impl RemoteList {
 
     /// Puts a chain on the list whose first block is `first`.
     ///
-    /// `link_last` stores its argument, an offset or [`NONE`](Self::NONE), as the link of the
+    /// `link_last` stores its argument, a name or [`NONE`](Self::NONE), as the link of the
     /// chain's last block. It is called again if another thread was faster.
     ///
     /// What the caller did before, and what `link_last` wrote, happens before the take that finds
@@ -140,10 +140,10 @@ impl RemoteList {
     ///
     /// # Panics
     ///
-    /// In debug builds, if `first` is above [`OFFSET_MAX`](Self::OFFSET_MAX).
+    /// In debug builds, if `first` is above [`NAME_MAX`](Self::NAME_MAX).
     #[inline]
     pub fn push(&self, first: usize, mut link_last: impl FnMut(usize)) -> Result<(), Closed> {
-        debug_assert!(first <= Self::OFFSET_MAX, "not an offset");
+        debug_assert!(first <= Self::NAME_MAX, "not a name");
         // Relaxed: the head is not followed.
         let mut head = self.head.load(Ordering::Relaxed);
         loop {
@@ -163,7 +163,7 @@ impl RemoteList {
         }
     }
 
-    /// Takes every chain: the offset of the first block, from which the links lead to all of them,
+    /// Takes every chain: the name of the first block, from which the links lead to all of them,
     /// the last pushed chain first; [`NONE`](Self::NONE) if there is none.
     ///
     /// One thread at a time takes or closes; two that do so at once may reopen a closed list.
@@ -192,10 +192,10 @@ impl Default for RemoteList {
     }
 }
 
-/// Whether `head` stands for no block: `NONE` and `CLOSED` are the only negative values.
+/// Whether `head` stands for no block.
 #[inline]
 fn is_no_block(head: usize) -> bool {
-    head.cast_signed() < 0
+    head > RemoteList::NAME_MAX
 }
 
 #[cfg(all(test, not(loom)))]
@@ -268,7 +268,7 @@ mod tests {
     fn offsets_reach_from_zero_to_the_limit() {
         let list = RemoteList::new();
         let mut link = 1;
-        for first in [0, RemoteList::OFFSET_MAX] {
+        for first in [0, RemoteList::NAME_MAX] {
             assert_eq!(list.push(first, |next| link = next), Ok(()));
             assert_eq!((list.take_all(), link), (first, NONE));
         }

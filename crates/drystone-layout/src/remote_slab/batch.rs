@@ -86,8 +86,9 @@ unsafe impl<T, B, Q: RemoteQueue> Deallocator for RemoteBatch<T, B, Q> {
         if self.count.get() == 0 {
             self.last.set(offset);
         } else {
+            let next = shared.origin().link_to(self.first.get());
             // SAFETY: the caller gives up a live block of this slab.
-            unsafe { shared.link(offset, self.first.get()) };
+            unsafe { shared.link(offset, next) };
         }
         self.first.set(offset);
         self.count.set(self.count.get() + 1);

@@ -204,14 +204,14 @@ impl<T, B: FixedRange, Q: RemoteQueue> SlabOwner<T, B, Q> {
             unsafe { self.put_back(self.offset_at(index)) };
             count += 1;
         });
-        let mut offset = shared.list().take_all();
-        while offset != RemoteList::NONE {
+        let mut link = shared.list().take_all();
+        while link != RemoteList::NONE {
+            let offset = self.origin().offset_to(link);
             // SAFETY: the block was on the list.
-            let next = unsafe { shared.link_of(offset) };
+            link = unsafe { shared.link_of(offset) };
             // SAFETY: as above.
             unsafe { self.put_back(offset) };
             count += 1;
-            offset = next;
         }
         count
     }
@@ -250,10 +250,10 @@ impl<T, B: FixedRange, Q: RemoteQueue> SlabOwner<T, B, Q> {
         debug_assert_eq!(self.verify_all().err(), None);
     }
 
-    /// Links are offsets, as those of what comes home are.
+    /// Links are addresses, as those of what comes home are.
     #[inline]
     fn origin(&self) -> Origin {
-        Origin::of_offsets(self.base)
+        Origin::of_addresses(self.base)
     }
 
     /// Takes a free slot: the one that the owner freed last, one that came home, or the next never

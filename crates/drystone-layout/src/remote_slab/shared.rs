@@ -31,7 +31,7 @@ use super::RemoteQueue;
 use super::boxing;
 use crate::SetupError;
 use crate::slab::kernel::SlotKernel;
-use crate::slab::slot_list::{self, load, store};
+use crate::slab::slot_list::{self, Origin, load, store};
 
 /// The bookkeeping of the slots.
 pub(super) type Slots<T> = SlotKernel<T, NoProtection>;
@@ -140,7 +140,13 @@ impl<T, B, Q: RemoteQueue> Shared<T, B, Q> {
         ((offset - self.place.start) / Slots::<T>::STRIDE) as u32
     }
 
-    /// Writes `next` into the free slot at `offset`.
+    /// What the links of the slots count from: they are addresses, since the range stays (S2).
+    #[inline]
+    pub(super) fn origin(&self) -> Origin {
+        Origin::of_addresses(self.place.base)
+    }
+
+    /// Writes the link `next` into the free slot at `offset`.
     ///
     /// # Safety
     ///
@@ -166,7 +172,7 @@ impl<T, B, Q: RemoteQueue> Shared<T, B, Q> {
         unsafe { load(slot, Slots::<T>::SLOT_ALIGN) }
     }
 
-    /// Puts a chain of blocks on the list.
+    /// Puts a chain of blocks, from offset to offset, on the list.
     ///
     /// # Errors
     ///
@@ -178,7 +184,7 @@ impl<T, B, Q: RemoteQueue> Shared<T, B, Q> {
     /// gives them up if this succeeds.
     #[inline]
     pub(super) unsafe fn put_on_list(&self, first: usize, last: usize) -> Result<(), Closed> {
-        self.list().push(first, |next| {
+        self.list().push(self.origin().link_to(first), |next| {
             // SAFETY: the block is the caller's until it is on the list.
             unsafe { self.link(last, next) };
         })

@@ -68,17 +68,22 @@ impl Origin {
         Self { base, bias: 0 }
     }
 
+    /// Links are addresses. For a base that stays.
+    #[inline]
+    pub(crate) fn of_addresses(base: NonNull<u8>) -> Self {
+        let bias = base.addr().get();
+        Self { base, bias }
+    }
+
     /// Links are addresses if the range keeps its base, and offsets if not. Which of them does not
     /// change during the life of the range.
     #[inline]
     pub(crate) fn of<B: FixedRange>(range: &B) -> Self {
-        let base = range.base();
-        let bias = if range.keeps_base() {
-            base.addr().get()
+        if range.keeps_base() {
+            Self::of_addresses(range.base())
         } else {
-            0
-        };
-        Self { base, bias }
+            Self::of_offsets(range.base())
+        }
     }
 
     /// The base of the range.
