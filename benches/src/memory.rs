@@ -65,7 +65,7 @@ pub const EXPERIMENTS: [Experiment; 7] = [
     Experiment {
         id: "memory-threads",
         unit: "KiB more for each 1000 threads",
-        about: "20 000 threads, one after the other, each leaving 10 blocks that another thread frees after its end: slope over the last 15 000",
+        about: "200 000 threads, one after the other, each leaving 10 blocks that another thread frees after its end: slope over the last 50 000",
         measure: Measure::Threads,
     },
     Experiment {

@@ -8,13 +8,14 @@ use super::resident::resident_bytes;
 use crate::harness::Random;
 use crate::rivals::Heap;
 
-const THREADS: usize = 20_000;
+/// Ten times as many as find all the pages that blocks of random sizes ever need, nearly.
+const THREADS: usize = 200_000;
 
 /// Threads between two looks.
 const STEP: usize = 1000;
 
 /// Looks that are left out at first.
-const WARM_UP: usize = 5;
+const WARM_UP: usize = 150;
 
 /// Blocks that a thread leaves behind.
 const LEFT: usize = 10;
