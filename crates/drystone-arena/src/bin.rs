@@ -9,11 +9,13 @@
 //! # Memory picture
 //!
 //! ```text
-//!  bin: slots | count | limit
-//!         └──> [ block | block | block |   |   ]      oldest first
+//!  bin:            base          top       end
+//!                   v             v         v
+//!         [ null | block | block |   |   |  ]      oldest first
 //! ```
 //!
-//! The first array of each bin lies in the heap; a longer one is a block of the heap's own.
+//! The first array of each bin lies in the heap; a longer one is a block of the heap's own. The null in front
+//! is what an empty bin hands out: neither a count nor a comparison is needed to see that it is empty.
 
 use core::cell::{Cell, UnsafeCell};
 use core::ptr::{self, NonNull};
@@ -22,7 +24,7 @@ use drystone_core::SizeClass;
 
 use crate::block_list::Block;
 use crate::geometry::block_bytes;
-use crate::published::PublishedU32;
+use crate::published::PublishedPtr;
 
 /// What a bin may hold at first, in bytes.
 const START_BYTES: usize = 16 << 10;
@@ -58,12 +60,13 @@ const fn limit(class: usize, bytes: usize, min: usize, max: usize) -> u32 {
     }
 }
 
-/// Where the first array of each class begins in [`FirstSlots`], and where the last one ends.
+/// Where the first array of each class begins in [`FirstSlots`], the null in front of it included, and where
+/// the last one ends.
 const FIRST_SLOT: [usize; SizeClass::COUNT + 1] = {
     let mut at = [0; SizeClass::COUNT + 1];
     let mut class = 0;
     while class < SizeClass::COUNT {
-        at[class + 1] = at[class] + start_limit(class, START_BYTES) as usize;
+        at[class + 1] = at[class] + 1 + start_limit(class, START_BYTES) as usize;
         class += 1;
     }
     at
@@ -80,83 +83,93 @@ pub(crate) struct FirstSlots {
 impl FirstSlots {
     pub(crate) const fn new() -> Self {
         Self {
-            slots: UnsafeCell::new(
-                [const { Slot::new(ptr::null_mut()) }; FIRST_SLOT[SizeClass::COUNT]],
-            ),
+            slots: UnsafeCell::new([const { Slot::new(ptr::null_mut()) }; _]),
         }
     }
 
+    /// The first slot of the class, behind its null.
     fn of(&self, class: usize) -> *mut Slot {
         let first = self.slots.get().cast::<Slot>();
         // SAFETY: inside the slots.
-        unsafe { first.add(FIRST_SLOT[class]) }
+        unsafe { first.add(FIRST_SLOT[class] + 1) }
     }
 }
+
+/// The null of the bins that have no array: those of the heap that stands for none.
+struct NoArray([Slot; 1]);
+
+// SAFETY: nothing is ever written there: a bin without an array has no room, and its null is in front of its
+// base.
+unsafe impl Sync for NoArray {}
+
+static NO_ARRAY: NoArray = NoArray([Slot::new(ptr::null_mut())]);
 
 /// A place for a block.
 type Slot = Cell<*mut Block>;
 
 /// The free blocks of one class.
 ///
-/// - B1: the first `count` of the slots are blocks, each of a page of this class that its page counts as
-///   used.
-/// - B2: there are as many slots as `limit`, at least.
+/// - B1: the slots from `base` to `top` have blocks, each of a page of this class that its page counts as
+///   used. There is a slot in front of `base`, and it has null.
+/// - B2: the slots from `base` to `end` are there; `top` is in front of it or there, or a bin that was narrowed
+///   has more than it may.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Bin {
-    slots: Cell<*mut Slot>,
-    count: PublishedU32,
-    /// How many blocks it may hold; 0 in the heap that stands for none.
-    limit: Cell<u32>,
+    top: PublishedPtr<Slot>,
+    /// At `base` in the heap that stands for none.
+    end: Cell<*mut Slot>,
+    base: PublishedPtr<Slot>,
 }
 
 impl Bin {
     pub(crate) const fn new() -> Self {
+        // SAFETY: one past the end.
+        let base = unsafe { (&raw const NO_ARRAY.0).cast::<Slot>().add(1) }.cast_mut();
         Self {
-            slots: Cell::new(ptr::null_mut()),
-            count: PublishedU32::new(0),
-            limit: Cell::new(0),
+            top: PublishedPtr::new(base),
+            end: Cell::new(base),
+            base: PublishedPtr::new(base),
         }
     }
 
-    /// The slot that blocks are in below `count`.
+    /// The slot that the newest block but so many is in, or the null in front.
     #[inline(always)]
-    fn slot(&self, index: u32) -> &Slot {
-        debug_assert!(index < self.limit.get().max(self.count.get() + 1), "B2");
-        // SAFETY: B2.
-        let slot = unsafe { self.slots.get().add(index as usize) };
-        // SAFETY: slots live as long as the heap, and change in their cells only.
+    fn slot<'a>(slot: *mut Slot) -> &'a Slot {
+        // SAFETY: callers are within B1 and B2; slots live as long as the heap, and change in their cells only.
         unsafe { &*slot }
+    }
+
+    /// The slot with this number, which there is.
+    #[inline(always)]
+    fn slot_at(&self, index: u32) -> &Slot {
+        // SAFETY: B2.
+        Self::slot(unsafe { self.base.get().add(index as usize) })
     }
 
     /// Takes the newest block.
     #[inline(always)]
     pub(crate) fn pop(&self) -> Option<NonNull<Block>> {
-        let count = self.count.get();
-        if count == 0 {
-            return None;
-        }
-        // Before the count says less: a bin that was narrowed may hold more than its limit.
-        let block = self.slot(count - 1).get();
-        self.count.set(count - 1);
-        debug_assert!(!block.is_null(), "B1");
-        // SAFETY: B1.
-        Some(unsafe { NonNull::new_unchecked(block) })
+        // SAFETY: B1: there is a slot in front of the base too.
+        let last = unsafe { self.top.get().sub(1) };
+        let block = NonNull::new(Self::slot(last).get())?;
+        self.top.set(last);
+        Some(block)
     }
 
     /// Whether another block may be put in.
     #[inline(always)]
     pub(crate) fn has_room(&self) -> bool {
-        self.count.get() < self.limit.get()
+        self.top.get() < self.end.get()
     }
 
     /// Puts in a block of a page of this class, counted as used, if there is room. Whether there was.
     #[inline(always)]
     pub(crate) fn push(&self, block: *mut Block) -> bool {
-        let count = self.count.get();
-        let has_room = count < self.limit.get();
+        let top = self.top.get();
+        let has_room = top < self.end.get();
         if has_room {
-            self.put(block, count);
+            self.put(block, top);
         }
         has_room
     }
@@ -165,56 +178,67 @@ impl Bin {
     /// taken.
     #[inline(always)]
     pub(crate) fn push_into_room(&self, block: *mut Block) {
-        self.put(block, self.count.get());
+        self.put(block, self.top.get());
     }
 
-    /// Puts in a block behind as many as there are.
+    /// Puts in a block at the top.
     #[inline(always)]
-    fn put(&self, block: *mut Block, count: u32) {
-        self.slot(count).set(block);
-        self.count.set(count + 1);
+    fn put(&self, block: *mut Block, top: *mut Slot) {
+        debug_assert!(!block.is_null(), "B1");
+        Self::slot(top).set(block);
+        // SAFETY: the slot is there.
+        self.top.set(unsafe { top.add(1) });
     }
 
     /// Fills the empty bin with so many blocks, at most as many as it may hold. The answer is to be given
     /// as many, that first which is handed out first.
     #[inline]
     pub(crate) fn fill(&self, count: u32) -> impl FnMut(*mut Block) {
-        debug_assert!(self.is_empty() && count <= self.limit.get());
-        self.count.set(count);
+        debug_assert!(self.is_empty() && count <= self.limit());
+        self.set_len(count);
         let mut index = count;
         move |block| {
             index -= 1;
-            self.slot(index).set(block);
+            self.slot_at(index).set(block);
         }
     }
 
     /// Takes out so many of the oldest blocks, which it has, and shows them.
     pub(crate) fn take_oldest(&self, count: u32, mut each: impl FnMut(*mut Block)) {
-        let kept = self.count.get() - count;
-        (0..count).for_each(|index| each(self.slot(index).get()));
+        let kept = self.len() - count;
+        (0..count).for_each(|index| each(self.slot_at(index).get()));
         for index in 0..kept {
-            self.slot(index).set(self.slot(index + count).get());
+            self.slot_at(index).set(self.slot_at(index + count).get());
         }
-        self.count.set(kept);
+        self.set_len(kept);
+    }
+
+    /// So many blocks, which are or will be in the first slots.
+    fn set_len(&self, len: u32) {
+        // SAFETY: B2.
+        self.top.set(unsafe { self.base.get().add(len as usize) });
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.count.get() == 0
+        self.len() == 0
     }
 
+    /// How many blocks it has. Another thread that asks while the bin gets another array may hear of none.
     pub(crate) fn len(&self) -> u32 {
-        self.count.get()
+        let base = self.base.get();
+        let len = slots_between(base, self.top.get());
+        if self.base.get() == base { len } else { 0 }
     }
 
     /// How many blocks it may hold.
     pub(crate) fn limit(&self) -> u32 {
-        self.limit.get()
+        slots_between(self.base.get(), self.end.get())
     }
 
     /// What it may hold if it ran dry soon after it had been too full: four times as much. It may come to
     /// hold `bytes`.
     pub(crate) fn widened(&self, class: usize, bytes: usize) -> u32 {
-        let limit = self.limit.get().saturating_mul(4);
+        let limit = self.limit().saturating_mul(4);
         limit.min(grown_limit(class, bytes))
     }
 
@@ -224,40 +248,83 @@ impl Bin {
     ///
     /// It has as many slots.
     pub(crate) unsafe fn set_limit(&self, limit: u32) {
-        self.limit.set(limit);
+        // SAFETY: the caller's promise.
+        self.end.set(unsafe { self.base.get().add(limit as usize) });
     }
 
     /// May hold no more than at first. It may come to hold `bytes`.
     pub(crate) fn narrow(&self, class: usize, bytes: usize) {
-        self.limit.set(start_limit(class, bytes));
+        // SAFETY: the first array has as many slots for any bytes, and a longer one has more.
+        unsafe { self.set_limit(start_limit(class, bytes)) };
     }
 
-    /// Uses its first array. The bin is empty.
+    /// Uses its first array. The bin is empty, and may hold as much as before or as the array can.
     pub(crate) fn use_first(&self, class: usize, slots: &FirstSlots) {
-        debug_assert!(self.is_empty());
-        self.slots.set(slots.of(class));
+        let limit = self.limit().min(first_slots(class));
+        // SAFETY: a null is in front of the slots of each class.
+        unsafe { self.use_slots(slots.of(class), limit) };
     }
 
-    /// Uses a block as its array. The bin is empty.
+    /// Uses a block as its array. The bin is empty, and may hold `limit` blocks.
     ///
     /// # Safety
     ///
-    /// The block has room for as many slots as the limit, and is the bin's until it uses another array.
-    pub(crate) unsafe fn use_block(&self, array: *mut Block) {
+    /// The block has room for one slot more than the limit, and is the bin's until it uses another array.
+    pub(crate) unsafe fn use_block(&self, array: *mut Block, limit: u32) {
+        let null = array.cast::<Slot>();
+        // SAFETY: the caller's promise.
+        unsafe { null.write(Slot::new(ptr::null_mut())) };
+        // SAFETY: as above.
+        let base = unsafe { null.add(1) };
+        // SAFETY: as above; the null has just been written.
+        unsafe { self.use_slots(base, limit) };
+    }
+
+    /// # Safety
+    ///
+    /// `limit` slots are there, with a null in front.
+    unsafe fn use_slots(&self, base: *mut Slot, limit: u32) {
         debug_assert!(self.is_empty());
-        self.slots.set(array.cast());
+        self.base.set(base);
+        self.top.set(base);
+        // SAFETY: the caller's promise.
+        unsafe { self.set_limit(limit) };
     }
 
     /// The block that is its array, if that is not the first one.
     pub(crate) fn array(&self, class: usize, slots: &FirstSlots) -> Option<*mut Block> {
-        let array = self.slots.get();
-        (!ptr::eq(array, slots.of(class))).then(|| array.cast())
+        let base = self.base.get();
+        if ptr::eq(base, slots.of(class)) {
+            return None;
+        }
+        // SAFETY: a block begins with the null in front of the slots.
+        Some(unsafe { base.sub(1) }.cast())
     }
 
     /// Half of what it may hold: what is kept when it has too much.
     pub(crate) fn keep(&self) -> u32 {
-        self.limit.get() / 2
+        self.limit() / 2
     }
+}
+
+/// How many slots there are from one to another; none if they are not of one array.
+fn slots_between(from: *mut Slot, to: *mut Slot) -> u32 {
+    let bytes = to.addr().wrapping_sub(from.addr());
+    u32::try_from(bytes / size_of::<Slot>()).unwrap_or(0)
+}
+
+/// How many slots the block of so many bytes has that is a bin's array.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "an array is a block of a class"
+)]
+pub(crate) fn block_slots(bytes: usize) -> u32 {
+    (bytes / size_of::<Slot>()) as u32 - 1
+}
+
+/// The bytes of an array of so many slots.
+pub(crate) fn array_bytes(slots: u32) -> usize {
+    (slots as usize + 1) * size_of::<Slot>()
 }
 
 /// The slots of the first array of the class.

@@ -1,6 +1,6 @@
 //! Numbers that one thread writes and any thread may read.
 
-use drystone_sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use drystone_sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 macro_rules! published {
     ($name:ident, $atomic:ident, $number:ident) => {
@@ -34,3 +34,26 @@ macro_rules! published {
 published!(PublishedU32, AtomicU32, u32);
 published!(PublishedU64, AtomicU64, u64);
 published!(PublishedUsize, AtomicUsize, usize);
+
+/// As the numbers: a pointer, which readers may only compare and count with.
+#[derive(Debug)]
+#[repr(transparent)]
+pub(crate) struct PublishedPtr<T>(AtomicPtr<T>);
+
+impl<T> PublishedPtr<T> {
+    pub(crate) const fn new(value: *mut T) -> Self {
+        Self(AtomicPtr::new(value))
+    }
+
+    #[inline(always)]
+    pub(crate) fn get(&self) -> *mut T {
+        // Relaxed: statistics, or the writer itself.
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Only for the one that writes.
+    #[inline(always)]
+    pub(crate) fn set(&self, value: *mut T) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+}

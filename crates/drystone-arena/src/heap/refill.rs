@@ -10,7 +10,7 @@ use drystone_core::SizeClass;
 
 use super::home::{put_home, take_home};
 use super::{Heap, segment_of_page};
-use crate::bin::first_slots;
+use crate::bin::{array_bytes, block_slots, first_slots};
 use crate::block_list::Block;
 use crate::geometry::{SLICE_BYTES, block_bytes, page_slices};
 use crate::page::Page;
@@ -149,7 +149,7 @@ impl Heap {
         let bin = self.bin(class);
         let limit = bin.widened(class, self.cache_bytes.get());
         if limit > self.slots(class) {
-            let bytes = limit as usize * size_of::<*mut Block>();
+            let bytes = array_bytes(limit);
             let Some(array_class) = SizeClass::from_size(bytes).map(SizeClass::index) else {
                 return;
             };
@@ -161,10 +161,11 @@ impl Heap {
             self.array_bytes
                 .set(self.array_bytes.get() + block_bytes(array_class));
             // SAFETY: the block has so many bytes, and is in no other place.
-            unsafe { bin.use_block(array) };
+            unsafe { bin.use_block(array, limit) };
+        } else {
+            // SAFETY: there are as many slots.
+            unsafe { bin.set_limit(limit) };
         }
-        // SAFETY: there are as many slots now.
-        unsafe { bin.set_limit(limit) };
     }
 
     /// How many slots the bin has.
@@ -173,10 +174,7 @@ impl Heap {
             None => first_slots(class),
             Some(array) => {
                 let (segment, first) = self.place_of(array);
-                let bytes = block_bytes(segment.page(first).class());
-                #[expect(clippy::cast_possible_truncation, reason = "at most 16 Ki slots")]
-                let slots = (bytes / size_of::<*mut Block>()) as u32;
-                slots
+                block_slots(block_bytes(segment.page(first).class()))
             }
         }
     }
