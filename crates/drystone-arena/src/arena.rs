@@ -39,7 +39,7 @@ use core::ptr::NonNull;
 use alloc::sync::Arc;
 
 use drystone_core::{
-    AllocError, Allocator, Checked, Deallocator, NonZeroLayout, OsError, SegmentSource,
+    AllocError, Allocator, Checked, Deallocator, NonZeroLayout, OsError, SegmentSource, SizeClass,
 };
 
 use crate::cache::{BindError, ThreadCache};
@@ -47,7 +47,7 @@ use crate::check::find;
 use crate::config::ArenaConfig;
 use crate::core_state::Core;
 use crate::error::{ArenaError, FreeError};
-use crate::geometry::{Kind, block_bytes, usable_bytes};
+use crate::geometry::{block_bytes, usable_bytes};
 use crate::heap::{Heap, NO_HEAP};
 use crate::misuse;
 use crate::ops::{self, Face, Fresh};
@@ -125,6 +125,13 @@ impl<P: Profile> Arena<P> {
         NonZeroLayout::from_size_align(layout.size().get(), self.align).ok()
     }
 
+    /// The class that serves the [raised](Self::raised) layout, if one does.
+    #[inline(always)]
+    fn class_of(&self, layout: NonZeroLayout) -> Option<usize> {
+        let align = layout.align().get().max(self.align);
+        SizeClass::from_size_align(layout.size().get(), align).map(SizeClass::index)
+    }
+
     fn out_of_memory(&self, layout: NonZeroLayout) -> ArenaError {
         ArenaError::OutOfMemory {
             requested: layout.size().get(),
@@ -161,9 +168,7 @@ impl<P: Profile> Arena<P> {
             return None;
         }
         let heap = cache.heap_at_once(&self.core)?;
-        let Kind::Class(class) = Kind::of(self.raised(layout)?) else {
-            return None;
-        };
+        let class = self.class_of(layout)?;
         // SAFETY: the cache has the heap, and the arena is of this profile.
         let block = unsafe { ops::pop::<P>(heap, class) }?;
         Some(NonNull::slice_from_raw_parts(block, block_bytes(class)))
@@ -227,13 +232,13 @@ impl<P: Profile> Arena<P> {
         ptr: NonNull<u8>,
         layout: NonZeroLayout,
     ) -> bool {
-        let (Some(heap), Some(raised)) = (cache.heap_at_once(&self.core), self.raised(layout))
+        let (Some(heap), Some(class)) = (cache.heap_at_once(&self.core), self.class_of(layout))
         else {
             return false;
         };
         // SAFETY: the cache has the heap, and the arena is of this profile; the rest is the caller's
         // promise.
-        unsafe { ops::free_class::<P>(heap, ptr.addr().get(), raised) }
+        unsafe { ops::free_class::<P>(heap, ptr.addr().get(), class) }
     }
 
     /// # Safety

@@ -193,9 +193,9 @@ pub(crate) unsafe fn free_layout<P: Profile>(
     address: usize,
     layout: NonZeroLayout,
 ) -> Result<(), FreeError> {
-    if let Some(heap) = heap {
+    if let (Some(heap), Kind::Class(class)) = (heap, Kind::of(layout)) {
         // SAFETY: the caller's promise.
-        if unsafe { free_class::<P>(heap, address, layout) } {
+        if unsafe { free_class::<P>(heap, address, class) } {
             return Ok(());
         }
     }
@@ -203,21 +203,14 @@ pub(crate) unsafe fn free_layout<P: Profile>(
     unsafe { free_slowly::<P>(core, heap, address, layout) }
 }
 
-/// Takes back a block of this heap, of the class of the layout, if its bin has room. Whether it is one;
+/// Takes back a block of this heap, of the class that its layout has, if the bin has room. Whether it is one;
 /// nothing has changed otherwise.
 ///
 /// # Safety
 ///
 /// As [`free`].
 #[inline(always)]
-pub(crate) unsafe fn free_class<P: Profile>(
-    heap: &Heap,
-    address: usize,
-    layout: NonZeroLayout,
-) -> bool {
-    let Kind::Class(class) = Kind::of(layout) else {
-        return false;
-    };
+pub(crate) unsafe fn free_class<P: Profile>(heap: &Heap, address: usize, class: usize) -> bool {
     // SAFETY: the caller's promise.
     !P::HARDENED && unsafe { free_own::<P, false>(heap, address, |recorded| recorded == class) }
 }
