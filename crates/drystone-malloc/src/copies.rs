@@ -3,7 +3,9 @@
 //! # What
 //!
 //! Pointers that are in no block of the heap pass: the stack, statics, mappings. Calls that a compiler
-//! has put in line never come here, nor do those that the C library makes inside.
+//! has put in line never come here, nor do those that the C library makes inside. The names that a compiler
+//! calls under `_FORTIFY_SOURCE` are here too: the C library's own look at what the compiler knew, not at the
+//! block.
 //!
 //! The work is done by the next library's functions of these names, which are looked up when the
 //! library is initialised. Before that, and where there are none, it is done by [`plain`](self::plain).
@@ -18,6 +20,7 @@ use core::ptr::{self, NonNull};
 
 use drystone_sync::atomic::{AtomicPtr, Ordering};
 
+use crate::heap::Wrong;
 use crate::{heap, misuse};
 
 type Copy = unsafe extern "C" fn(*mut c_void, *const c_void, usize) -> *mut c_void;
@@ -100,6 +103,66 @@ pub unsafe extern "C" fn memset(to: *mut c_void, value: c_int, bytes: usize) -> 
     check("memset", to, bytes);
     // SAFETY: the caller's promise.
     unsafe { set(to, value, bytes) }
+}
+
+/// [`memcpy`] in a program that was compiled with `_FORTIFY_SOURCE`, which knows how many bytes there are at
+/// most: `room`.
+///
+/// # Safety
+///
+/// As [`memcpy`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn __memcpy_chk(
+    to: *mut c_void,
+    from: *const c_void,
+    bytes: usize,
+    room: usize,
+) -> *mut c_void {
+    check_room("memcpy", to, bytes, room);
+    // SAFETY: the caller's promise.
+    unsafe { memcpy(to, from, bytes) }
+}
+
+/// [`memmove`] as [`__memcpy_chk`] is `memcpy`.
+///
+/// # Safety
+///
+/// As [`memmove`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn __memmove_chk(
+    to: *mut c_void,
+    from: *const c_void,
+    bytes: usize,
+    room: usize,
+) -> *mut c_void {
+    check_room("memmove", to, bytes, room);
+    // SAFETY: the caller's promise.
+    unsafe { memmove(to, from, bytes) }
+}
+
+/// [`memset`] as [`__memcpy_chk`] is `memcpy`.
+///
+/// # Safety
+///
+/// As [`memset`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn __memset_chk(
+    to: *mut c_void,
+    value: c_int,
+    bytes: usize,
+    room: usize,
+) -> *mut c_void {
+    check_room("memset", to, bytes, room);
+    // SAFETY: the caller's promise.
+    unsafe { memset(to, value, bytes) }
+}
+
+/// Ends the process if there are more bytes than the compiler saw room for.
+#[inline]
+fn check_room(function: &str, start: *mut c_void, bytes: usize, room: usize) {
+    if bytes > room {
+        misuse::abort(function, Wrong::Range, start.addr());
+    }
 }
 
 /// Makes bytes zero that belong to no block of the program.

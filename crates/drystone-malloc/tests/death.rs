@@ -7,6 +7,7 @@
 mod common;
 
 use std::ffi::c_void;
+use std::hint::black_box;
 use std::os::unix::process::ExitStatusExt as _;
 use std::ptr;
 use std::thread;
@@ -60,14 +61,14 @@ macro_rules! dies {
 /// Calls the process's own `free`, which the optimiser must not see through.
 fn free(block: *mut c_void) {
     // SAFETY: none: the process ends because of it.
-    unsafe { libc::free(std::hint::black_box(block)) };
+    unsafe { libc::free(black_box(block)) };
 }
 
 fn malloc(size: usize) -> *mut c_void {
     // SAFETY: no requirements.
-    let block = unsafe { libc::malloc(std::hint::black_box(size)) };
+    let block = unsafe { libc::malloc(black_box(size)) };
     assert!(!block.is_null());
-    std::hint::black_box(block)
+    black_box(block)
 }
 
 fn offset(block: *mut c_void, bytes: usize) -> *mut c_void {
@@ -214,7 +215,7 @@ dies!(
         let block = malloc(64);
         free(block);
         // SAFETY: none: the process ends because of it.
-        std::hint::black_box(unsafe { libc::realloc(std::hint::black_box(block), 100) });
+        black_box(unsafe { libc::realloc(black_box(block), 100) });
     }
 );
 
@@ -225,7 +226,7 @@ dies!(
         let block = malloc(64);
         free(block);
         // SAFETY: none: the process ends because of it.
-        std::hint::black_box(unsafe { libc::malloc_usable_size(std::hint::black_box(block)) });
+        black_box(unsafe { libc::malloc_usable_size(black_box(block)) });
     }
 );
 
@@ -257,7 +258,7 @@ mod hardened {
 
     /// Writes one byte of a block, or beside it.
     fn write(block: *mut c_void, offset: usize, byte: u8) {
-        let at: *mut u8 = super::offset(std::hint::black_box(block), offset).cast();
+        let at: *mut u8 = super::offset(black_box(block), offset).cast();
         // SAFETY: none but that the memory is there: the process ends because of it.
         unsafe { at.write_volatile(byte) };
     }
@@ -336,7 +337,7 @@ mod hardened {
             let block = malloc(3 << 20);
             write(block, 3 << 20, 1);
             // SAFETY: none: the process ends because of it.
-            std::hint::black_box(unsafe { libc::realloc(std::hint::black_box(block), 100) });
+            black_box(unsafe { libc::realloc(black_box(block), 100) });
         }
     );
 
@@ -436,9 +437,9 @@ mod hardened {
         "memcpy(ADDRESS): bytes outside of the block that it is in",
         {
             let (block, from) = (malloc(100), [7_u8; 101]);
-            let bytes = std::hint::black_box(from.len());
+            let bytes = black_box(from.len());
             // SAFETY: none: the process ends because of it.
-            unsafe { libc::memcpy(block, std::hint::black_box(&from).as_ptr().cast(), bytes) };
+            unsafe { libc::memcpy(block, black_box(&from).as_ptr().cast(), bytes) };
         }
     );
 
@@ -447,10 +448,60 @@ mod hardened {
         "memcpy(ADDRESS): bytes outside of the block that it is in",
         {
             let (block, mut to) = (malloc(100), [7_u8; 101]);
-            let bytes = std::hint::black_box(to.len() - 50);
+            let bytes = black_box(to.len() - 50);
             // SAFETY: none: the process ends because of it.
             unsafe { libc::memcpy(to.as_mut_ptr().cast(), offset(block, 50), bytes) };
-            std::hint::black_box(to);
+            black_box(to);
+        }
+    );
+
+    unsafe extern "C" {
+        fn __memcpy_chk(
+            to: *mut c_void,
+            from: *const c_void,
+            bytes: usize,
+            room: usize,
+        ) -> *mut c_void;
+        fn __memmove_chk(
+            to: *mut c_void,
+            from: *const c_void,
+            bytes: usize,
+            room: usize,
+        ) -> *mut c_void;
+        fn __memset_chk(
+            to: *mut c_void,
+            value: std::ffi::c_int,
+            bytes: usize,
+            room: usize,
+        ) -> *mut c_void;
+    }
+
+    dies_in_hardened!(
+        copied_past_the_end_in_a_fortified_program,
+        "memcpy(ADDRESS): bytes outside of the block that it is in",
+        {
+            let (block, from) = (malloc(100), [7_u8; 101]);
+            // SAFETY: none: the process ends because of it.
+            unsafe { __memcpy_chk(block, from.as_ptr().cast(), 101, black_box(usize::MAX)) };
+        }
+    );
+
+    dies_in_hardened!(
+        moved_past_what_the_compiler_saw,
+        "memmove(ADDRESS): bytes outside of the block that it is in",
+        {
+            let (block, from) = (malloc(100), [7_u8; 60]);
+            // SAFETY: none: the process ends because of it.
+            unsafe { __memmove_chk(block, from.as_ptr().cast(), 60, black_box(50)) };
+        }
+    );
+
+    dies_in_hardened!(
+        set_past_the_end_in_a_fortified_program,
+        "memset(ADDRESS): bytes outside of the block that it is in",
+        // SAFETY: none: the process ends because of it.
+        unsafe {
+            __memset_chk(malloc(100), 7, 101, black_box(usize::MAX));
         }
     );
 
@@ -458,7 +509,7 @@ mod hardened {
         let block = malloc(100);
         free(block);
         // SAFETY: none: the process ends because of it.
-        unsafe { libc::memset(block, 7, std::hint::black_box(100)) };
+        unsafe { libc::memset(block, 7, black_box(100)) };
     });
 
     dies_in_hardened!(
@@ -466,7 +517,7 @@ mod hardened {
         "memset(ADDRESS): bytes outside of the block that it is in",
         // SAFETY: none: the process ends because of it.
         unsafe {
-            libc::memset(malloc(0), 7, std::hint::black_box(1));
+            libc::memset(malloc(0), 7, black_box(1));
         }
     );
 
