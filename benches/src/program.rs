@@ -9,12 +9,15 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
+use drystone_arena::GlobalArena;
+use drystone_core::Fast;
+
 use crate::report::{self, Contestant};
 use crate::{Kind, Plan, Row, Sample, rows};
 
 const USAGE: &str = "\
 usage: rows [ROW ...] [--limits] [--list] [--processes N] [--rounds N] [--slice-ms N]
-            [--csv FILE] [--binary PATH ...] [--with PATH ...]
+            [--huge] [--csv FILE] [--binary PATH ...] [--with PATH ...]
 
   ROW             a row, or how the names of several begin; all rows without one
   --limits        the rows whose name begins with limit-
@@ -22,6 +25,7 @@ usage: rows [ROW ...] [--limits] [--list] [--processes N] [--rounds N] [--slice-
   --processes N   processes for each binary (default 3)
   --rounds N      rounds in each process (default 12)
   --slice-ms N    how long one run of one contestant takes (default 4)
+  --huge          the process-wide arena asks for huge pages, as mimalloc does unasked
   --csv FILE      also writes the figures there
   --binary PATH   another build of this program to take rounds from; may be repeated
   --with PATH     a program with rivals that this one cannot be linked with, to take rounds of the
@@ -36,6 +40,7 @@ struct Options {
     binaries: Vec<PathBuf>,
     with: Vec<PathBuf>,
     list: bool,
+    huge: bool,
     /// A child: prints raw samples of the one row named.
     raw: bool,
 }
@@ -75,6 +80,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
         binaries: Vec::new(),
         with: Vec::new(),
         list: false,
+        huge: false,
         raw: false,
     };
     while let Some(arg) = args.next() {
@@ -92,6 +98,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
         match arg.as_str() {
             "--list" => options.list = true,
             "--raw" => options.raw = true,
+            "--huge" => options.huge = true,
             "--limits" => options.rows.extend(matching("limit-")?),
             "--processes" => options.processes = number(1)? as u32,
             "--rounds" => options.plan.rounds = number(1)? as u32,
@@ -147,6 +154,11 @@ fn built(id: &str, build: fn(&str) -> Option<Row>) -> Result<Row, String> {
 
 /// The child's part: measures in this process; prints a line for each arm and each sample.
 fn print_samples(options: &Options, build: fn(&str) -> Option<Row>) -> Result<(), String> {
+    if options.huge {
+        GlobalArena::<Fast>::new()
+            .advise_huge_pages()
+            .map_err(|e| format!("no huge pages: {e}"))?;
+    }
     let mut out = std::io::stdout().lock();
     let unwritable = |e| format!("cannot write samples: {e}");
     for id in &options.rows {
@@ -223,6 +235,7 @@ fn gather(options: &Options, id: &str) -> Result<Field, String> {
         for binary in options.binaries.iter().chain(with.clone()) {
             let output = Command::new(binary)
                 .args(["--raw", id])
+                .args(options.huge.then_some("--huge"))
                 .args(["--rounds", &options.plan.rounds.to_string()])
                 .args(["--slice-ms", &options.plan.slice.as_millis().to_string()])
                 .args([
