@@ -72,13 +72,12 @@ fn figures(stats: &Stats) -> [u64; 7] {
     ]
 }
 
-#[test]
-fn blocks_held_by_all_threads_at_once_make_the_exact_peak() {
+/// So many threads hold `each` blocks at once, and give them back.
+fn held_at_once(threads: usize, each: usize) {
     let counted = Statistics::new(Locked::new(Slots::new(64)));
-    let each = if cfg!(miri) { 3 } else { 16 };
-    let all_hold = Barrier::new(THREADS);
+    let all_hold = Barrier::new(threads);
     std::thread::scope(|scope| {
-        for _ in 0..THREADS {
+        for _ in 0..threads {
             scope.spawn(|| {
                 let blocks: Vec<_> = (0..each)
                     .map(|_| counted.take(10, 1).expect("room"))
@@ -90,12 +89,23 @@ fn blocks_held_by_all_threads_at_once_make_the_exact_peak() {
             });
         }
     });
-    let total = (THREADS * each) as u64;
+    let total = (threads * each) as u64;
     let peak = 10 * total;
     assert_eq!(
         figures(&counted.stats()),
         [total, total, 0, 0, peak, peak, peak]
     );
+}
+
+#[test]
+fn blocks_held_by_all_threads_at_once_make_the_exact_peak() {
+    held_at_once(THREADS, if cfg!(miri) { 3 } else { 16 });
+}
+
+/// Twelve: some have no counts of their own.
+#[test]
+fn more_threads_than_shards_count_exactly() {
+    held_at_once(12, if cfg!(miri) { 1 } else { 5 });
 }
 
 #[test]

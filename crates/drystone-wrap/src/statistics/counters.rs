@@ -1,4 +1,4 @@
-//! [`Counters`]: plain while one thread counts, atomic once several do.
+//! [`Counters`]: plain while one thread counts, atomic and spread over shards once several do.
 
 use drystone_core::Stats;
 use drystone_sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -11,15 +11,39 @@ const VACANT: usize = 0;
 /// `owner`: more than one thread has counted.
 const SHARED: usize = 1;
 
+/// How many threads have counts of their own, once there are several. Models are shorter with fewer, and without
+/// `std` no thread could be told its own.
+const SHARDS: usize = if cfg!(loom) {
+    2
+} else if cfg!(feature = "std") {
+    8
+} else {
+    0
+};
+
 /// The counts of one `Statistics`. The invariants are those of its module.
 ///
 /// Every operation is Relaxed: a count orders nothing, and each cell is either written by one
-/// thread or changed by additions, which do not lose each other.
+/// thread or changed by additions, which do not lose each other. A shard whose thread has ended is
+/// taken over, with its mark, as the solo counts are.
 #[derive(Debug)]
 pub struct Counters {
     owner: AtomicUsize,
     solo: Counts,
-    shared: CachePadded<Shared>,
+    /// The highest live bytes of the solo counts; compared as a signed number, never below 0.
+    solo_peak: AtomicU64,
+    level: CachePadded<Level>,
+    shards: [CachePadded<Shard>; SHARDS],
+    /// Of the threads that found no shard.
+    crowd: CachePadded<Counts>,
+}
+
+/// The counts of one thread among several.
+#[derive(Debug)]
+struct Shard {
+    /// The mark of the thread, 0 while there is none.
+    owner: AtomicUsize,
+    counts: Counts,
 }
 
 /// One set of counts.
@@ -31,17 +55,16 @@ struct Counts {
     failures: AtomicU64,
     allocated_bytes: AtomicU64,
     deallocated_bytes: AtomicU64,
-    /// The highest live bytes seen; compared as a signed number, never below 0.
-    peak: AtomicU64,
 }
 
-/// The counts of several threads.
+/// What the shards cannot tell without the order of their requests.
 #[derive(Debug)]
-struct Shared {
-    counts: Counts,
-    /// Allocated minus deallocated bytes, in two's complement: the thread that frees need not be
-    /// the one that allocated, and the owner may have allocated alone.
+struct Level {
+    /// Allocated minus deallocated bytes of shards and crowd, in two's complement: the thread that frees need
+    /// not be the one that allocated, and the owner may have allocated alone.
     live: AtomicU64,
+    /// The highest live bytes seen, those of the solo counts among them.
+    peak: AtomicU64,
 }
 
 impl Counts {
@@ -54,7 +77,6 @@ impl Counts {
                 failures: AtomicU64::new(0),
                 allocated_bytes: AtomicU64::new(0),
                 deallocated_bytes: AtomicU64::new(0),
-                peak: AtomicU64::new(0),
             }
         }
     }
@@ -77,53 +99,91 @@ impl Counts {
         }
     }
 
-    /// Counts `event`; only the thread that writes these counts calls it.
+    /// Counts `event`, and gives the change of the live bytes. Only the thread that writes these counts
+    /// calls it.
     #[inline]
-    fn count_alone(&self, event: Event) {
+    fn count_alone(&self, event: Event) -> i64 {
         add_alone(self.events(event), 1);
         match event {
             Event::Allocated(bytes) | Event::Grown(bytes) => {
-                let allocated = add_alone(&self.allocated_bytes, bytes as u64);
-                let live = allocated.wrapping_sub(self.deallocated_bytes.load(Relaxed)) as i64;
-                if live > self.peak.load(Relaxed) as i64 {
-                    self.peak.store(live as u64, Relaxed);
-                }
+                add_alone(&self.allocated_bytes, bytes as u64);
+                bytes as i64
             }
             Event::Deallocated(bytes) | Event::Shrunk(bytes) => {
                 add_alone(&self.deallocated_bytes, bytes as u64);
+                -(bytes as i64)
             }
-            Event::Failed => {}
+            Event::Failed => 0,
+        }
+    }
+
+    /// The same for counts that several threads write.
+    fn count_beside(&self, event: Event) -> i64 {
+        self.events(event).fetch_add(1, Relaxed);
+        match event {
+            Event::Allocated(bytes) | Event::Grown(bytes) => {
+                self.allocated_bytes.fetch_add(bytes as u64, Relaxed);
+                bytes as i64
+            }
+            Event::Deallocated(bytes) | Event::Shrunk(bytes) => {
+                self.deallocated_bytes.fetch_add(bytes as u64, Relaxed);
+                -(bytes as i64)
+            }
+            Event::Failed => 0,
         }
     }
 }
 
-impl Shared {
-    /// Counts `event`; `solo_live` are the live bytes that the solo counts know of.
-    fn count(&self, event: Event, solo_live: i64) {
-        self.counts.events(event).fetch_add(1, Relaxed);
-        let change = match event {
-            Event::Allocated(bytes) | Event::Grown(bytes) => {
-                let bytes = bytes as u64;
-                self.counts.allocated_bytes.fetch_add(bytes, Relaxed);
-                bytes
+impl Shard {
+    const_unless_loom! {
+        const fn new() -> Self {
+            Self {
+                owner: AtomicUsize::new(VACANT),
+                counts: Counts::new(),
             }
-            Event::Deallocated(bytes) | Event::Shrunk(bytes) => {
-                let bytes = bytes as u64;
-                self.counts.deallocated_bytes.fetch_add(bytes, Relaxed);
-                bytes.wrapping_neg()
-            }
-            Event::Failed => return,
-        };
+        }
+    }
+
+    /// Whether the shard is that of `mark`, or becomes it.
+    #[inline]
+    fn is_of(&self, mark: usize) -> bool {
+        let owner = self.owner.load(Relaxed);
+        let vacant = owner == VACANT;
+        owner == mark
+            || vacant
+                && self
+                    .owner
+                    .compare_exchange(VACANT, mark, Relaxed, Relaxed)
+                    .is_ok()
+    }
+}
+
+impl Level {
+    /// Moves by `change`; `solo_live` are the live bytes that the solo counts know of.
+    fn change(&self, change: i64, solo_live: i64) {
+        let change = change as u64;
         let before = self.live.fetch_add(change, Relaxed);
         // The level before counts too: the owner may have raised its part unseen, in a call that
         // overlapped the change of I2.
         let high = (before as i64)
             .max(before.wrapping_add(change) as i64)
             .wrapping_add(solo_live);
-        if high > self.counts.peak.load(Relaxed) as i64 {
-            self.counts.peak.fetch_max(high as u64, Relaxed);
+        if high > self.peak.load(Relaxed) as i64 {
+            self.peak.fetch_max(high as u64, Relaxed);
         }
     }
+}
+
+/// All zero.
+#[cfg(not(loom))]
+const fn fresh_shards() -> [CachePadded<Shard>; SHARDS] {
+    [const { CachePadded::new(Shard::new()) }; SHARDS]
+}
+
+/// All zero; loom has no constants.
+#[cfg(loom)]
+fn fresh_shards() -> [CachePadded<Shard>; SHARDS] {
+    core::array::from_fn(|_| CachePadded::new(Shard::new()))
 }
 
 /// Adds to a cell that only this thread writes, and gives the sum.
@@ -141,10 +201,13 @@ impl Counters {
             Self {
                 owner: AtomicUsize::new(VACANT),
                 solo: Counts::new(),
-                shared: CachePadded::new(Shared {
-                    counts: Counts::new(),
+                solo_peak: AtomicU64::new(0),
+                level: CachePadded::new(Level {
                     live: AtomicU64::new(0),
+                    peak: AtomicU64::new(0),
                 }),
+                shards: fresh_shards(),
+                crowd: CachePadded::new(Counts::new()),
             }
         }
     }
@@ -166,25 +229,65 @@ impl Counters {
         claimed
     }
 
+    /// Counts `event`; only the owner calls it.
+    #[inline]
+    fn count_solo(&self, event: Event) {
+        self.solo.count_alone(event);
+        if let Event::Allocated(_) | Event::Grown(_) = event {
+            let live = self.solo.live();
+            if live > self.solo_peak.load(Relaxed) as i64 {
+                self.solo_peak.store(live as u64, Relaxed);
+            }
+        }
+    }
+
     /// The highest live bytes.
     fn peak(&self) -> u64 {
-        let solo = self.solo.peak.load(Relaxed);
+        let solo = self.solo_peak.load(Relaxed);
         if self.owner.load(Relaxed) != SHARED {
             return solo;
         }
-        // The present level counts too, for the reason given in `Shared::count`.
+        // The present level counts too, for the reason given in `Level::change`.
         let now = self
             .solo
             .live()
-            .wrapping_add(self.shared.live.load(Relaxed) as i64);
-        let shared = self.shared.counts.peak.load(Relaxed);
-        solo.max(shared).max(now.max(0) as u64)
+            .wrapping_add(self.level.live.load(Relaxed) as i64);
+        solo.max(self.level.peak.load(Relaxed))
+            .max(now.max(0) as u64)
+    }
+
+    /// The shard of the calling thread, if it has or gets one.
+    #[inline]
+    fn shard(&self) -> Option<&Shard> {
+        let mark = thread_mark()?;
+        // Marks lie in different pages. Neighbours in the order of a multiplied hash are tried in turn.
+        let home = ((mark as u64 >> 12).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize;
+        // A model is the same in every run, and the addresses of its marks are not.
+        let home = if cfg!(loom) { 0 } else { home };
+        let (before, from_home) = self.shards.split_at(home.checked_rem(SHARDS)?);
+        let mut in_turn = from_home.iter().chain(before);
+        in_turn
+            .find(|shard| shard.is_of(mark))
+            .map(|shard| &**shard)
+    }
+
+    /// Counts `event` where several threads count.
+    fn count_shared(&self, event: Event) {
+        let change = match self.shard() {
+            Some(shard) => shard.counts.count_alone(event),
+            None => self.crowd.count_beside(event),
+        };
+        if change != 0 {
+            self.level.change(change, self.solo.live());
+        }
     }
 
     /// The sum of one count.
     fn sum(&self, count: impl Fn(&Counts) -> &AtomicU64) -> u64 {
-        let solo = count(&self.solo).load(Relaxed);
-        solo.wrapping_add(count(&self.shared.counts).load(Relaxed))
+        let shards = self.shards.iter().map(|shard| &shard.counts);
+        let sets = shards.chain([&self.solo, &*self.crowd]);
+        sets.map(|set| count(set).load(Relaxed))
+            .fold(0, u64::wrapping_add)
     }
 
     /// Writes the counts into `stats`.
@@ -215,8 +318,8 @@ impl Counters {
             failures: AtomicU64::new(stats.failures),
             allocated_bytes: AtomicU64::new(stats.allocated_bytes),
             deallocated_bytes: AtomicU64::new(stats.deallocated_bytes),
-            peak: AtomicU64::new(stats.peak_live_bytes),
         };
+        self.solo_peak = AtomicU64::new(stats.peak_live_bytes);
     }
 }
 
@@ -239,16 +342,16 @@ impl Record for Counters {
     fn count_alone(&self, event: Event) -> bool {
         let alone = thread_mark() == Some(self.owner.load(Relaxed));
         if alone {
-            self.solo.count_alone(event);
+            self.count_solo(event);
         }
         alone
     }
 
     fn count_together(&self, event: Event) {
         if self.claim() {
-            self.solo.count_alone(event);
+            self.count_solo(event);
         } else {
-            self.shared.count(event, self.solo.live());
+            self.count_shared(event);
         }
     }
 
