@@ -53,6 +53,25 @@ impl Grid {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    #[test]
+    fn base_and_offset_are_the_address() {
+        for align in [1, 2, 64, 1 << 20] {
+            let grid = Grid::new(align);
+            for address in [0, 1, 63, 64, 12_345_678, usize::MAX] {
+                let base = grid.base(address);
+                assert_eq!(base % align, 0);
+                assert!(grid.offset(address) < align);
+                assert_eq!(base + grid.offset(address), address);
+            }
+        }
+    }
+}
+
+/// With words of 32 bits the largest tables would have more segments than there are addresses.
+#[cfg(all(test, target_pointer_width = "64"))]
+mod spread_tests {
     extern crate std;
 
     use std::vec;
@@ -105,14 +124,13 @@ mod tests {
             })
     }
 
+    /// Few of the tables tell under Miri, which looks at the small ones.
+    const MANY: usize = if cfg!(miri) { 5 } else { 20 };
+
     /// As if at random it would be a twentieth.
     const SHARE_MAX: f64 = 0.03;
 
     #[test]
-    #[cfg_attr(
-        not(target_pointer_width = "64"),
-        ignore = "more memory than addresses"
-    )]
     fn neighbours_spread_whatever_the_alignment() {
         for align in alignments() {
             let grid = Grid::new(align);
@@ -126,19 +144,6 @@ mod tests {
     fn the_factor_of_a_whole_word_would_not_spread() {
         let fails =
             |align| most_overflowing(align, |base| base.wrapping_mul(FIBONACCI)) >= SHARE_MAX;
-        assert!(alignments().filter(|&align| fails(align)).count() > 20);
-    }
-
-    #[test]
-    fn base_and_offset_are_the_address() {
-        for align in [1, 2, 64, 1 << 20] {
-            let grid = Grid::new(align);
-            for address in [0, 1, 63, 64, 12_345_678, usize::MAX] {
-                let base = grid.base(address);
-                assert_eq!(base % align, 0);
-                assert!(grid.offset(address) < align);
-                assert_eq!(base + grid.offset(address), address);
-            }
-        }
+        assert!(alignments().filter(|&align| fails(align)).count() > MANY);
     }
 }

@@ -19,6 +19,7 @@ use std::vec::Vec;
 
 use super::grid::Grid;
 use super::index::{Index, IndexWriter, OwnTable};
+use super::runs::{self, Runs};
 use super::segment::SegmentRef;
 use super::shape::Shape;
 use super::{ExtendableSlab, descriptor};
@@ -85,12 +86,13 @@ unsafe impl FixedRange for Place {
 // SAFETY: the memory does not move.
 unsafe impl StableAddress for Place {}
 
-// SAFETY: each part is cut off once, at a multiple of its alignment, which is at most its size.
+// SAFETY: each part is cut off once. The parts of a model have one alignment, and are as long as it or
+// several times as long.
 unsafe impl SegmentSource for Places {
     type Segment = Place;
 
     fn segment(&self, layout: NonZeroLayout) -> Result<Place, AllocError> {
-        let bytes = layout.align().get();
+        let bytes = layout.size().get().next_multiple_of(layout.align().get());
         let mut next = self.next.lock().expect("no panic while held");
         let offset = *next;
         *next += bytes;
@@ -103,6 +105,11 @@ unsafe impl SegmentSource for Places {
             bytes,
             _memory: self.memory.clone(),
         })
+    }
+
+    /// For the models that ask for runs: [`Runs`] takes none for fewer than 16 segments.
+    fn run_bytes(&self) -> usize {
+        2 * size_of::<Slot>()
     }
 }
 
@@ -501,5 +508,42 @@ fn loom3_reset_after_threads() {
         slab.reset();
         slab.debug_assert_invariants();
         take_and_give(&slab);
+    });
+}
+
+/// Two threads take pieces of runs and put them back: each piece has one user at a time, who is ordered
+/// behind the one before, and every range goes back.
+#[test]
+fn loom2_two_threads_share_a_run() {
+    let memory = Memory::new();
+    loom::model(move || {
+        let places = Places {
+            memory: memory.clone(),
+            next: Mutex::new(0),
+        };
+        let witnesses: Vec<_> = (0..SLOTS).map(|_| UnsafeCell::new(0)).collect();
+        let shared = Arc::new((Runs::new(places), witnesses));
+        let base = memory.0.base().addr().get();
+        let use_one = move |(runs, witnesses): &(Runs<Places>, Vec<UnsafeCell<usize>>)| {
+            // As many segments as make runs of two.
+            let piece = runs.take(layout(), 2 * runs::SHARE).expect("memory");
+            let number = (piece.base().addr().get() - base) / size_of::<Slot>();
+            witnesses[number].with_mut(|witness| {
+                // SAFETY: loom checks that nobody else is here.
+                unsafe { *witness += 1 };
+            });
+            runs.put(piece);
+        };
+        struct Shared(Arc<(Runs<Places>, Vec<UnsafeCell<usize>>)>);
+        // SAFETY: a slab shares its runs between threads likewise.
+        unsafe impl Send for Shared {}
+        let other = Shared(Arc::clone(&shared));
+        let other = thread::spawn(move || {
+            let other = other;
+            use_one(&other.0);
+        });
+        use_one(&shared);
+        other.join().expect("ends");
+        assert_eq!(shared.0.free(), 0, "a run was not given back");
     });
 }

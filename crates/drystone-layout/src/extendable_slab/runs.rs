@@ -129,6 +129,12 @@ impl<S: SegmentSource> Runs<S> {
         }
     }
 
+    /// The pieces that no segment uses, for the models.
+    #[cfg(all(test, loom))]
+    pub(super) fn free(&self) -> usize {
+        self.free.load(Ordering::Relaxed)
+    }
+
     /// How many segments to take at once. Where they do not fill their places, the places between
     /// belong to whoever else uses the source.
     fn pieces(&self, layout: NonZeroLayout, segments: usize) -> usize {
