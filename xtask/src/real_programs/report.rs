@@ -133,7 +133,7 @@ pub(crate) fn csv(rows: &[Row], names: &[&str]) -> String {
         for (name, cell) in names.iter().zip(&row.cells) {
             if let (Some(cpu), Some(wall), Some(peak)) = (cell.cpu(), cell.wall(), cell.peak_mib())
             {
-                let _ = writeln!(text, "{},{name},{cpu:.2},{wall:.2},{peak:.2}", row.name);
+                let _ = writeln!(text, "{},{name},{cpu:.3},{wall:.3},{peak:.2}", row.name);
             }
         }
     }
@@ -206,7 +206,7 @@ mod tests {
         );
         assert!(text.contains("least processor time in 1 of 2"), "{text}");
         let csv = csv(&rows, NAMES);
-        assert!(csv.contains("\np,drystone,0.40,0.40,400.00\n"), "{csv}");
+        assert!(csv.contains("\np,drystone,0.400,0.400,400.00\n"), "{csv}");
     }
 
     #[test]
