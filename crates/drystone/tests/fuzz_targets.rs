@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use drystone_testkit::Random;
 use drystone_testkit::targets::{
     target_bump, target_class_table, target_exploit, target_extendable_slab, target_generational,
     target_growable_bump, target_layout_arith, target_owner_remote, target_pool_views,
@@ -213,6 +214,24 @@ fn seeds_of_slab_cache() {
 #[test]
 fn seeds_of_pool_views() {
     replay("pool_views", target_pool_views);
+}
+
+/// Ten million operations on views, each followed by a comparison with the model. Some thousand pages
+/// of a thousand, so that a failure names one of them.
+#[cfg(not(miri))]
+#[test]
+#[ignore = "long: cargo test --release -p drystone --all-features --test fuzz_targets -- --ignored"]
+fn ten_million_operations_on_views() {
+    const PAGES: u64 = 10_000;
+    const OPERATIONS: usize = 1000;
+    for seed in 0..PAGES {
+        let mut random = Random::new(seed);
+        let page: Vec<u8> = (0..OPERATIONS)
+            .flat_map(|_| random.word().to_le_bytes().into_iter().take(4))
+            .collect();
+        let outcome = std::panic::catch_unwind(|| target_pool_views(&page));
+        assert!(outcome.is_ok(), "page {seed}");
+    }
 }
 
 #[cfg(not(miri))]
