@@ -56,7 +56,7 @@ impl ClassCache {
         batch.min(most)
     }
 
-    /// The thread has more than it can keep: how many to let go. Half of the ring; three quarters if the
+    /// The thread has more than it can keep: how many to let go. Half of the ring; all but an eighth if the
     /// thread has not missed one since the last time, and so only gives back what others take.
     ///
     /// It makes half as many the next time.
@@ -68,7 +68,7 @@ impl ClassCache {
         self.misses_at_spill.store(misses, Ordering::Relaxed);
         let capacity = self.ring.capacity();
         if only_gives {
-            capacity - capacity / 4
+            capacity - capacity / 8
         } else {
             capacity.div_ceil(2)
         }
@@ -111,9 +111,9 @@ mod tests {
     fn who_only_gives_lets_more_go() {
         let cache = ClassCache::new(9, Protocol::of_process());
         assert_eq!(cache.next_spill(), 5, "the first time");
-        assert_eq!(cache.next_spill(), 7, "nothing was missed since");
+        assert_eq!(cache.next_spill(), 8, "nothing was missed since");
         cache.misses.add_one();
         assert_eq!(cache.next_spill(), 5, "it takes as well");
-        assert_eq!(cache.next_spill(), 7);
+        assert_eq!(cache.next_spill(), 8);
     }
 }

@@ -85,7 +85,7 @@ pub struct ClassStats {
     pub misses: u64,
     /// Times that buffers came from the shared list to a thread. Counter.
     pub refills: u64,
-    /// Times that a full cache gave its cold half away. Counter.
+    /// Times that a full cache gave its cold end away. Counter.
     pub spills: u64,
     /// Requests refused because nothing was free and nothing could be made. Counter.
     pub exhausted: u64,

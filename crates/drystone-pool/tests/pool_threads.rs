@@ -355,7 +355,7 @@ fn a_full_cache_spills_its_cold_end() {
     assert_eq!(after(8, &mut all), (0, 8), "full");
     assert_eq!(after(1, &mut all), (1, 8 - 4 + 1), "half of it went");
     assert_eq!(after(3, &mut all), (1, 8), "full again");
-    assert_eq!(after(1, &mut all), (2, 8 - 6 + 1), "this thread only gives");
+    assert_eq!(after(1, &mut all), (2, 8 - 7 + 1), "this thread only gives");
 }
 
 #[test]
