@@ -224,7 +224,7 @@ where
 pub(super) const PIECE: usize = 16 << 10;
 
 /// How often a piece is repeated that was disturbed.
-const TRIES: usize = 40;
+pub(super) const TRIES: usize = 40;
 
 /// Blocks handed to another core, a batch at a time.
 struct HandOver {
