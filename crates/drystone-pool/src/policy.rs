@@ -43,7 +43,9 @@ pub enum ReturnPolicy {
     /// That of the thread that drops it: best where each thread both takes and drops.
     #[default]
     Returner,
-    /// That of the thread which last had it in its cache: for pipelines, in which one thread takes
-    /// and another drops.
+    /// That of the thread which last had it in its cache, wherever it is dropped: buffers stay with the
+    /// thread that fills them, and with the memory that is near to it. One compare-and-swap for each that
+    /// goes home, so a pipeline from one thread to another is slower than by [`Returner`](Self::Returner),
+    /// whose buffers go back many at a time.
     Origin,
 }
