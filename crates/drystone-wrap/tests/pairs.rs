@@ -9,8 +9,8 @@ use core::ptr::NonNull;
 use common::content::{Record, SECRET};
 use common::{Block, Blocks, PAGE, Pages, Slots};
 use drystone_core::{
-    Advice, AllocError, Allocator, CACHE_LINE, Deallocator, Misuse, NonZeroLayout, OverPages, Owns,
-    Reset, StableAddress,
+    Advice, AllocError, Allocator, CACHE_LINE, Deallocator, Late, Misuse, NonZeroLayout, OverPages,
+    Owns, Reset, StableAddress,
 };
 use drystone_testkit::conformance::{self, Caps};
 use drystone_testkit::oracle::{Oracle, PanicOnMisuse};
@@ -43,7 +43,7 @@ mod wrap {
     use super::{SLOTS, slots};
     use core::num::NonZeroU16;
     use drystone_core::{
-        Allocator, Contents, Misuse, MisusePolicy, OverPages, Owns, StableAddress,
+        Allocator, Contents, Late, Misuse, MisusePolicy, OverPages, Owns, StableAddress,
     };
     use drystone_wrap::{
         Budget, CacheJitter, Canary, Faulty, GuardPages, HugePageAdvised, Locked, NeverFail,
@@ -104,6 +104,12 @@ mod wrap {
 
     pub(crate) fn tagged<A>(inner: A) -> Tagged<A> {
         Tagged::new(inner, "pairs")
+    }
+
+    pub(crate) fn late<A>(inner: A) -> Late<A> {
+        let late = Late::new();
+        late.set(inner).map_err(drop).expect("the first");
+        late
     }
 
     pub(crate) fn jitter<A: Contents>(inner: A) -> CacheJitter<A> {
@@ -353,6 +359,17 @@ macro_rules! still_acts_inside {
         outer.give(block);
         assert_eq!(tagged.stats().live_bytes(), 0);
 
+        let late = Late::new();
+        let outer = wrap::$outer(&late);
+        let early = outer.take(8, 8);
+        late.set(slots(4)).map_err(drop).expect("the first");
+        let block = outer.take(8, 8).expect("room");
+        let bound = late.get().expect("it is there");
+        assert_eq!(bound.live(), 1, "what came early is not of it");
+        outer.give(block);
+        assert_eq!(bound.live(), 0);
+        early.map(|block| outer.give(block)).ok();
+
         // More positions inside than the wrapper around may have of its own.
         let jitter = CacheJitter::with_positions(slots(8), 4, NonZeroU16::new(7).expect("seven"));
         assert_displaces(&wrap::$outer(&jitter));
@@ -428,6 +445,15 @@ macro_rules! still_acts_around {
         assert_eq!(tagged.stats().live_bytes(), 8);
         tagged.give(block);
         assert_eq!(tagged.stats().live_bytes(), 0);
+
+        let late = Late::new();
+        assert_eq!(late.take(8, 8), Err(AllocError));
+        late.set(wrap::$inner(slots(4)))
+            .map_err(drop)
+            .expect("the first");
+        let block = late.take(8, 8).expect("room");
+        assert!(late.owns(block.ptr));
+        late.give(block);
 
         let inner = wrap::$inner(slots(8));
         let three = NonZeroU16::new(3).expect("three");
@@ -605,9 +631,9 @@ macro_rules! around {
 }
 
 around!(
-    [fallback segregate locked unlocked counted uncounted faulty budget unlimited watermark tagged jitter
+    [fallback segregate locked unlocked counted uncounted faulty budget unlimited watermark tagged late jitter
      poison canary passing]
-    [fallback segregate locked unlocked counted uncounted faulty budget unlimited watermark tagged jitter
+    [fallback segregate locked unlocked counted uncounted faulty budget unlimited watermark tagged late jitter
      poison canary quarantine guard guard_in_front numa huge]
 );
 
@@ -627,7 +653,7 @@ mod quarantine {
         )+ };
     }
     around_each!(fallback segregate locked unlocked counted uncounted faulty budget unlimited watermark tagged
-        jitter poison canary quarantine guard guard_in_front numa huge);
+        late jitter poison canary quarantine guard guard_in_front numa huge);
 }
 
 #[cfg(feature = "parking_lot")]

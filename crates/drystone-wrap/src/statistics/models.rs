@@ -125,3 +125,23 @@ fn loom3_no_count_of_three_threads_is_lost() {
         assert_eq!(stats.peak_live_bytes, 7);
     });
 }
+
+#[test]
+fn loom3_threads_that_find_every_shard_taken_lose_no_count() {
+    loom::model(|| {
+        let counters = Arc::new(Counters::new());
+        count(&counters, Event::Allocated(1));
+        let others = [2, 4].map(|bytes| {
+            let counters = Arc::clone(&counters);
+            thread::spawn(move || count(&counters, Event::Allocated(bytes)))
+        });
+        // The last of three to share: there are two shards.
+        count(&counters, Event::Allocated(8));
+        for other in others {
+            other.join().expect("no panic");
+        }
+        let stats = read(&counters);
+        assert_eq!((stats.allocations, stats.allocated_bytes), (4, 15));
+        assert_eq!(stats.peak_live_bytes, 15);
+    });
+}
