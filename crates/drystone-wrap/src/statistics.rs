@@ -11,10 +11,11 @@
 //! # Memory picture
 //!
 //! ```text
-//! +-------+-------+-------------+ . +------------+ . +---------+ . +---------+ . +-------+
-//! | inner | owner | solo counts |   | live, peak |   | shard 0 |   | .. 7    |   | crowd |
-//! +-------+-------+-------------+ . +------------+ . +---------+ . +---------+ . +-------+
-//!         |                         lines of their own; a shard is the mark and counts of a thread
+//! +-------+-------+-------------+-------+ . +------------+ . +---------+ . +------+ . +-------+
+//! | inner | owner | solo counts | marks |   | live, peak |   | shard 0 |   | .. 7 |   | crowd |
+//! +-------+-------+-------------+-------+ . +------------+ . +---------+ . +------+ . +-------+
+//!         |                       |           lines of their own; a shard is the counts of a thread
+//!         |                       of the thread that each shard belongs to, 0 while it is nobody's
 //!         0: nobody has counted yet
 //!         1: several threads have
 //!         else the mark of the one that has: the address of one of its thread-locals
@@ -31,7 +32,7 @@
 //!   at each moment the bytes counted as live are bytes that are live.
 //! - I4: the shared `live` is the bytes that shards and crowd have as allocated minus those that they have
 //!   as deallocated, and becomes so in one step for each request.
-//! - I5: a shard is written only by the thread whose mark is in it, and a mark once there stays.
+//! - I5: a shard is written only by the thread whose mark is at its place, and a mark once there stays.
 //!
 //! Two threads with the same mark do not exist at the same time. A thread that is given the
 //! thread-local memory of a dead one takes over its mark, and with it the solo counts: the memory
@@ -43,8 +44,9 @@
 //! takes a spin lock). The counts are exact: no thread's request is lost or counted twice. The
 //! peak is exact too, in the order in which the counts were made, with two limits: while the
 //! first request of a second thread overlaps requests of the first, their bytes may be missing
-//! from it or be in it twice; and a block that another thread shrinks counts at its old size until
-//! the call returns. Figures read while other threads count are each right at some moment.
+//! from it or be in it more than once; and a block that another thread shrinks counts at its old size until
+//! the call returns. A figure read while other threads count lies between
+//! what it was when the call began and what it is when the call ends, a sum of bytes too.
 //!
 //! # Cost
 //!
@@ -58,8 +60,8 @@
 //! | refusal | owner, thread-local address, 1 count | 1 count |
 //!
 //! Several threads: one atomic addition for each, to the live bytes, none for a refusal, and the peak where it
-//! rose; the rest as above. From the ninth thread on, or without `std`: three atomic additions, one for a
-//! refusal. Capacity and corruption are asked of the inner allocator by
+//! rose; the rest as above. From the ninth of them on, ended ones included, or without `std`: three atomic additions, one for a
+//! refusal, behind the loads of eight marks, which nobody writes any more. Capacity and corruption are asked of the inner allocator by
 //! [`stats`](Statistics::stats) only. 1408 bytes on x86-64, 384 without `std`. At [`Off`](crate::Off) nothing of this
 //! is there: no field, no instruction. Measured in `docs/design/statistics.md`.
 

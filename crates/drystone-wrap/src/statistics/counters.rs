@@ -32,18 +32,13 @@ pub struct Counters {
     solo: Counts,
     /// The highest live bytes of the solo counts; compared as a signed number, never below 0.
     solo_peak: AtomicU64,
+    /// The mark of the thread that each shard belongs to, 0 while it is nobody's. Away from the counts:
+    /// who looks for a shard must not take the lines of those that count.
+    marks: [AtomicUsize; SHARDS],
     level: CachePadded<Level>,
-    shards: [CachePadded<Shard>; SHARDS],
+    shards: [CachePadded<Counts>; SHARDS],
     /// Of the threads that found no shard.
     crowd: CachePadded<Counts>,
-}
-
-/// The counts of one thread among several.
-#[derive(Debug)]
-struct Shard {
-    /// The mark of the thread, 0 while there is none.
-    owner: AtomicUsize,
-    counts: Counts,
 }
 
 /// One set of counts.
@@ -134,28 +129,15 @@ impl Counts {
     }
 }
 
-impl Shard {
-    const_unless_loom! {
-        const fn new() -> Self {
-            Self {
-                owner: AtomicUsize::new(VACANT),
-                counts: Counts::new(),
-            }
-        }
-    }
-
-    /// Whether the shard is that of `mark`, or becomes it.
-    #[inline]
-    fn is_of(&self, mark: usize) -> bool {
-        let owner = self.owner.load(Relaxed);
-        let vacant = owner == VACANT;
-        owner == mark
-            || vacant
-                && self
-                    .owner
-                    .compare_exchange(VACANT, mark, Relaxed, Relaxed)
-                    .is_ok()
-    }
+/// Whether a shard with `owner` for its mark is that of `mark`, or becomes it.
+#[inline]
+fn is_of(owner: &AtomicUsize, mark: usize) -> bool {
+    let now = owner.load(Relaxed);
+    now == mark
+        || now == VACANT
+            && owner
+                .compare_exchange(VACANT, mark, Relaxed, Relaxed)
+                .is_ok()
 }
 
 impl Level {
@@ -176,14 +158,26 @@ impl Level {
 
 /// All zero.
 #[cfg(not(loom))]
-const fn fresh_shards() -> [CachePadded<Shard>; SHARDS] {
-    [const { CachePadded::new(Shard::new()) }; SHARDS]
+const fn fresh_shards() -> [CachePadded<Counts>; SHARDS] {
+    [const { CachePadded::new(Counts::new()) }; SHARDS]
+}
+
+/// All nobody's.
+#[cfg(not(loom))]
+const fn fresh_marks() -> [AtomicUsize; SHARDS] {
+    [const { AtomicUsize::new(VACANT) }; SHARDS]
 }
 
 /// All zero; loom has no constants.
 #[cfg(loom)]
-fn fresh_shards() -> [CachePadded<Shard>; SHARDS] {
-    core::array::from_fn(|_| CachePadded::new(Shard::new()))
+fn fresh_shards() -> [CachePadded<Counts>; SHARDS] {
+    core::array::from_fn(|_| CachePadded::new(Counts::new()))
+}
+
+/// All nobody's.
+#[cfg(loom)]
+fn fresh_marks() -> [AtomicUsize; SHARDS] {
+    core::array::from_fn(|_| AtomicUsize::new(VACANT))
 }
 
 /// Adds to a cell that only this thread writes, and gives the sum.
@@ -202,6 +196,7 @@ impl Counters {
                 owner: AtomicUsize::new(VACANT),
                 solo: Counts::new(),
                 solo_peak: AtomicU64::new(0),
+                marks: fresh_marks(),
                 level: CachePadded::new(Level {
                     live: AtomicU64::new(0),
                     peak: AtomicU64::new(0),
@@ -258,23 +253,24 @@ impl Counters {
 
     /// The shard of the calling thread, if it has or gets one.
     #[inline]
-    fn shard(&self) -> Option<&Shard> {
+    fn shard(&self) -> Option<&Counts> {
         let mark = thread_mark()?;
         // Marks lie in different pages. Neighbours in the order of a multiplied hash are tried in turn.
         let home = ((mark as u64 >> 12).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize;
         // A model is the same in every run, and the addresses of its marks are not.
         let home = if cfg!(loom) { 0 } else { home };
-        let (before, from_home) = self.shards.split_at(home.checked_rem(SHARDS)?);
+        let home = home.checked_rem(SHARDS)?;
+        let (before, from_home) = self.marks.split_at(home);
         let mut in_turn = from_home.iter().chain(before);
-        in_turn
-            .find(|shard| shard.is_of(mark))
-            .map(|shard| &**shard)
+        let at = in_turn.position(|owner| is_of(owner, mark))?;
+        let shard = self.shards.get((home + at).checked_rem(SHARDS)?)?;
+        Some(shard)
     }
 
     /// Counts `event` where several threads count.
     fn count_shared(&self, event: Event) {
         let change = match self.shard() {
-            Some(shard) => shard.counts.count_alone(event),
+            Some(shard) => shard.count_alone(event),
             None => self.crowd.count_beside(event),
         };
         if change != 0 {
@@ -284,7 +280,7 @@ impl Counters {
 
     /// The sum of one count.
     fn sum(&self, count: impl Fn(&Counts) -> &AtomicU64) -> u64 {
-        let shards = self.shards.iter().map(|shard| &shard.counts);
+        let shards = self.shards.iter().map(|shard| &**shard);
         let sets = shards.chain([&self.solo, &*self.crowd]);
         sets.map(|set| count(set).load(Relaxed))
             .fold(0, u64::wrapping_add)
