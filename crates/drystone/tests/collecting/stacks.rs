@@ -19,7 +19,7 @@ use drystone_wrap::{
 use drystone_wrap::{GuardPages, Placement};
 
 /// Enough for a run of operations on an arena that takes nothing back.
-const BYTES: usize = if cfg!(miri) { 64 << 10 } else { 32 << 20 };
+const BYTES: usize = if cfg!(miri) { 1 << 20 } else { 32 << 20 };
 const SLOTS: usize = 64;
 
 type Slot = [u128; 8];
