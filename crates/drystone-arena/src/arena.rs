@@ -39,7 +39,7 @@ use core::ptr::NonNull;
 use alloc::sync::Arc;
 
 use drystone_core::{
-    AllocError, Allocator, Checked, Deallocator, NonZeroLayout, OsError, SegmentSource, SizeClass,
+    AllocError, Allocator, Checked, Deallocator, NonZeroLayout, OsError, SegmentSource,
 };
 
 use crate::cache::{BindError, ThreadCache};
@@ -47,7 +47,7 @@ use crate::check::find;
 use crate::config::ArenaConfig;
 use crate::core_state::Core;
 use crate::error::{ArenaError, FreeError};
-use crate::geometry::{block_bytes, usable_bytes};
+use crate::geometry::{block_bytes, class_of, usable_bytes};
 use crate::heap::{Heap, NO_HEAP};
 use crate::misuse;
 use crate::ops::{self, Face, Fresh};
@@ -129,7 +129,7 @@ impl<P: Profile> Arena<P> {
     #[inline(always)]
     fn class_of(&self, layout: NonZeroLayout) -> Option<usize> {
         let align = layout.align().get().max(self.align);
-        SizeClass::from_size_align(layout.size().get(), align).map(SizeClass::index)
+        class_of(layout.size().get(), align)
     }
 
     fn out_of_memory(&self, layout: NonZeroLayout) -> ArenaError {

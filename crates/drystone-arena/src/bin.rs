@@ -133,7 +133,7 @@ impl Bin {
         }
     }
 
-    /// The slot that the newest block but so many is in, or the null in front.
+    /// A slot of this bin, or the null in front of them.
     #[inline(always)]
     fn slot<'a>(slot: *mut Slot) -> &'a Slot {
         // SAFETY: callers are within B1 and B2; slots live as long as the heap, and change in their cells only.

@@ -55,8 +55,8 @@ impl Kind {
     /// What serves `layout`. A constant layout leaves nothing of this to run time.
     #[inline(always)]
     pub(crate) const fn of(layout: NonZeroLayout) -> Self {
-        match SizeClass::from_layout(layout) {
-            Some(class) => Self::Class(class.index()),
+        match class_of(layout.size().get(), layout.align().get()) {
+            Some(class) => Self::Class(class),
             None => Self::of_large(layout),
         }
     }
@@ -70,6 +70,15 @@ impl Kind {
             slices: size.div_ceil(SLICE_BYTES),
             align_slices: align.div_ceil(SLICE_BYTES),
         }
+    }
+}
+
+/// The index of the class that serves such a layout, if one does; none serves no bytes.
+#[inline(always)]
+pub(crate) const fn class_of(size: usize, align: usize) -> Option<usize> {
+    match SizeClass::from_size_align(size, align) {
+        Some(class) => Some(class.index()),
+        None => None,
     }
 }
 

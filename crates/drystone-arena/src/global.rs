@@ -33,12 +33,12 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::ptr::{self, NonNull};
 
-use drystone_core::{AllocError, Allocator, Deallocator, Fast, NonZeroLayout, OsError, SizeClass};
+use drystone_core::{AllocError, Allocator, Deallocator, Fast, NonZeroLayout, OsError};
 
 use crate::check::find;
 use crate::core_state::Core;
 use crate::error::FreeError;
-use crate::geometry::{segment_address, usable_bytes};
+use crate::geometry::{class_of, segment_address, usable_bytes};
 use crate::heap::Heap;
 use crate::misuse;
 use crate::ops::{self, Face, Fresh};
@@ -110,16 +110,10 @@ impl<P: Profile> GlobalArena<P> {
 
     #[inline(always)]
     fn at_hand(layout: Layout) -> Option<NonNull<u8>> {
-        match Self::class_of(layout) {
+        match class_of(layout.size(), layout.align()) {
             Some(class) if !P::HARDENED => Self::pop(class),
             _ => None,
         }
-    }
-
-    /// The class that serves a layout, unless it is of no bytes.
-    #[inline(always)]
-    fn class_of(layout: Layout) -> Option<usize> {
-        SizeClass::from_size_align(layout.size(), layout.align()).map(SizeClass::index)
     }
 
     /// A block for the layout, which may be of no bytes.
@@ -164,7 +158,7 @@ impl<P: Profile> GlobalArena<P> {
     #[inline(always)]
     unsafe fn free_layout(block: NonNull<u8>, layout: Layout) {
         let address = block.addr().get();
-        let Some(class) = Self::class_of(layout) else {
+        let Some(class) = class_of(layout.size(), layout.align()) else {
             // SAFETY: the caller's promise.
             return unsafe { Self::free_slowly(block, served(layout)) };
         };

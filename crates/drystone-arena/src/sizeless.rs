@@ -12,11 +12,11 @@
 
 use core::ptr::{self, NonNull};
 
-use drystone_core::{NonZeroLayout, SizeClass};
+use drystone_core::NonZeroLayout;
 
 use crate::check::{PlaceKind, around, bytes_around, find};
 use crate::error::FreeError;
-use crate::geometry::{Kind, LARGE_MAX, SLICE_BYTES};
+use crate::geometry::{Kind, LARGE_MAX, SLICE_BYTES, class_of};
 use crate::global::GlobalArena;
 use crate::heap::Heap;
 use crate::ops::{self, move_bytes};
@@ -34,8 +34,7 @@ impl<P: Profile> GlobalArena<P> {
     #[inline(always)]
     #[must_use]
     pub fn allocate_at_once(size: usize) -> Option<NonNull<u8>> {
-        let class = SizeClass::from_size_align(size, ALIGN)?;
-        Self::pop(class.index())
+        Self::pop(class_of(size, ALIGN)?)
     }
 
     /// Takes back the block at the address if that needs no lock and no call of the system. Otherwise

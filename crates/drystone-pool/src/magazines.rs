@@ -143,14 +143,9 @@ fn number<T>(word: &AtomicPtr<T>) -> u32 {
     word.load(Ordering::Relaxed).addr() as u32
 }
 
-/// As [`number`]. Stores only what is not there already, as for all nodes.
+/// As [`number`].
 fn set_number<T>(word: &AtomicPtr<T>, value: u32) {
-    if number(word) != value {
-        word.store(
-            ptr::without_provenance_mut(value as usize),
-            Ordering::Relaxed,
-        );
-    }
+    nodes::store_new_ptr(word, ptr::without_provenance_mut(value as usize));
 }
 
 #[cfg(all(test, not(loom)))]

@@ -1,7 +1,27 @@
-//! Zeroed memory for the nodes of the shared lists, whose pages the system need not give before they are
-//! used.
+//! What the nodes of the shared lists lie in, and how they are written.
+
+use drystone_sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 pub(crate) use imp::boxed;
+
+/// Stores what is not there already: nodes of different threads share lines, and what a thread takes off
+/// and puts on again it mostly finds unchanged.
+///
+/// Relaxed: published by the exchange behind, made by the thread that has the node.
+#[inline]
+pub(crate) fn store_new(word: &AtomicU32, value: u32) {
+    if word.load(Ordering::Relaxed) != value {
+        word.store(value, Ordering::Relaxed);
+    }
+}
+
+/// As [`store_new`].
+#[inline]
+pub(crate) fn store_new_ptr<T>(word: &AtomicPtr<T>, value: *mut T) {
+    if word.load(Ordering::Relaxed) != value {
+        word.store(value, Ordering::Relaxed);
+    }
+}
 
 #[cfg(not(loom))]
 mod imp {
@@ -24,7 +44,8 @@ mod imp {
     // SAFETY: a null pointer.
     unsafe impl<T> Zeroed for AtomicPtr<T> {}
 
-    /// `None` if there is no memory.
+    /// Zeroed memory for nodes, whose pages the system need not give before they are used. `None` if there is
+    /// none.
     #[allow(
         clippy::disallowed_methods,
         reason = "the boxed slice is freed by the global allocator, which gives zeroed memory untouched"

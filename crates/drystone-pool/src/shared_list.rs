@@ -333,7 +333,7 @@ impl<T: Link> SharedList<T> {
     unsafe fn push_single(&self, stripe: usize, slot: NonNull<T>) {
         // SAFETY: the caller has the slot.
         let index = unsafe { T::index(slot) };
-        store_new_ptr(&self.singles[index as usize].slot, slot.as_ptr());
+        nodes::store_new_ptr(&self.singles[index as usize].slot, slot.as_ptr());
         self.put_on(&self.stripes[stripe].top, index + 1);
     }
 
@@ -527,7 +527,7 @@ impl<T: Link> SharedList<T> {
     #[inline]
     fn set_below(&self, node: u32, below: u32) {
         match (self.single(node), self.magazine(node)) {
-            (Some(single), _) => store_new(&single.below, below),
+            (Some(single), _) => nodes::store_new(&single.below, below),
             (None, Some(magazine)) => magazine.set_below(below),
             (None, None) => {}
         }
@@ -601,25 +601,6 @@ impl<T: Link> Drop for Taken<'_, T> {
             let empties = &self.list.stripes[self.stripe].empties;
             self.list.put_on(empties, self.node);
         }
-    }
-}
-
-/// Stores what is not there already: nodes of different threads share lines, and what a thread takes off
-/// and puts on again it mostly finds unchanged.
-///
-/// Relaxed: published by the exchange behind, made by the thread that has the node.
-#[inline]
-fn store_new(word: &AtomicU32, value: u32) {
-    if word.load(Ordering::Relaxed) != value {
-        word.store(value, Ordering::Relaxed);
-    }
-}
-
-/// As [`store_new`].
-#[inline]
-fn store_new_ptr<T>(word: &AtomicPtr<T>, value: *mut T) {
-    if word.load(Ordering::Relaxed) != value {
-        word.store(value, Ordering::Relaxed);
     }
 }
 

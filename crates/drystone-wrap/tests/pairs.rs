@@ -2,12 +2,11 @@
 
 mod common;
 
-use core::cell::Cell;
 use core::num::NonZeroU16;
 use core::ptr::NonNull;
 
 use common::content::{Record, SECRET};
-use common::{Block, Blocks, PAGE, Pages, Slots};
+use common::{Block, Blocks, PAGE, Pages, Slots, Tally};
 use drystone_core::{
     Advice, AllocError, Allocator, CACHE_LINE, Deallocator, Late, Misuse, NonZeroLayout, OverPages,
     Owns, Reset, StableAddress,
@@ -16,8 +15,7 @@ use drystone_testkit::conformance::{self, Caps};
 use drystone_testkit::oracle::{Oracle, PanicOnMisuse};
 use drystone_wrap::{
     Budget, CacheJitter, Canary, FailAfter, Faulty, GuardPages, HugePageAdvised, Locked, NumaLocal,
-    On, PoisonOnFree, Quarantine, Segregate, Statistics, Tagged, Watermark, WatermarkHandler,
-    WithFallback,
+    On, PoisonOnFree, Quarantine, Segregate, Statistics, Tagged, Watermark, WithFallback,
 };
 
 const CAPS: Caps = Caps::new(SIZE_MAX, SIZE_MAX, SLOTS as usize)
@@ -344,8 +342,11 @@ macro_rules! still_acts_inside {
         let outer = wrap::$outer(&watermark);
         let blocks: Vec<_> = (0..9).map_while(|_| outer.take(8, 8).ok()).collect();
         // Four slots are out, then the inner allocator refuses; what stands beside it may serve.
-        let heard = watermark.handler().heard();
-        assert!(heard.0 == 1 && heard.1 == 1 && heard.2 >= 1, "{heard:?}");
+        let [warned, critical, refused] = watermark.handler().heard();
+        assert!(
+            warned == 1 && critical == 1 && refused >= 1,
+            "{warned} {critical} {refused}"
+        );
         for block in blocks {
             outer.give(block);
         }
@@ -436,7 +437,7 @@ macro_rules! still_acts_around {
         let inner = wrap::$inner(slots(4));
         let watermark = Watermark::with_capacity(inner, Tally::default(), 100, 1, 100_000);
         let block = watermark.take(8, 8).expect("room");
-        assert_eq!(watermark.handler().heard(), (1, 0, 0));
+        assert_eq!(watermark.handler().heard(), [1, 0, 0]);
         watermark.give(block);
         assert_eq!(watermark.used_bytes(), 0);
 
@@ -545,30 +546,6 @@ fn overwrite_what_is_behind(block: Block) {
     let behind = unsafe { block.ptr.add(block.len) };
     // SAFETY: the memory is there. That it is not the test's to write is what is to be found.
     unsafe { behind.write_bytes(0xa5, rest) };
-}
-
-/// What a watermark's handler has heard.
-#[derive(Debug, Default)]
-struct Tally([Cell<u32>; 3]);
-
-impl Tally {
-    fn heard(&self) -> (u32, u32, u32) {
-        (self.0[0].get(), self.0[1].get(), self.0[2].get())
-    }
-}
-
-impl WatermarkHandler for Tally {
-    fn on_warn(&self, _used: usize, _capacity: usize) {
-        self.0[0].set(self.0[0].get() + 1);
-    }
-
-    fn on_critical(&self, _used: usize, _capacity: usize) {
-        self.0[1].set(self.0[1].get() + 1);
-    }
-
-    fn on_oom(&self, _used: usize, _capacity: usize) {
-        self.0[2].set(self.0[2].get() + 1);
-    }
 }
 
 /// Six blocks start at three places of their slots at least: more than two positions can make.

@@ -4,18 +4,16 @@
 #[path = "../../drystone-wrap/tests/common/mod.rs"]
 mod common;
 
-use std::cell::Cell;
 use std::num::NonZeroU16;
 use std::sync::{Mutex, PoisonError};
 
 use common::content::{Record, SECRET};
-use common::{Block, Blocks, PAGE, Pages, Slots};
+use common::{Block, Blocks, PAGE, Pages, Slots, Tally};
 use drystone_core::{Advice, AllocError, Allocator, CACHE_LINE, Late, Misuse, OverPages, Owns};
 use drystone_trace::{Op, Recorder, Trace, finish_recording, record_to};
 use drystone_wrap::{
     Budget, CacheJitter, Canary, FailAfter, Faulty, GuardPages, HugePageAdvised, Locked, NumaLocal,
-    On, PoisonOnFree, Quarantine, Segregate, SpinLock, Statistics, Tagged, Watermark,
-    WatermarkHandler, WithFallback,
+    On, PoisonOnFree, Quarantine, Segregate, SpinLock, Statistics, Tagged, Watermark, WithFallback,
 };
 
 /// Slots of the inner allocator, and their size: pages enough for a guard at each side.
@@ -275,28 +273,4 @@ fn assert_guarded(pages: &Pages, block: Block) {
     let slot = start / WIDE * WIDE;
     let guards = (0..WIDE / PAGE).filter(|page| pages.faults_at(slot + page * PAGE));
     assert!(guards.count() >= 2);
-}
-
-/// How often a watermark's handler has heard each of its edges.
-#[derive(Debug, Default)]
-struct Tally([Cell<u32>; 3]);
-
-impl Tally {
-    fn heard(&self) -> [u32; 3] {
-        self.0.each_ref().map(Cell::get)
-    }
-}
-
-impl WatermarkHandler for Tally {
-    fn on_warn(&self, _used: usize, _capacity: usize) {
-        self.0[0].set(self.0[0].get() + 1);
-    }
-
-    fn on_critical(&self, _used: usize, _capacity: usize) {
-        self.0[1].set(self.0[1].get() + 1);
-    }
-
-    fn on_oom(&self, _used: usize, _capacity: usize) {
-        self.0[2].set(self.0[2].get() + 1);
-    }
 }

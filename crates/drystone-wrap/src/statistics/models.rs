@@ -108,19 +108,29 @@ fn loom2_a_thread_that_comes_back_after_another_counts_with_it() {
     );
 }
 
-#[test]
-fn loom3_no_count_of_three_threads_is_lost() {
-    loom::model(|| {
+/// Counts a block of `here` bytes beside two other threads, which have 2 and 4, and one of `before` earlier, if
+/// any; then reads the counts.
+fn of_three(before: Option<usize>, here: usize, check: impl Fn(Stats) + Sync + Send + 'static) {
+    loom::model(move || {
         let counters = Arc::new(Counters::new());
+        if let Some(bytes) = before {
+            count(&counters, Event::Allocated(bytes));
+        }
         let others = [2, 4].map(|bytes| {
             let counters = Arc::clone(&counters);
             thread::spawn(move || count(&counters, Event::Allocated(bytes)))
         });
-        count(&counters, Event::Allocated(1));
+        count(&counters, Event::Allocated(here));
         for other in others {
             other.join().expect("no panic");
         }
-        let stats = read(&counters);
+        check(read(&counters));
+    });
+}
+
+#[test]
+fn loom3_no_count_of_three_threads_is_lost() {
+    of_three(None, 1, |stats| {
         assert_eq!((stats.allocations, stats.allocated_bytes), (3, 7));
         assert_eq!(stats.peak_live_bytes, 7);
     });
@@ -128,19 +138,8 @@ fn loom3_no_count_of_three_threads_is_lost() {
 
 #[test]
 fn loom3_threads_that_find_every_shard_taken_lose_no_count() {
-    loom::model(|| {
-        let counters = Arc::new(Counters::new());
-        count(&counters, Event::Allocated(1));
-        let others = [2, 4].map(|bytes| {
-            let counters = Arc::clone(&counters);
-            thread::spawn(move || count(&counters, Event::Allocated(bytes)))
-        });
-        // The last of three to share: there are two shards.
-        count(&counters, Event::Allocated(8));
-        for other in others {
-            other.join().expect("no panic");
-        }
-        let stats = read(&counters);
+    // This thread is the last of three to share: there are two shards.
+    of_three(Some(1), 8, |stats| {
         assert_eq!((stats.allocations, stats.allocated_bytes), (4, 15));
         assert_eq!(stats.peak_live_bytes, 15);
     });

@@ -9,9 +9,11 @@ pub(crate) mod composing;
 pub(crate) mod content;
 pub(crate) mod heap;
 pub(crate) mod slots;
+pub(crate) mod tally;
 
 pub(crate) use heap::{Heap, OwnsAll};
 pub(crate) use slots::{PAGE, Pages, SLOT, Slots};
+pub(crate) use tally::Tally;
 
 pub(crate) fn layout(size: usize, align: usize) -> NonZeroLayout {
     NonZeroLayout::from_size_align(size, align).expect("a valid layout")
