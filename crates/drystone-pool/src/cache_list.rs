@@ -28,9 +28,10 @@ impl CacheList {
         room
     }
 
-    /// Takes a thread's caches off the list.
-    pub(crate) fn remove(&self, caches: &Arc<ThreadCaches>) {
+    /// Takes a thread's caches off the list, and does what must be seen together with that.
+    pub(crate) fn remove(&self, caches: &Arc<ThreadCaches>, together: impl FnOnce()) {
         let mut list = self.caches.lock();
+        together();
         if let Some(at) = list.iter().position(|listed| Arc::ptr_eq(listed, caches)) {
             list.swap_remove(at);
         }
@@ -42,7 +43,13 @@ impl CacheList {
     /// Calls `see` with the caches of each thread until it answers `false`. Threads that open or
     /// close caches wait meanwhile.
     pub(crate) fn each_while(&self, mut see: impl FnMut(&ThreadCaches) -> bool) {
-        let list = self.caches.lock();
-        let _ = list.iter().all(|caches| see(caches));
+        self.with(|list| {
+            let _ = list.iter().all(|caches| see(caches));
+        });
+    }
+
+    /// Runs `f` on the caches of all threads, as [`each_while`](Self::each_while).
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&[Arc<ThreadCaches>]) -> R) -> R {
+        f(&self.caches.lock())
     }
 }

@@ -3,6 +3,7 @@
 use drystone_sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use crate::class_table::ClassShape;
+use crate::event::Events;
 use crate::growth::Growth;
 use crate::lock::Mutex;
 use crate::shared_list::SharedList;
@@ -28,16 +29,11 @@ pub(crate) struct Class {
     pub(crate) counts: ClassCounts,
 }
 
-/// What has happened on the slow paths of a class, by threads that have no counters of their own or
-/// have ended.
-#[derive(Debug, Default)]
+/// What has happened in a class to threads that have no counts of their own or have ended.
+#[derive(Debug)]
 pub(crate) struct ClassCounts {
     pub(crate) hits: AtomicU64,
-    pub(crate) misses: AtomicU64,
-    pub(crate) refills: AtomicU64,
-    pub(crate) spills: AtomicU64,
-    pub(crate) exhausted: AtomicU64,
-    pub(crate) borrowed: AtomicU64,
+    pub(crate) events: Events,
     pub(crate) sweeps: AtomicU64,
 }
 
@@ -53,7 +49,11 @@ impl Class {
             created: AtomicU32::new(0),
             search: Mutex::new(()),
             calm: AtomicU32::new(0),
-            counts: ClassCounts::default(),
+            counts: ClassCounts {
+                hits: AtomicU64::new(0),
+                events: Events::new(),
+                sweeps: AtomicU64::new(0),
+            },
         })
     }
 
@@ -120,9 +120,8 @@ impl Class {
         true
     }
 
-    /// Notes a request that was refused.
+    /// Notes that a request was refused.
     pub(crate) fn is_wanting(&self) {
-        count(&self.counts.exhausted);
         if self.calm.load(Ordering::Relaxed) != 0 {
             self.calm.store(0, Ordering::Relaxed);
         }

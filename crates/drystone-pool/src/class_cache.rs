@@ -6,6 +6,7 @@ use drystone_sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::asymmetric::Protocol;
 use crate::cache_ring::CacheRing;
+use crate::event::{Event, Events};
 use crate::origin::LaneNumber;
 use crate::slot::Slot;
 
@@ -19,9 +20,7 @@ const MADE_MAX: u32 = if cfg!(loom) { 3 } else { 63 };
 #[repr(C)]
 pub(crate) struct ClassCache {
     pub(crate) ring: CacheRing<Slot>,
-    pub(crate) misses: OwnCount,
-    pub(crate) refills: OwnCount,
-    pub(crate) spills: OwnCount,
+    pub(crate) events: Events,
     /// The thread's lane; 0 if it has none.
     pub(crate) lane: LaneNumber,
     /// How many slots the thread makes at its next miss.
@@ -34,9 +33,7 @@ impl ClassCache {
     pub(crate) fn new(capacity: u32, protocol: Protocol) -> Self {
         Self {
             ring: CacheRing::new(capacity, protocol),
-            misses: OwnCount::default(),
-            refills: OwnCount::default(),
-            spills: OwnCount::default(),
+            events: Events::new(),
             lane: 0,
             batch: AtomicU32::new(1),
             misses_at_spill: AtomicU64::new(u64::MAX),
@@ -63,7 +60,7 @@ impl ClassCache {
     pub(crate) fn next_spill(&self) -> u32 {
         let batch = self.batch.load(Ordering::Relaxed);
         self.batch.store((batch / 2).max(1), Ordering::Relaxed);
-        let misses = self.misses.get();
+        let misses = self.events.get(Event::Miss);
         let only_gives = self.misses_at_spill.load(Ordering::Relaxed) == misses;
         self.misses_at_spill.store(misses, Ordering::Relaxed);
         let capacity = self.ring.capacity();
@@ -84,25 +81,6 @@ impl Deref for ClassCache {
     }
 }
 
-/// A count that one thread writes and any thread reads.
-#[derive(Debug, Default)]
-pub(crate) struct OwnCount(AtomicU64);
-
-impl OwnCount {
-    /// Adds one. Called by the thread that the count belongs to.
-    #[inline]
-    pub(crate) fn add_one(&self) {
-        // Relaxed, and no read-modify-write: nobody else writes.
-        self.0
-            .store(self.0.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-    }
-
-    /// The count at some moment.
-    pub(crate) fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
@@ -112,7 +90,7 @@ mod tests {
         let cache = ClassCache::new(9, Protocol::of_process());
         assert_eq!(cache.next_spill(), 5, "the first time");
         assert_eq!(cache.next_spill(), 8, "nothing was missed since");
-        cache.misses.add_one();
+        cache.events.add_own(Event::Miss);
         assert_eq!(cache.next_spill(), 5, "it takes as well");
         assert_eq!(cache.next_spill(), 8);
     }

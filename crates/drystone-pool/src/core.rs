@@ -88,8 +88,6 @@ pub(crate) struct Core {
 /// What has happened, of no class.
 #[derive(Debug, Default)]
 pub(crate) struct CoreCounts {
-    pub(crate) oversized: AtomicU64,
-    pub(crate) fallbacks: AtomicU64,
     pub(crate) untracked: AtomicU64,
     pub(crate) untracked_bytes: AtomicU64,
     pub(crate) source_failures: AtomicU64,

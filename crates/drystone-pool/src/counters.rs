@@ -3,6 +3,7 @@
 use drystone_sync::atomic::{AtomicU64, Ordering};
 
 use crate::core::Core;
+use crate::event::{Event, Events};
 use crate::{ClassStats, PoolStats};
 
 /// A counter at some moment.
@@ -21,34 +22,22 @@ impl Core {
         let mut classes: Vec<_> = (0..self.classes.len())
             .map(|c| self.class_stats(c))
             .collect();
-        let mut threads = 0;
-        self.caches.each_while(|caches| {
-            threads += 1;
-            for (class, cache) in classes.iter_mut().zip(caches.classes()) {
-                class.cached += cache.ring.len_hint() as u64;
-                class.hits += cache.ring.hits();
-                class.misses += cache.misses.get();
-                class.refills += cache.refills.get();
-                class.spills += cache.spills.get();
-            }
-            true
-        });
+        let threads = self.add_events(&mut classes);
         for class in &mut classes {
             class.in_use = class.created.saturating_sub(class.cached + class.free);
+            class.pinned_bytes = class.in_use * class.stride_bytes;
         }
+        let total = |figure: fn(&ClassStats) -> u64| classes.iter().map(figure).sum();
         let mut stats = PoolStats {
-            pinned_bytes: classes
-                .iter()
-                .map(|class| class.in_use * class.stride_bytes)
-                .sum(),
-            classes,
+            pinned_bytes: total(|class| class.pinned_bytes),
+            fallbacks: total(|class| class.fallbacks),
+            oversized: total(|class| class.oversized),
             budget_used_bytes: self.budget.used() as u64,
             budget_limit_bytes: self.budget.limit().map(|bytes| bytes as u64),
             fallback_bytes: read(&self.counts.untracked_bytes),
-            fallbacks: read(&self.counts.fallbacks),
             untracked: read(&self.counts.untracked),
-            oversized: read(&self.counts.oversized),
             threads,
+            classes,
             source_failures: read(&self.counts.source_failures),
             advice_refused: read(&self.counts.advice_refused),
             ..PoolStats::default()
@@ -66,6 +55,25 @@ impl Core {
         stats
     }
 
+    /// Adds what threads have counted and cached; the answer is how many have caches.
+    ///
+    /// Counts of threads that ended are read under the lock under which a thread's are added to them, so
+    /// that none is missed and none is counted twice.
+    fn add_events(&self, classes: &mut [ClassStats]) -> u64 {
+        self.caches.with(|threads| {
+            for (class, own) in classes.iter_mut().zip(&self.classes) {
+                class.add(read(&own.counts.hits), &own.counts.events);
+            }
+            for caches in threads {
+                for (class, cache) in classes.iter_mut().zip(caches.classes()) {
+                    class.cached += cache.ring.len_hint() as u64;
+                    class.add(cache.ring.hits(), &cache.events);
+                }
+            }
+            threads.len() as u64
+        })
+    }
+
     /// What is known of a class without its threads.
     fn class_stats(&self, class: usize) -> ClassStats {
         let own = &self.classes[class];
@@ -77,14 +85,21 @@ impl Core {
             created: u64::from(own.created()),
             free: own.shared.len_hint() as u64,
             waiting: self.waiters.with(|queues| queues.waiting(class)) as u64,
-            hits: read(&own.counts.hits),
-            misses: read(&own.counts.misses),
-            refills: read(&own.counts.refills),
-            spills: read(&own.counts.spills),
-            exhausted: read(&own.counts.exhausted),
-            borrowed: read(&own.counts.borrowed),
             sweeps: read(&own.counts.sweeps),
             ..ClassStats::default()
         }
+    }
+}
+
+impl ClassStats {
+    fn add(&mut self, hits: u64, events: &Events) {
+        self.hits += hits;
+        self.misses += events.get(Event::Miss);
+        self.refills += events.get(Event::Refill);
+        self.spills += events.get(Event::Spill);
+        self.exhausted += events.get(Event::Exhausted);
+        self.borrowed += events.get(Event::Borrowed);
+        self.fallbacks += events.get(Event::Fallback);
+        self.oversized += events.get(Event::Oversized);
     }
 }

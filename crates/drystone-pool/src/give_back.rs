@@ -29,6 +29,7 @@ use crate::batch::Batch;
 use crate::chain::Chain;
 use crate::class_cache::ClassCache;
 use crate::core::Core;
+use crate::event::Event;
 use crate::flags::{CLOSED, HUNGRY, PRESSED, STARVING, WAITERS};
 use crate::local::{self, Spot};
 use crate::slot::{CARE_NOTED, CARE_ORIGIN, CARE_ZERO, Slot};
@@ -144,7 +145,7 @@ impl Core {
         }
         let own = &self.classes[class];
         let _transit = own.in_transit();
-        cache.spills.add_one();
+        cache.events.add_own(Event::Spill);
         let most = cache.next_spill().min(own.batch_max());
         let mut batch = Batch::new();
         // SAFETY: the ring is this thread's; the closure does not use it.

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use drystone_sync::atomic::{AtomicU64, Ordering};
+use drystone_sync::atomic::Ordering;
 
 use crate::batch::Batch;
 use crate::chain::Chain;
 use crate::class_cache::ClassCache;
 use crate::core::Core;
+use crate::event::Event;
 use crate::local::{Home, Spot, ThreadCaches};
 use crate::slot::Slot;
 
@@ -44,9 +45,8 @@ impl Home for Core {
 
     fn close_caches(&self, caches: &Arc<ThreadCaches>) {
         self.flush_caches(caches);
-        self.caches.remove(caches);
+        self.caches.remove(caches, || self.keep_counts(caches));
         self.close_lane(caches);
-        self.keep_counts(caches);
     }
 
     fn is_closed(&self) -> bool {
@@ -69,14 +69,12 @@ impl Core {
     /// Adds what a thread that ends has counted to what the pool has.
     fn keep_counts(&self, caches: &ThreadCaches) {
         for (class, cache) in self.classes.iter().zip(caches.classes()) {
-            let add = |to: &AtomicU64, own: u64| {
-                // Relaxed: a number.
-                to.fetch_add(own, Ordering::Relaxed);
-            };
-            add(&class.counts.hits, cache.ring.hits());
-            add(&class.counts.misses, cache.misses.get());
-            add(&class.counts.refills, cache.refills.get());
-            add(&class.counts.spills, cache.spills.get());
+            let counts = &class.counts;
+            // Relaxed: a number.
+            counts.hits.fetch_add(cache.ring.hits(), Ordering::Relaxed);
+            for event in Event::ALL {
+                counts.events.add_shared(event, cache.events.get(event));
+            }
         }
     }
 

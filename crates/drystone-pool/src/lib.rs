@@ -135,6 +135,7 @@ mod convert_ropes;
 mod core;
 mod counters;
 mod dio_align;
+mod event;
 mod fallback;
 #[cfg(all(feature = "io-uring", target_os = "linux"))]
 mod fixed_buffers;

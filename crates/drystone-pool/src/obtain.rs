@@ -15,14 +15,13 @@
 
 use core::ptr::NonNull;
 
-use drystone_sync::atomic::AtomicU64;
 use drystone_sync::thread;
 
 use crate::PoolError;
 use crate::chain::Chain;
-use crate::class::count;
-use crate::class_cache::{ClassCache, OwnCount};
+use crate::class_cache::ClassCache;
 use crate::core::Core;
+use crate::event::Event;
 use crate::flags::{HUNGRY, PRESSED, STARVING, WAITERS};
 use crate::slot::Slot;
 
@@ -32,11 +31,10 @@ const PATIENCE: u32 = 64;
 impl Core {
     /// A slot of a class, or of one that it may borrow from.
     pub(crate) fn obtain(&self, class: usize) -> Result<NonNull<Slot>, PoolError> {
-        let own = &self.classes[class];
         if self.cache(class).is_none() {
             self.open_caches_here();
         }
-        self.note(class, |cache| &cache.misses, &own.counts.misses);
+        self.count_event(class, Event::Miss);
         if let Some(answer) = self.obtain_at_once(class) {
             return answer;
         }
@@ -48,13 +46,12 @@ impl Core {
             }
             if let Some(slot) = self.obtain_or_see_through(from) {
                 if from != class {
-                    count(&own.counts.borrowed);
+                    self.count_event(class, Event::Borrowed);
                 }
                 return Ok(slot);
             }
         }
-        own.is_wanting();
-        Err(PoolError::Exhausted)
+        Err(self.refuse(class))
     }
 
     /// A slot of the shared list of a class without caches, if nobody wants one more.
@@ -63,7 +60,7 @@ impl Core {
             return None;
         }
         let slot = self.classes[class].shared.pop_one()?;
-        cache.misses.add_one();
+        cache.events.add_own(Event::Miss);
         Some(slot)
     }
 
@@ -85,8 +82,7 @@ impl Core {
         if has_own || own.has_transit() || !self.is_searched(class) || !own.shared.is_empty() {
             return None;
         }
-        own.is_wanting();
-        Some(Err(PoolError::Exhausted))
+        Some(Err(self.refuse(class)))
     }
 
     /// A slot of a class itself. Where another thread has some in hand it is given a moment to put them
@@ -165,7 +161,7 @@ impl Core {
             self.flags.clear(class, STARVING);
             self.flags.clear_all(self.classes.len(), PRESSED);
         }
-        self.note(class, |cache| &cache.refills, &own.counts.refills);
+        self.count_event(class, Event::Refill);
         self.keep(class, || taken.pop())
     }
 
@@ -190,12 +186,19 @@ impl Core {
         }
     }
 
-    /// Counts something for the calling thread, or for the pool if the thread has no caches.
-    fn note(&self, class: usize, own: impl FnOnce(&ClassCache) -> &OwnCount, pools: &AtomicU64) {
+    /// The answer to a request for which a class has nothing.
+    fn refuse(&self, class: usize) -> PoolError {
+        self.count_event(class, Event::Exhausted);
+        self.classes[class].is_wanting();
+        PoolError::Exhausted
+    }
+
+    /// Counts an event for the calling thread, or for the pool if the thread has no caches.
+    pub(crate) fn count_event(&self, class: usize, event: Event) {
         match self.cache(class) {
             // SAFETY: the thread's caches live while the table has them.
-            Some(cache) => own(unsafe { cache.as_ref() }).add_one(),
-            None => count(pools),
+            Some(cache) => unsafe { cache.as_ref() }.events.add_own(event),
+            None => self.classes[class].counts.events.add_shared(event, 1),
         }
     }
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use drystone_core::SegmentSource;
 
-use crate::class::count;
 use crate::core::Core;
+use crate::event::Event;
 use crate::heap_buffer::Content;
 use crate::record::Record;
 use crate::slot::Slot;
@@ -186,13 +186,18 @@ impl BufferPool {
             return Ok(Some(record));
         }
         if capacity > self.core.classes_by_size.largest() {
-            count(&self.core.counts.oversized);
+            self.core
+                .count_event(self.nearest_class(capacity), Event::Oversized);
             return Err(PoolError::Oversized);
         }
-        let untracked = self.core.untracked(bytes, Content::Uninit);
-        untracked
-            .map(IoBufMut::into_storage)
-            .ok_or(PoolError::Exhausted)
+        match self.core.untracked(bytes, Content::Uninit) {
+            Some(buf) => Ok(buf.into_storage()),
+            None => {
+                self.core
+                    .count_event(self.nearest_class(capacity), Event::Exhausted);
+                Err(PoolError::Exhausted)
+            }
+        }
     }
 
     /// As [`try_alloc`](Self::try_alloc), with `len` bytes of zero in it.
@@ -235,7 +240,8 @@ impl BufferPool {
         let bytes = NonZeroUsize::new(capacity).filter(|_| !refused);
         match bytes.and_then(|bytes| self.core.untracked(bytes, Content::Uninit)) {
             Some(buf) => {
-                count(&self.core.counts.fallbacks);
+                self.core
+                    .count_event(self.nearest_class(capacity), Event::Fallback);
                 buf.into_storage()
             }
             None => self.no_value(capacity, error),
@@ -348,6 +354,15 @@ impl BufferPool {
     /// The class that serves a request; `None` where none does.
     pub(crate) fn class_of(&self, capacity: usize) -> Option<usize> {
         self.core.classes_by_size.class_of(capacity)
+    }
+
+    /// The class that a request is counted with: the one that serves it, or else the smallest or the
+    /// largest.
+    fn nearest_class(&self, capacity: usize) -> usize {
+        let largest = self.core.classes.len() - 1;
+        let is_above = capacity > self.core.classes_by_size.largest();
+        self.class_of(capacity)
+            .unwrap_or(if is_above { largest } else { 0 })
     }
 
     /// Notes who takes a slot, where that is wanted.

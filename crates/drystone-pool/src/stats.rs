@@ -30,15 +30,15 @@ pub struct PoolStats {
     pub budget_used_bytes: u64,
     /// The ceiling, if there is one.
     pub budget_limit_bytes: Option<u64>,
-    /// Bytes of buffers that are out: their strides, however little of them a view shows.
+    /// Bytes of buffers that are out, of all classes.
     pub pinned_bytes: u64,
     /// Bytes of untracked buffers that are out, with their records.
     pub fallback_bytes: u64,
-    /// Untracked buffers handed out because there was no other. Counter.
+    /// Untracked buffers handed out because there was no other: the sum over the classes. Counter.
     pub fallbacks: u64,
     /// Untracked buffers handed out for any reason. Counter.
     pub untracked: u64,
-    /// Requests above the largest class. Counter.
+    /// Requests above the largest class, and that class's figure. Counter.
     pub oversized: u64,
     /// Bytes of the regions. Outside the ceiling is what they are longer than their buffers.
     pub region_bytes: u64,
@@ -73,6 +73,8 @@ pub struct ClassStats {
     pub created: u64,
     /// Buffers that views have, or who waited and has not come yet.
     pub in_use: u64,
+    /// Bytes of buffers that are out: their strides, however little of them a view shows.
+    pub pinned_bytes: u64,
     /// Free buffers in threads' caches.
     pub cached: u64,
     /// Free buffers in the shared list.
@@ -87,10 +89,17 @@ pub struct ClassStats {
     pub refills: u64,
     /// Times that a full cache gave its cold end away. Counter.
     pub spills: u64,
-    /// Requests refused because nothing was free and nothing could be made. Counter.
+    /// Requests that found nothing free and could make nothing, also where untracked memory or a
+    /// wait served them then. Counter. With the smallest class: also those below the pool's least size
+    /// that found no memory.
     pub exhausted: u64,
     /// Requests served by a larger class. Counter.
     pub borrowed: u64,
+    /// Requests of [`alloc`](crate::BufferPool::alloc) for this class that got untracked memory, since
+    /// there was no buffer. Counter. With the largest class: also those above it.
+    pub fallbacks: u64,
+    /// Requests above the largest class. Counter. 0 but for the largest class.
+    pub oversized: u64,
     /// Searches through all threads' caches. Counter.
     pub sweeps: u64,
 }
@@ -131,10 +140,11 @@ impl PoolStats {
 
 impl ClassStats {
     /// What there is, in the order of the table's columns.
-    pub(crate) fn figures(&self) -> [Figure; 13] {
+    pub(crate) fn figures(&self) -> [Figure; 16] {
         [
             Figure::gauge("created", self.created),
             Figure::gauge("in_use", self.in_use),
+            Figure::gauge("pinned_bytes", self.pinned_bytes),
             Figure::gauge("cached", self.cached),
             Figure::gauge("free", self.free),
             Figure::gauge("waiting", self.waiting),
@@ -144,6 +154,8 @@ impl ClassStats {
             Figure::counter("spills", self.spills),
             Figure::counter("exhausted", self.exhausted),
             Figure::counter("borrowed", self.borrowed),
+            Figure::counter("fallbacks", self.fallbacks),
+            Figure::counter("oversized", self.oversized),
             Figure::counter("sweeps", self.sweeps),
             Figure::gauge("limit", self.limit),
         ]
@@ -186,13 +198,13 @@ impl fmt::Display for PoolStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:>10}", "size")?;
         for figure in ClassStats::default().figures() {
-            write!(f, "{:>11}", figure.name)?;
+            write!(f, "{:>14}", figure.name)?;
         }
         writeln!(f)?;
         for class in &self.classes {
             write!(f, "{:>10}", class.size_bytes)?;
             for figure in class.figures() {
-                write!(f, "{:>11}", figure.value)?;
+                write!(f, "{:>14}", figure.value)?;
             }
             writeln!(f)?;
         }

@@ -14,6 +14,8 @@ fn the_table_has_a_line_for_each_class_and_each_figure() {
     for word in [
         "in_use",
         "exhausted",
+        "fallbacks",
+        "oversized",
         "pinned_bytes",
         "budget_limit_bytes",
         "4096",
@@ -41,7 +43,8 @@ fn prometheus_sees_every_figure() {
 
     let pool = BufferPool::new(small(7)).expect("valid");
     let _held = pool.try_alloc(100).expect("room");
-    let _ = pool.try_alloc(5000);
+    assert!(pool.try_alloc(5000).is_err());
+    let _untracked = pool.alloc(5000);
     let mut registry = Registry::default();
     registry.register_collector(Box::new(PoolCollector::new("p", pool)));
     let mut page = String::new();
@@ -49,7 +52,11 @@ fn prometheus_sees_every_figure() {
     for line in [
         r#"drystone_pool_class_in_use{pool="p",size="128"} 1"#,
         r#"drystone_pool_class_misses_total{pool="p",size="128"} 1"#,
-        r#"drystone_pool_oversized_total{pool="p"} 1"#,
+        r#"drystone_pool_class_pinned_bytes{pool="p",size="128"} 128"#,
+        r#"drystone_pool_class_oversized_total{pool="p",size="1024"} 2"#,
+        r#"drystone_pool_class_fallbacks_total{pool="p",size="1024"} 1"#,
+        r#"drystone_pool_fallbacks_total{pool="p"} 1"#,
+        r#"drystone_pool_oversized_total{pool="p"} 2"#,
         r#"drystone_pool_pinned_bytes{pool="p"} 128"#,
     ] {
         assert!(page.contains(line), "{line}\n{page}");
@@ -138,12 +145,16 @@ fn metrics_see_every_figure() {
 
     let pool = BufferPool::new(small(7)).expect("valid");
     let _held = pool.try_alloc(100).expect("room");
+    let _untracked = pool.alloc(5000);
     let lines = Lines::default();
     metrics::with_local_recorder(&lines, || pool.stats().record_metrics("p"));
     let lines = lines.0.lock().expect("sound");
     for line in [
         "drystone_pool_class_in_use pool=p,size=128 1",
         "drystone_pool_class_misses pool=p,size=128 1",
+        "drystone_pool_class_pinned_bytes pool=p,size=128 128",
+        "drystone_pool_class_fallbacks pool=p,size=1024 1",
+        "drystone_pool_class_oversized pool=p,size=1024 1",
         "drystone_pool_pinned_bytes pool=p 128",
     ] {
         assert!(lines.iter().any(|known| known == line), "{line}: {lines:?}");
