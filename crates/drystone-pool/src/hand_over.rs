@@ -17,6 +17,7 @@ use drystone_core::abort_on_unwind;
 
 use crate::core::Core;
 use crate::flags::{HUNGRY, WAITERS};
+use crate::local;
 use crate::slot::Slot;
 use crate::waiters::{Queues, State, Ticket};
 
@@ -127,7 +128,8 @@ impl Core {
     }
 }
 
-/// Wakers are the user's; one that panics must not leave a free half done.
+/// Wakers are the user's. One that panics must not leave a free half done; one that polls in place may end
+/// the pool.
 pub(crate) fn wake(waker: core::task::Waker) {
-    abort_on_unwind(|| waker.wake());
+    abort_on_unwind(|| local::in_user_code(|| waker.wake()));
 }

@@ -23,6 +23,9 @@
 //!   its caches. The registry entry keeps the home, hence the key's address, and the caches alive.
 //! - I2: an entry leaves the table before it leaves the registry.
 //! - I3: after the registry's destructor the table is empty and stays so.
+//! - I4: while the thread runs code of the user's in the midst of a pool's, no registry entry leaves. So what
+//!   a pool's function found before keeps its home and caches until that function is over, even if the
+//!   user's code drops the pool's last handle.
 //!
 //! # Threads
 //!
@@ -35,7 +38,7 @@
 //!
 //! A hit: one thread-local read, one compare. 128 bytes for each thread, and 24 for each pool that it used
 //! and that is not closed; entries of closed pools are swept whenever a thread opens caches, and by
-//! the thread that closes the pool.
+//! the thread that closes the pool, unless it does so in a waker or a source (I4).
 
 use core::cell::{Cell, RefCell};
 use core::ptr::NonNull;
@@ -143,8 +146,27 @@ pub(crate) fn flush() {
     }
 }
 
-/// Closes the calling thread's caches of pools that have been closed.
+/// Runs code of the user's that a pool calls while it works: a waker, or a source (I4).
+pub(crate) fn in_user_code<R>(run: impl FnOnce() -> R) -> R {
+    /// Comes back, also by a panic.
+    struct Back;
+
+    impl Drop for Back {
+        fn drop(&mut self) {
+            tls::with_table(|table| table.user_code.set(table.user_code.get() - 1));
+        }
+    }
+
+    tls::with_table(|table| table.user_code.set(table.user_code.get() + 1));
+    let _back = Back;
+    run()
+}
+
+/// Closes the calling thread's caches of pools that have been closed, unless it is in user code (I4).
 pub(crate) fn sweep_closed() {
+    if tls::with_table(|table| table.user_code.get()) != Some(0) {
+        return;
+    }
     while let Some(Some(entry)) = tls::with_registry(Registry::take_closed) {
         entry.home.close_caches(&entry.caches);
     }
@@ -160,6 +182,8 @@ fn key_of(home: &Arc<dyn Home>) -> NonNull<()> {
 /// What the hit path reads.
 struct Table {
     entries: [Cell<TableEntry>; PLACES],
+    /// How many calls of the user's code the thread is in.
+    user_code: Cell<u32>,
 }
 
 #[derive(Clone, Copy)]
@@ -178,6 +202,7 @@ impl Table {
     const fn new() -> Self {
         Self {
             entries: [const { Cell::new(Self::EMPTY) }; PLACES],
+            user_code: Cell::new(0),
         }
     }
 

@@ -46,7 +46,7 @@ use drystone_sync::cell::UnsafeCell;
 
 use crate::class_table::ClassShape;
 use crate::core::Core;
-use crate::local::Spot;
+use crate::local::{self, Spot};
 use crate::slot::Slot;
 
 /// What a region is made by.
@@ -364,7 +364,7 @@ unsafe fn destroy<Seg: FixedRange + StableAddress>(region: NonNull<Region>) {
         segment,
         memory,
     } = block;
-    drop(segment);
+    local::in_user_code(|| drop(segment));
     drop(memory);
 }
 

@@ -6,6 +6,7 @@ use core::ptr::NonNull;
 use drystone_backing::{MmapBacked, MmapSource};
 use drystone_core::{Advice, AllocError, FixedRange, OsBacked, OsError, SegmentSource};
 
+use crate::local;
 use crate::region::{Pages, Region, RegionPlan};
 
 /// A new region, and how the system took the advice that was asked for.
@@ -32,7 +33,7 @@ where
     S::Segment: Send,
 {
     fn region(&self, plan: RegionPlan) -> Created {
-        Region::create(&self.0, &PlainPages, plan)
+        local::in_user_code(|| Region::create(&self.0, &PlainPages, plan))
     }
 }
 

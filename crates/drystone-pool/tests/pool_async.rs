@@ -6,7 +6,7 @@ use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, Mutex};
 use std::task::Wake;
 use std::thread;
 
@@ -352,5 +352,56 @@ fn threads_wait_and_give_up() {
             pool.try_alloc(size).expect("free"),
         ];
         drop(both);
+    }
+}
+
+/// Polls its future where it is woken, and drops it, with the pool's last handle.
+struct PollsInPlace {
+    future: Mutex<Option<Pin<Box<AllocAsync>>>>,
+    /// Where the buffer is left, if it is not dropped at once.
+    kept: Option<Mutex<Option<IoBufMut>>>,
+}
+
+impl Wake for PollsInPlace {
+    fn wake(self: Arc<Self>) {
+        let mut future = self.future.lock().expect("sound").take().expect("waits");
+        let answer = future
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()));
+        drop(future);
+        let Poll::Ready(Ok(buf)) = answer else {
+            panic!("not served: {answer:?}");
+        };
+        if let Some(kept) = &self.kept {
+            *kept.lock().expect("sound") = Some(buf);
+        }
+    }
+}
+
+/// The buffer that a free hands over is all that is left of the pool when the waker returns to that free;
+/// where it is dropped as well, nothing is.
+#[test]
+fn a_waker_may_end_the_pool() {
+    for (cached, keeps) in [(0, false), (0, true), (1, false), (1, true)] {
+        let config = small(1).with_thread_cache_capacity(cached);
+        let source = CountingSource::default();
+        let pool = BufferPool::with_source(config, source.clone()).expect("valid");
+        let held = pool.try_alloc(64).expect("room");
+        let mut future = Box::pin(pool.alloc_async(64));
+        let in_place = Arc::new(PollsInPlace {
+            future: Mutex::default(),
+            kept: keeps.then(Mutex::default),
+        });
+        let waker = Waker::from(Arc::clone(&in_place));
+        let mut context = Context::from_waker(&waker);
+        assert!(future.as_mut().poll(&mut context).is_pending());
+        *in_place.future.lock().expect("sound") = Some(future);
+        drop(pool);
+        drop(held);
+        assert!(in_place.future.lock().expect("sound").is_none(), "woken");
+        assert_eq!(source.live(), usize::from(keeps));
+        drop(waker);
+        drop(in_place);
+        assert_eq!(source.live(), 0);
     }
 }
