@@ -1,4 +1,4 @@
-//! [`Bin`]: the free blocks of one class that a heap hands out next, newest first.
+//! [`Bins`]: the free blocks of each class that a heap hands out next, newest first.
 //!
 //! # What
 //!
@@ -24,6 +24,7 @@ use drystone_core::SizeClass;
 
 use crate::block_list::Block;
 use crate::geometry::block_bytes;
+use crate::per_class::PerClass;
 use crate::published::PublishedPtr;
 
 /// What a bin may hold at first, in bytes.
@@ -104,8 +105,50 @@ unsafe impl Sync for NoArray {}
 
 static NO_ARRAY: NoArray = NoArray([Slot::new(ptr::null_mut())]);
 
+/// What is behind the null of a bin without an array.
+const fn no_slots() -> *mut Slot {
+    // SAFETY: one past the end.
+    unsafe { (&raw const NO_ARRAY.0).cast::<Slot>().add(1) }.cast_mut()
+}
+
 /// A place for a block.
 type Slot = Cell<*mut Block>;
+
+/// The free blocks of a heap. Where each bin ends at its top, where it may end and where it begins are three
+/// arrays: a class leads to an entry without a multiplication, and what only the slow paths read does not lie
+/// between what every call does.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Bins {
+    tops: PerClass<PublishedPtr<Slot>>,
+    /// At the base in the heap that stands for none.
+    ends: PerClass<Cell<*mut Slot>>,
+    bases: PerClass<PublishedPtr<Slot>>,
+}
+
+impl Bins {
+    /// Bins without an array, which have no blocks and no room.
+    pub(crate) const fn new() -> Self {
+        Self {
+            tops: PerClass::new([const { PublishedPtr::new(no_slots()) }; _]),
+            ends: PerClass::new([const { Cell::new(no_slots()) }; _]),
+            bases: PerClass::new([const { PublishedPtr::new(no_slots()) }; _]),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn of(&self, class: usize) -> Bin<'_> {
+        Bin {
+            top: self.tops.of(class),
+            end: self.ends.of(class),
+            base: self.bases.of(class),
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Bin<'_>> {
+        (0..SizeClass::COUNT).map(|class| self.of(class))
+    }
+}
 
 /// The free blocks of one class.
 ///
@@ -113,29 +156,17 @@ type Slot = Cell<*mut Block>;
 ///   used. There is a slot in front of `base`, and it has null.
 /// - B2: the slots from `base` to `end` are there; `top` is in front of it or there, or a bin that was narrowed
 ///   has more than it may.
-#[derive(Debug)]
-#[repr(C)]
-pub(crate) struct Bin {
-    top: PublishedPtr<Slot>,
-    /// At `base` in the heap that stands for none.
-    end: Cell<*mut Slot>,
-    base: PublishedPtr<Slot>,
+#[derive(Clone, Copy)]
+pub(crate) struct Bin<'a> {
+    top: &'a PublishedPtr<Slot>,
+    end: &'a Cell<*mut Slot>,
+    base: &'a PublishedPtr<Slot>,
 }
 
-impl Bin {
-    pub(crate) const fn new() -> Self {
-        // SAFETY: one past the end.
-        let base = unsafe { (&raw const NO_ARRAY.0).cast::<Slot>().add(1) }.cast_mut();
-        Self {
-            top: PublishedPtr::new(base),
-            end: Cell::new(base),
-            base: PublishedPtr::new(base),
-        }
-    }
-
+impl Bin<'_> {
     /// A slot of this bin, or the null in front of them.
     #[inline(always)]
-    fn slot<'a>(slot: *mut Slot) -> &'a Slot {
+    fn slot<'s>(slot: *mut Slot) -> &'s Slot {
         // SAFETY: callers are within B1 and B2; slots live as long as the heap, and change in their cells only.
         unsafe { &*slot }
     }

@@ -367,10 +367,10 @@ unsafe impl<P: Profile> GlobalAlloc for GlobalArena<P> {
 
     #[inline(always)]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        if let Some(block) = NonNull::new(block) {
-            // SAFETY: the caller's promise.
-            unsafe { Self::free_layout(block, layout) };
-        }
+        // SAFETY: the caller promises a block, and none is at null.
+        let block = unsafe { NonNull::new_unchecked(block) };
+        // SAFETY: the caller's promise.
+        unsafe { Self::free_layout(block, layout) };
     }
 
     #[inline]

@@ -36,7 +36,7 @@ use std::time::Instant;
 
 use drystone_core::{CachePadded, SizeClass};
 
-use crate::bin::{Bin, FirstSlots};
+use crate::bin::{Bin, Bins, FirstSlots};
 use crate::block_list::{self, Block, BlockList};
 use crate::config::ArenaConfig;
 use crate::core_state::Core;
@@ -62,7 +62,7 @@ const TICKS: u32 = 64;
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Heap {
-    bins: PerClass<Bin>,
+    bins: Bins,
     queues: PerClass<Cell<*const Page>>,
     /// A bin was too full since its last refill.
     flushed: PerClass<Cell<bool>>,
@@ -109,7 +109,7 @@ impl NoHeap {
 impl Heap {
     pub(crate) const fn new() -> Self {
         Self {
-            bins: PerClass::new([const { Bin::new() }; SizeClass::COUNT]),
+            bins: Bins::new(),
             queues: PerClass::new([const { Cell::new(ptr::null()) }; SizeClass::COUNT]),
             flushed: PerClass::new([const { Cell::new(false) }; SizeClass::COUNT]),
             first_slots: FirstSlots::new(),
@@ -154,7 +154,7 @@ impl Heap {
     }
 
     #[inline(always)]
-    fn bin(&self, class: usize) -> &Bin {
+    fn bin(&self, class: usize) -> Bin<'_> {
         self.bins.of(class)
     }
 
@@ -689,7 +689,7 @@ impl Heap {
     /// Whether every cache of the heap is empty.
     pub(crate) fn is_drained(&self) -> bool {
         self.remote.is_empty()
-            && self.bins.iter().all(Bin::is_empty)
+            && self.bins.iter().all(|bin| bin.is_empty())
             && self.stashed().all(|len| len == 0)
     }
 }

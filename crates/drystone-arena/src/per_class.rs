@@ -29,8 +29,4 @@ impl<T> PerClass<T> {
         // SAFETY: nobody has an exclusive reference to an entry but who has all of them.
         unsafe { &*entry }
     }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
-        (0..SizeClass::COUNT).map(|class| self.of(class))
-    }
 }

@@ -50,6 +50,11 @@ static LISTED: [u8; position(SizeClass::SIZE_MAX - 1) + 1] = {
     listed
 };
 
+/// Says that what follows is rarely done, so that what is done mostly needs no jump.
+#[cold]
+#[inline(always)]
+const fn rare() {}
+
 /// One class of block sizes.
 ///
 /// 8-byte steps to 128 bytes, 8 classes to each doubling up to 8 KiB, 4 up to 128 KiB: 80 classes.
@@ -106,7 +111,11 @@ impl SizeClass {
     pub const fn from_size_align(size: usize, align: usize) -> Option<Self> {
         // The last byte of the size rounded up to the alignment; without bytes, of all the memory there is.
         let last = size.wrapping_sub(1) | align.wrapping_sub(1);
-        if last < MIDDLE_MAX || (last < Self::SIZE_MAX && align <= Self::ALIGN_MAX) {
+        if last < MIDDLE_MAX {
+            return Some(Self::holding(last));
+        }
+        rare();
+        if last < Self::SIZE_MAX && align <= Self::ALIGN_MAX {
             return Some(Self::holding(last));
         }
         None
