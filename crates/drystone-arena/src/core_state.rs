@@ -10,7 +10,8 @@
 //! - C1: a segment is a heap's, or idle and in the list of idle ones.
 //! - C2: every heap of the arena is in the list of heaps, and an orphan exactly while no thread has
 //!   it.
-//! - C3: `charged` is the bytes of all runs and huge blocks, never above `limit`.
+//! - C3: `charged` is the bytes of all runs and huge blocks, of kept ones as well, never above `limit`.
+//!   Whoever finds no room has the kept ones unmapped before it says so.
 //!
 //! # Threads
 //!
@@ -82,8 +83,9 @@ struct State {
     /// Segments that were ever taken from the source and not given back.
     reserved: usize,
     idle_count: usize,
-    /// Huge blocks that nobody has, newest first.
+    /// Huge blocks that nobody has, oldest first, and how many they are.
     kept: [*const Segment; HUGE_KEPT_MAX],
+    kept_len: usize,
     kept_bytes: usize,
     /// When the last purge was.
     purged_at: Option<Instant>,
@@ -107,6 +109,7 @@ impl Core {
                 reserved: 0,
                 idle_count: 0,
                 kept: [ptr::null(); HUGE_KEPT_MAX],
+                kept_len: 0,
                 kept_bytes: 0,
                 purged_at: None,
             }),
@@ -234,7 +237,7 @@ impl Core {
 
     /// What may still be charged.
     pub(crate) fn remaining(&self) -> usize {
-        self.limit() - self.charged.load(Ordering::Relaxed).min(self.limit())
+        self.limit() - self.charged_bytes().min(self.limit())
     }
 
     /// A segment for the calling heap.
@@ -527,9 +530,10 @@ impl Core {
         self.mapped.load(Ordering::Relaxed)
     }
 
-    /// The bytes of runs and huge blocks.
+    /// The bytes of runs and of huge blocks that somebody has.
     pub(crate) fn charged_bytes(&self) -> usize {
-        self.charged.load(Ordering::Relaxed)
+        let kept = self.kept_charge();
+        self.charged.load(Ordering::Relaxed).saturating_sub(kept)
     }
 }
 

@@ -97,15 +97,9 @@ impl Reservation {
         unsafe { range.assume_init_read() }
     }
 
-    /// The huge block is handed out.
-    pub(crate) fn set_huge_live(&self) {
-        self.huge_live.store(true, Ordering::Relaxed);
-    }
-
-    /// The huge block is taken back. Whether somebody had it.
-    pub(crate) fn set_huge_free(&self) -> bool {
-        // Relaxed: of two threads that free the block, one gets a yes.
-        self.huge_live.swap(false, Ordering::Relaxed)
+    /// Somebody has the huge block, or nobody. Under the lock of the core, or before anybody has heard of it.
+    pub(crate) fn set_huge_live(&self, live: bool) {
+        self.huge_live.store(live, Ordering::Relaxed);
     }
 
     pub(crate) fn is_huge_live(&self) -> bool {

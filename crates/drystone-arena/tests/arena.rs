@@ -168,6 +168,28 @@ fn the_limit_holds_and_says_what_remains() {
 }
 
 #[test]
+fn a_huge_block_that_is_kept_leaves_the_limit_to_others() {
+    let limit = 8 << 20;
+    let arena = arena_of(limit);
+    let mut cache = new_cache();
+    for size in [5 << 20, 3 << 20, 8 << 20, 5 << 20] {
+        let block = allocate(&arena, &mut cache, layout(size, 8));
+        assert_eq!(arena.stats().remaining_bytes, limit - size);
+        assert_eq!(free(&arena, &mut cache, block), Ok(()));
+        assert_eq!(arena.stats().remaining_bytes, limit);
+        assert_eq!(arena.stats().in_pages_bytes, 0);
+    }
+    // The last one is kept, and would leave room for three of these.
+    let runs: Vec<_> = (0..8)
+        .map(|_| allocate(&arena, &mut cache, layout(1 << 20, 8)))
+        .collect();
+    assert_eq!(arena.stats().remaining_bytes, 0);
+    for run in runs {
+        assert_eq!(free(&arena, &mut cache, run), Ok(()));
+    }
+}
+
+#[test]
 fn what_a_dropped_cache_had_serves_the_next_one() {
     let arena = arena_of(64 << 10);
     let mut blocks = Vec::new();

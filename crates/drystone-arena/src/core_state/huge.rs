@@ -2,10 +2,10 @@
 //!
 //! ```text
 //!  range   │ header's segment ... │ block, at its alignment │
-//!  kept    newest, ..., oldest    at most 16, and 64 MiB together
+//!  kept    oldest, ..., newest    at most 16, and 64 MiB together
 //! ```
 
-use core::ptr::{self, NonNull};
+use core::ptr::NonNull;
 
 use drystone_core::{NonZeroLayout, Protection};
 use drystone_sync::atomic::Ordering;
@@ -26,11 +26,14 @@ impl Core {
         debug_assert!(layout.size().get() > LARGE_MAX || layout.align().get() > LARGE_MAX);
         let align = layout.align().get().max(SLICE_BYTES);
         let bytes = layout.size().get().checked_next_multiple_of(SLICE_BYTES)?;
-        self.charge(bytes)?;
-        let block = self
-            .kept_huge(bytes, align)
+        self.kept_huge(bytes, align)
             .map(|block| (block, false))
-            .or_else(|| self.map_huge(bytes, align));
+            .or_else(|| self.charged_huge(bytes, align))
+    }
+
+    fn charged_huge(&self, bytes: usize, align: usize) -> Option<(NonNull<u8>, bool)> {
+        self.charge(bytes)?;
+        let block = self.map_huge(bytes, align);
         if block.is_none() {
             self.uncharge(bytes);
         }
@@ -62,7 +65,7 @@ impl Core {
         segment.reservation().huge_bytes.set(bytes);
         segment.reservation().huge_capacity.set(bytes);
         segment.reservation().huge_start.set(block.as_ptr());
-        segment.reservation().set_huge_live();
+        segment.reservation().set_huge_live(true);
         segment_map::publish(header, segments, self, end);
         self.mapped.fetch_add(total, Ordering::Relaxed);
         self.locked(|state| state.link_range(segment));
@@ -149,21 +152,27 @@ impl Core {
     /// place then, and is taken back as a whole.
     fn kept_huge(&self, bytes: usize, align: usize) -> Option<NonNull<u8>> {
         self.locked(|state| {
-            let place = state.kept.iter().position(|kept| {
+            let place = state.kept().iter().rposition(|kept| {
                 // SAFETY: kept blocks are live mappings of the arena.
-                unsafe { kept.as_ref() }.is_some_and(|kept| {
-                    let record = kept.reservation();
-                    let capacity = record.huge_capacity.get();
-                    bytes <= capacity
-                        && capacity / 4 <= bytes
-                        && record.huge_start.get().addr() % align == 0
-                })
+                let record = unsafe { &**kept }.reservation();
+                let capacity = record.huge_capacity.get();
+                bytes <= capacity
+                    && capacity / 4 <= bytes
+                    && record.huge_start.get().addr() & (align - 1) == 0
             })?;
-            let kept = state.take_kept(place);
             // SAFETY: as above.
-            let record = unsafe { &*kept }.reservation();
+            let record = unsafe { &*state.kept()[place] }.reservation();
+            // It is charged with what it had when it came back.
+            let charged = record.huge_bytes.get();
+            if bytes > charged {
+                self.charge(bytes - charged)?;
+            }
+            if bytes < charged {
+                self.uncharge(charged - bytes);
+            }
+            state.take_kept(place);
             record.huge_bytes.set(bytes);
-            record.set_huge_live();
+            record.set_huge_live(true);
             NonNull::new(record.huge_start.get())
         })
     }
@@ -175,13 +184,13 @@ impl Core {
     /// The segment is the header of a huge block, and nobody uses the block.
     #[must_use]
     pub(crate) unsafe fn free_huge(&self, segment: &Segment) -> bool {
-        if !segment.reservation().set_huge_free() {
-            return false;
-        }
-        let bytes = segment.reservation().huge_bytes.get();
-        debug_assert!(bytes > 0);
-        self.uncharge(bytes);
         let gone = self.locked(|state| {
+            let record = segment.reservation();
+            // Of two threads that free the block, one gets a yes.
+            if !record.is_huge_live() {
+                return None;
+            }
+            record.set_huge_live(false);
             // A hardened arena keeps none: what is accessed there afterwards faults.
             let gone = if self.level().is_hardened() {
                 [Some(segment), None]
@@ -191,12 +200,24 @@ impl Core {
             for segment in gone.into_iter().flatten() {
                 state.unlink_range(segment);
             }
-            gone
+            Some(gone)
         });
+        let Some(gone) = gone else {
+            return false;
+        };
         for segment in gone.into_iter().flatten() {
             self.unmap_huge(segment);
         }
         true
+    }
+
+    /// The bytes that are charged for kept blocks.
+    pub(super) fn kept_charge(&self) -> usize {
+        self.locked(|state| {
+            // SAFETY: kept blocks are live mappings of the arena.
+            let bytes = |kept: &*const Segment| unsafe { &**kept }.reservation().huge_bytes.get();
+            state.kept().iter().map(bytes).sum()
+        })
     }
 
     /// Unmaps every kept block that `pop` takes out of the list.
@@ -207,8 +228,10 @@ impl Core {
         }
     }
 
+    /// Unmaps a block that nobody has, and that is in no list.
     pub(super) fn unmap_huge(&self, segment: &Segment) {
         let record = segment.reservation();
+        self.uncharge(record.huge_bytes.get());
         let start = record.range().base().addr().get();
         let total = record.huge_start.get().addr() - start
             + record.huge_capacity.get()
@@ -230,35 +253,37 @@ fn segments_between(header: NonNull<u8>, end: usize) -> usize {
 }
 
 impl State {
+    /// The huge blocks that are kept, newest last.
+    fn kept(&self) -> &[*const Segment] {
+        &self.kept[..self.kept_len]
+    }
+
     /// Takes out the newest of the huge blocks that are kept.
     pub(super) fn pop_kept(&mut self) -> Option<*const Segment> {
-        if self.kept[0].is_null() {
-            return None;
-        }
-        let kept = self.take_kept(0);
-        // SAFETY: kept blocks are live mappings of the arena.
-        self.unlink_range(unsafe { &*kept });
-        Some(kept)
+        let newest = self.kept_len.checked_sub(1)?;
+        Some(self.unlink_kept(newest))
     }
 
     /// Takes out a huge block that was kept when [`age_kept`](Self::age_kept) was last called.
     pub(super) fn pop_aged_kept(&mut self) -> Option<*const Segment> {
-        let place = self.kept.iter().position(|kept| {
+        let place = self.kept().iter().position(|kept| {
             // SAFETY: kept blocks are live mappings of the arena.
-            unsafe { kept.as_ref() }.is_some_and(|kept| kept.reservation().huge_aged.get())
+            unsafe { &**kept }.reservation().huge_aged.get()
         })?;
+        Some(self.unlink_kept(place))
+    }
+
+    fn unlink_kept(&mut self, place: usize) -> *const Segment {
         let kept = self.take_kept(place);
-        // SAFETY: as above.
+        // SAFETY: kept blocks are live mappings of the arena.
         self.unlink_range(unsafe { &*kept });
-        Some(kept)
+        kept
     }
 
     pub(super) fn age_kept(&mut self) {
-        for kept in self.kept {
+        for kept in self.kept() {
             // SAFETY: kept blocks are live mappings of the arena.
-            if let Some(kept) = unsafe { kept.as_ref() } {
-                kept.reservation().huge_aged.set(true);
-            }
+            unsafe { &**kept }.reservation().huge_aged.set(true);
         }
     }
 
@@ -268,20 +293,21 @@ impl State {
         if bytes > HUGE_KEPT_BYTES_MAX || segment.reservation().huge_hollow.get() {
             return [Some(segment), None];
         }
+        let is_full = |state: &Self| {
+            state.kept_len == HUGE_KEPT_MAX || state.kept_bytes + bytes > HUGE_KEPT_BYTES_MAX
+        };
         // The oldest one makes room, if the new one does not fit beside it.
-        let last = self.kept.iter().rposition(|kept| !kept.is_null());
-        let full = last == Some(HUGE_KEPT_MAX - 1);
         let mut gone = None;
-        if let Some(last) = last.filter(|_| full || self.kept_bytes + bytes > HUGE_KEPT_BYTES_MAX) {
-            let oldest = self.take_kept(last);
+        if is_full(self) {
+            let oldest = self.take_kept(0);
             // SAFETY: kept blocks are live mappings of the arena.
             gone = Some(unsafe { &*oldest });
         }
-        if self.kept_bytes + bytes > HUGE_KEPT_BYTES_MAX {
+        if is_full(self) {
             return [Some(segment), gone];
         }
-        self.kept.copy_within(..HUGE_KEPT_MAX - 1, 1);
-        self.kept[0] = segment;
+        self.kept[self.kept_len] = segment;
+        self.kept_len += 1;
         segment.reservation().huge_aged.set(false);
         self.kept_bytes += bytes;
         [gone, None]
@@ -289,8 +315,8 @@ impl State {
 
     fn take_kept(&mut self, place: usize) -> *const Segment {
         let kept = self.kept[place];
-        self.kept.copy_within(place + 1.., place);
-        self.kept[HUGE_KEPT_MAX - 1] = ptr::null();
+        self.kept_len -= 1;
+        self.kept.copy_within(place + 1..=self.kept_len, place);
         // SAFETY: kept blocks are live mappings of the arena.
         self.kept_bytes -= unsafe { &*kept }.reservation().huge_capacity.get();
         kept
