@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use crate::failure::Failure;
@@ -173,9 +174,11 @@ fn quoted(word: &str) -> String {
 }
 
 /// Runs `jobs` on two workers and prints each one's output when it ends, so that lines of two
-/// jobs never mix. Cargo's own lock orders the builds; the runs overlap.
-pub(crate) fn run_in_pairs(jobs: &[Cmd]) -> Result<(), Failure> {
+/// jobs never mix. Cargo's own lock orders the builds; the runs overlap. Returns how many tests
+/// passed.
+pub(crate) fn run_in_pairs(jobs: &[Cmd]) -> Result<usize, Failure> {
     let waiting = Mutex::new(jobs.iter());
+    let passed = AtomicUsize::new(0);
     let failures = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..2 {
@@ -183,8 +186,11 @@ pub(crate) fn run_in_pairs(jobs: &[Cmd]) -> Result<(), Failure> {
                 loop {
                     let next = waiting.lock().expect("no worker panics").next();
                     let Some(job) = next else { break };
-                    if let Err(failure) = run_and_print_at_end(job) {
-                        failures.lock().expect("no worker panics").push(failure);
+                    match run_and_print_at_end(job) {
+                        Ok(tests) => {
+                            passed.fetch_add(tests, Ordering::Relaxed);
+                        }
+                        Err(failure) => failures.lock().expect("no worker panics").push(failure),
                     }
                 }
             });
@@ -192,7 +198,7 @@ pub(crate) fn run_in_pairs(jobs: &[Cmd]) -> Result<(), Failure> {
     });
     let failures = failures.into_inner().expect("no worker panics");
     match failures.len() {
-        0 => Ok(()),
+        0 => Ok(passed.into_inner()),
         _ => Err(Failure::failed(
             failures
                 .iter()
@@ -203,7 +209,7 @@ pub(crate) fn run_in_pairs(jobs: &[Cmd]) -> Result<(), Failure> {
     }
 }
 
-fn run_and_print_at_end(job: &Cmd) -> Result<(), Failure> {
+fn run_and_print_at_end(job: &Cmd) -> Result<usize, Failure> {
     let begun = Instant::now();
     let output = job.capture()?;
     let seconds = begun.elapsed().as_secs();
@@ -214,7 +220,7 @@ fn run_and_print_at_end(job: &Cmd) -> Result<(), Failure> {
     } = output;
     println!("$ {}\n{stderr}{stdout}took {seconds} s\n", job.line());
     if success {
-        Ok(())
+        Ok(tests_passed(&stdout))
     } else {
         Err(job.ended_badly())
     }

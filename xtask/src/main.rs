@@ -63,7 +63,7 @@ const COMMANDS: &[Command] = &[
     Command {
         name: "targets",
         usage: "",
-        about: "the library crates with default features, for other operating systems",
+        about: "the library crates with default features and the program, for other operating systems",
         run: checks::targets::other_targets_command,
     },
     Command {

@@ -23,13 +23,15 @@ use std::sync::OnceLock;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
+use drystone_backing::page_size;
+
 use crate::pace::{Pace, Stalls, Stopped, pass_turn};
 use crate::perform::{Performer, Tally};
 use crate::program::{Program, flag};
 use crate::schedule::{AtOnce, InTime, Schedule};
 use crate::slots::SlotTable;
 use crate::target::ReplayTarget;
-use crate::touch::{Touch, page_bytes};
+use crate::touch::Touch;
 use crate::watch::{Fault, Watch};
 
 /// Settings of a pass.
@@ -75,7 +77,7 @@ pub(crate) fn pass<T: ReplayTarget, W: Watch>(
     debug_assert_eq!(watches.len(), threads);
     let pace = Pace::new((0..threads).map(|t| program.first_record(t)), options.skew);
     let results: Mutex<Vec<ThreadOutcome<W>>> = Mutex::new(Vec::with_capacity(threads));
-    let page_bytes = page_bytes();
+    let page_bytes = page_size();
     let start = OnceLock::new();
     let worker = |thread: usize, watch: W| {
         pace.await_start(thread);

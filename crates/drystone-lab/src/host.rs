@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use drystone_backing::page_size;
 use serde::{Deserialize, Serialize};
-
-use crate::touch::page_bytes;
 
 /// Facts of the machine and the build.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +46,7 @@ impl Host {
             kernel: first_line("/proc/sys/kernel/osrelease"),
             transparent_huge_pages: chosen("/sys/kernel/mm/transparent_hugepage/enabled"),
             governor: first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-            page_bytes: page_bytes(),
+            page_bytes: page_size(),
             compiler: env!("DRYSTONE_COMPILER").to_owned(),
             profile: env!("DRYSTONE_PROFILE").to_owned(),
             commit: env!("DRYSTONE_COMMIT").to_owned(),

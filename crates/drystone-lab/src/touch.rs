@@ -16,18 +16,6 @@ pub(crate) enum Touch {
     All,
 }
 
-/// Size of a page of this system, in bytes.
-pub(crate) fn page_bytes() -> usize {
-    #[cfg(unix)]
-    // SAFETY: no requirements.
-    let answer = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).ok();
-    #[cfg(not(unix))]
-    let answer = None;
-    answer
-        .filter(|bytes| bytes.is_power_of_two())
-        .unwrap_or(4096)
-}
-
 impl Touch {
     /// As the command line spells it.
     pub(crate) fn name(self) -> &'static str {

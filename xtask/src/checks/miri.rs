@@ -47,7 +47,7 @@ pub(crate) fn stacked(workspace: &Workspace) -> Result<(), Failure> {
     prepare(None)?;
     let jobs = jobs(&marked(workspace), &[FLAGS], None);
     let commands: Vec<_> = jobs.into_iter().map(Job::without_repeats).collect();
-    run_in_pairs(&commands)
+    passes(&commands)
 }
 
 /// Every crate under Stacked Borrows, and every test of it.
@@ -64,7 +64,7 @@ pub(crate) fn tree_where_asked(workspace: &Workspace) -> Result<(), Failure> {
     let mut jobs = jobs(&packages, &[FLAGS, TREE], None);
     jobs.retain(|job| !job.is_conformance);
     let commands: Vec<_> = jobs.into_iter().map(Job::without_repeats).collect();
-    run_in_pairs(&commands)
+    passes(&commands)
 }
 
 /// Every crate under Tree Borrows.
@@ -110,9 +110,7 @@ pub(crate) fn collections(workspace: &Workspace) -> Result<(), Failure> {
     prepare(None)?;
     let facade = workspace.select(&["drystone".to_owned()], |package| package.keys.miri)?;
     let tests = test(facade[0], &[FLAGS, OPERATIONS], None);
-    run_in_pairs(
-        &["collections", "collections_std"].map(|test| tests.clone().args(["--test", test])),
-    )
+    passes(&["collections", "collections_std"].map(|test| tests.clone().args(["--test", test])))
 }
 
 /// Tests with threads under many schedules and both models.
@@ -146,10 +144,26 @@ fn whole(
 ) -> Result<(), Failure> {
     prepare(target)?;
     if filter.is_empty() {
-        return run_in_pairs(&commands(jobs(packages, flags, target).into_iter()));
+        return passes(&commands(jobs(packages, flags, target).into_iter()));
     }
     let filtered = |package: &&Package| test(package, flags, target).args(filter);
-    run_in_pairs(&packages.iter().map(filtered).collect::<Vec<_>>())
+    let commands: Vec<_> = packages.iter().map(filtered).collect();
+    some_passed(run_in_pairs(&commands)?, filter)
+}
+
+fn passes(commands: &[Cmd]) -> Result<(), Failure> {
+    run_in_pairs(commands).map(drop)
+}
+
+/// A filter that no test answers to is a slip of its writer, not a success.
+fn some_passed(passed: usize, filter: &[String]) -> Result<(), Failure> {
+    match passed {
+        0 => Err(Failure::failed(format!(
+            "no test ran: none of the packages has one for `{}`",
+            filter.join(" ")
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// One test program.
@@ -254,5 +268,18 @@ fn miri(package: &Package, flags: &[&str], target: Option<&str>) -> Cmd {
     match target {
         Some(target) => command.args(["--target", target]),
         None => command,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_without_a_test_is_a_failure() {
+        let filter = ["no_such_test".to_owned()];
+        let failure = some_passed(0, &filter).unwrap_err().to_string();
+        assert!(failure.contains("`no_such_test`"), "{failure}");
+        assert!(some_passed(1, &filter).is_ok());
     }
 }
