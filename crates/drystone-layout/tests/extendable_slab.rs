@@ -74,6 +74,8 @@ fn a_capacity_without_a_segment_refuses_everything() {
         initial(1, usize::MAX),
         Err(SetupError::CapacityAboveLimit { .. })
     ));
+    // At once: no machine's memory is used up to find it out.
+    assert_eq!(initial(usize::MAX, 10), Err(SetupError::OutOfMemory));
     assert_eq!(initial(3, 10), Ok(3));
     assert_eq!(initial(0, 10), Ok(0));
 }

@@ -232,8 +232,8 @@ impl<T, M: FreelistProtection> ExtendableSlab<T, M> {
     /// # Errors
     ///
     /// [`SetupError`] if `segment_capacity` is 0 or above
-    /// [`CAPACITY_MAX`](Self::CAPACITY_MAX), or if there is no memory for the segments; those
-    /// taken until then are given back.
+    /// [`CAPACITY_MAX`](Self::CAPACITY_MAX), or if there is no memory for the segments: none is
+    /// taken if they exceed `isize::MAX` bytes together, and those taken until then are given back.
     pub fn with_initial_segments(
         count: usize,
         segment_capacity: usize,
@@ -249,6 +249,11 @@ impl<T, M: FreelistProtection> ExtendableSlab<T, M> {
             });
         }
         let slab = Self::with_protection(segment_capacity, factory);
+        // Refused before the machine's memory is used up to find it out.
+        let segment_bytes = slab.shape.map_or(0, |shape| shape.layout().size().get());
+        if count > arith::SIZE_MAX / segment_bytes.max(1) {
+            return Err(SetupError::OutOfMemory);
+        }
         for _ in 0..count {
             let segment = slab.map().map_err(|AllocError| SetupError::OutOfMemory)?;
             slab.growth.put(segment);
