@@ -254,11 +254,13 @@ impl Bin<'_> {
         self.len() == 0
     }
 
-    /// How many blocks it has. Another thread that asks while the bin gets another array may hear of none.
+    /// How many blocks it has. Another thread that asks while the bin gets another array may hear of none, or,
+    /// if the arrays are near each other, of what a bin may have: not of the distance between them.
     pub(crate) fn len(&self) -> u32 {
         let base = self.base.get();
         let len = slots_between(base, self.top.get());
-        if self.base.get() == base { len } else { 0 }
+        let is_of_one_array = self.base.get() == base && len as usize <= GROWN_MAX;
+        if is_of_one_array { len } else { 0 }
     }
 
     /// How many blocks it may hold.
@@ -361,4 +363,25 @@ pub(crate) fn array_bytes(slots: u32) -> usize {
 /// The slots of the first array of the class.
 pub(crate) fn first_slots(class: usize) -> u32 {
     start_limit(class, START_BYTES)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// What another thread finds that asks between the two stores of `use_slots`.
+    #[test]
+    fn a_bin_between_two_arrays_has_no_blocks() {
+        let bins = Bins::new();
+        let bin = bins.of(0);
+        let slots = [const { Slot::new(ptr::null_mut()) }; GROWN_MAX + 2];
+        let first = slots.as_ptr().cast_mut();
+        bin.base.set(first);
+        bin.top.set(first.wrapping_add(GROWN_MAX));
+        assert_eq!(bin.len() as usize, GROWN_MAX);
+        for apart in [GROWN_MAX + 1, 1 << 20, usize::MAX / 16] {
+            bin.top.set(first.wrapping_add(apart));
+            assert_eq!(bin.len(), 0, "{apart} slots apart");
+        }
+    }
 }

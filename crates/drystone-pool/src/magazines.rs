@@ -57,10 +57,11 @@ impl<T> Magazines<T> {
         let stride = (batch.min(BATCH_MAX) as usize + HEAD).next_multiple_of(LINE);
         let count = match batch {
             0 => 0,
-            _ => slots as usize * PLACES_PER_SLOT / (stride - HEAD) + 2,
+            // With words of 32 bits the places of the largest lists cannot be counted.
+            _ => (slots as usize).checked_mul(PLACES_PER_SLOT)? / (stride - HEAD) + 2,
         };
         Some(Self {
-            words: nodes::boxed(count * stride)?,
+            words: nodes::boxed(count.checked_mul(stride)?)?,
             stride,
             count,
         })
@@ -189,6 +190,12 @@ mod tests {
             check(0, batch);
             check(300, batch);
         }
+    }
+
+    #[test]
+    #[cfg(target_pointer_width = "32")]
+    fn a_list_too_long_for_the_words_is_refused() {
+        assert!(Magazines::<u8>::new(1 << 31, 8).is_none());
     }
 
     #[test]
