@@ -424,8 +424,9 @@ impl<T: Link> SharedList<T> {
             }
             let below = self.below_soon_off(node);
             let new = self.next_tag(top) | u64::from(below);
-            // Relaxed where it succeeds: the load that `top` is from was an Acquire.
-            match stack.compare_exchange_weak(top, new, Ordering::Relaxed, Ordering::Acquire) {
+            // Release: pairs with the Acquire loads of who finds the node gone, and then looks at `transit`,
+            // where this thread counted itself before. The load that `top` is from was an Acquire.
+            match stack.compare_exchange_weak(top, new, Ordering::Release, Ordering::Acquire) {
                 Ok(_) => return Some(node),
                 Err(now) => top = now,
             }

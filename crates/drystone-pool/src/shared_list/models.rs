@@ -282,3 +282,24 @@ fn loom3_a_looker_beside_a_clearer_and_a_push() {
         pusher.join().expect("ends");
     });
 }
+
+/// A thread counts itself and takes the only slot: who finds the slot gone finds the count.
+#[test]
+fn loom2_who_misses_a_slot_sees_who_has_it() {
+    loom::model(|| {
+        let setting = Setting::new(1, 1);
+        setting.put(&[0]);
+        let other = {
+            let setting = Arc::clone(&setting);
+            thread::spawn(move || {
+                setting.list.transit().fetch_add(1, Ordering::SeqCst);
+                setting.take()
+            })
+        };
+        let here = setting.take();
+        if here == 0 {
+            assert!(setting.list.has_transit(), "a slot that nobody has is gone");
+        }
+        assert_eq!(here + other.join().expect("ends"), 1);
+    });
+}
