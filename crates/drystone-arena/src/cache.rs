@@ -165,3 +165,13 @@ pub struct ThreadCacheStats {
     /// Bytes of blocks that were freed through this cache, belong to others, and were not sent yet.
     pub staged_bytes: usize,
 }
+
+impl fmt::Display for ThreadCacheStats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bound = if self.is_bound { "yes" } else { "no" };
+        writeln!(f, "{:<10}{bound:>20}", "bound")?;
+        writeln!(f, "{:<10}{:>20}", "blocks", self.cached_blocks)?;
+        writeln!(f, "{:<10}{:>20} B", "cached", self.cached_bytes)?;
+        writeln!(f, "{:<10}{:>20} B", "staged", self.staged_bytes)
+    }
+}

@@ -506,3 +506,25 @@ fn a_cache_takes_over_more_than_it_may_hold_at_first() {
     }
     assert_eq!(arena.stats().live_bytes, 0);
 }
+
+#[test]
+fn the_statistics_of_a_cache_print_as_a_table() {
+    let arena = arena_of(ArenaConfig::UNLIMITED);
+    let mut cache = new_cache();
+    let rows = |cache: &ThreadCache| {
+        let table = cache.stats().to_string();
+        table.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(rows(&cache)[0], "bound                       no");
+    allocate(&arena, &mut cache, layout(8, 8));
+    let bytes = cache.stats().cached_bytes;
+    assert_eq!(
+        rows(&cache),
+        [
+            "bound                      yes".to_owned(),
+            format!("blocks    {:>20}", cache.stats().cached_blocks),
+            format!("cached    {bytes:>20} B"),
+            "staged                       0 B".to_owned(),
+        ]
+    );
+}
