@@ -13,7 +13,7 @@
 //!  positions   START .. done ......... claimed ........... bottom .. done + capacity
 //!              gone     a thief reads   free slots, cold to hot      room
 //!
-//!  line 1 (owner)   bottom  gate  limit  hits  mask  places ──> [ptr; power of two]
+//!  line 1 (owner)   bottom  gate  limit  hits  mask  moves  places ──> [ptr; power of two]
 //!  line 2 (thieves) claimed done lock capacity protocol
 //! ```
 //!
@@ -31,8 +31,8 @@
 //!   goes below `claimed` by at most one, and puts its bottom back.
 //! - I3: `bottom - done <= capacity <= places`.
 //! - I4: with a settled claim, the places of `claimed .. bottom` hold pointers that nobody else has.
-//! - I5: only the owner writes `bottom`, `limit`, `hits`; only who holds `lock` writes `claimed`, `gate`
-//!   and `done`.
+//! - I5: only the owner writes `bottom`, `limit`, `hits`, `moves`; only who holds `lock` writes `claimed`,
+//!   `gate` and `done`, or the owner in a move that found the lock free.
 //!
 //! # Threads
 //!
@@ -47,13 +47,19 @@
 //! that it found nothing, so the owner must not leave it in the ring: it waits for the thief's lock
 //! and takes what the thief left. A pop that answers `None` has found the ring empty.
 //!
-//! `steal` and `drain` wait for other thieves of the same ring, each of which holds the lock for one
-//! barrier and the reading.
+//! **The owner's spill** is its own theft, and needs no lock: the owner raises `moves`, passes the light
+//! fence, reads the lock, and takes nothing if it is held. The thief takes the lock, passes the heavy fence,
+//! reads `moves`, and takes nothing if it is raised. One of them sees the other. `moves` stands until the
+//! owner has put what it spilled where others can find it, so it also tells a thief that finds nothing here
+//! that there may be some in a moment.
+//!
+//! `steal` and `drain` wait for other thieves of the same ring, each of which holds the lock for two
+//! barriers and the reading.
 //!
 //! # Cost
 //!
 //! 128 bytes and 8 for each place. Pop and push: two or three loads, two stores and one branch, on
-//! one line beside the place.
+//! one line beside the place. A spill or refill: no read-modify-write where the owner needs no fence.
 
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
@@ -79,8 +85,25 @@ pub(crate) struct CacheRing<T> {
     limit: AtomicU64,
     hits: AtomicU64,
     mask: u64,
+    /// How many moves of several pointers the owner has under way.
+    moves: AtomicU64,
     places: Box<[Place<T>]>,
     thieves: Thieves,
+}
+
+/// Why nothing was stolen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum NotStolen {
+    /// The system refused its barrier.
+    NoBarrier,
+    /// The owner is moving pointers.
+    OwnerMoves,
+}
+
+impl From<OsError> for NotStolen {
+    fn from(_: OsError) -> Self {
+        Self::NoBarrier
+    }
 }
 
 /// What the owner's short paths do not touch.
@@ -115,6 +138,7 @@ impl<T> CacheRing<T> {
             limit: AtomicU64::new(limit),
             hits: AtomicU64::new(0),
             mask: places as u64 - 1,
+            moves: AtomicU64::new(0),
             places: (0..places)
                 .map(|_| UnsafeCell::new(MaybeUninit::uninit()))
                 .collect(),
@@ -318,33 +342,59 @@ impl<T> CacheRing<T> {
         (self.learn_limit() - bottom) as usize
     }
 
+    /// Begins a move: the owner is about to have pointers in hand that nobody can find. Moves may nest.
+    /// Behind it the light fence has been passed, as behind a [`push`](CacheRing::push).
+    ///
+    /// # Safety
+    ///
+    /// As [`pop`](CacheRing::pop).
+    pub(crate) unsafe fn begin_move(&self) {
+        // Relaxed: the fence orders it before the loads that follow.
+        self.moves.store(own(&self.moves) + 1, Ordering::Relaxed);
+        self.thieves.protocol.light();
+    }
+
+    /// Ends a move: what was in hand is where others find it, or given out.
+    ///
+    /// # Safety
+    ///
+    /// As [`pop`](CacheRing::pop), after a [`begin_move`](CacheRing::begin_move).
+    pub(crate) unsafe fn end_move(&self) {
+        // Release: pairs with the Acquire in `is_moving`.
+        self.moves.store(own(&self.moves) - 1, Ordering::Release);
+    }
+
+    /// Whether the owner has a move under way. Who passed the heavy fence and is told `false` finds what
+    /// moves that began before it have put elsewhere.
+    pub(crate) fn is_moving(&self) -> bool {
+        self.moves.load(Ordering::Acquire) != 0
+    }
+
     /// Takes up to `count` pointers off the cold end, the coldest first. Takes none while a thief
     /// is at work.
     ///
     /// # Safety
     ///
-    /// As [`pop`](CacheRing::pop). `take` does not use the ring and does not unwind.
+    /// As [`pop`](CacheRing::pop), in a move. `take` does not use the ring and does not unwind.
     pub(crate) unsafe fn spill(&self, count: usize, take: impl FnMut(NonNull<T>)) -> usize {
-        if !self.thieves.lock.try_lock() {
+        debug_assert_ne!(own(&self.moves), 0, "not in a move");
+        if self.thieves.lock.is_locked() {
             return 0;
         }
-        let spilled = self.take_own(count, take);
-        // SAFETY: `try_lock` has just taken it.
-        unsafe { drystone_sync::RawLock::unlock(&self.thieves.lock) };
-        spilled
+        self.take_own(count, take)
     }
 
     /// Takes every pointer, the coldest first. Waits for a thief at work.
     ///
     /// # Safety
     ///
-    /// As [`spill`](CacheRing::spill).
+    /// As [`pop`](CacheRing::pop). `take` does not use the ring and does not unwind.
     pub(crate) unsafe fn drain(&self, take: impl FnMut(NonNull<T>)) -> usize {
         let _guard = RawGuard::lock(&self.thieves.lock);
         self.take_own(usize::MAX, take)
     }
 
-    /// The owner as its own thief, with the lock: it knows the bottom, and needs no fence.
+    /// The owner as its own thief, with the lock or in a move: it knows the bottom, and needs no fence.
     fn take_own(&self, count: usize, take: impl FnMut(NonNull<T>)) -> usize {
         let first = own(&self.thieves.claimed);
         let bottom = own(&self.bottom);
@@ -357,30 +407,38 @@ impl<T> CacheRing<T> {
 
     /// Takes up to `count` pointers off the cold end, the coldest first, and says how many.
     ///
-    /// A pointer whose push happened before is found unless somebody else takes it. `take` is called
+    /// A pointer whose push happened before is found unless somebody else takes it. While the owner is
+    /// at work nothing is taken, and [`is_moving`](Self::is_moving) was true at some moment. `take` is called
     /// with the lock of the ring's thieves held: it does little, does not use the ring and does not
     /// unwind.
     ///
     /// # Errors
     ///
-    /// The system refused its barrier: nothing was taken.
+    /// [`NotStolen`]: nothing was taken.
     pub(crate) fn steal(
         &self,
         count: usize,
         take: impl FnMut(NonNull<T>),
-    ) -> Result<usize, OsError> {
+    ) -> Result<usize, NotStolen> {
         let _guard = RawGuard::lock(&self.thieves.lock);
-        let first = own(&self.thieves.claimed);
+        // Acquire: pairs with the Release in `read_out` by the owner, who has moved what it read out. Not
+        // `claimed`, which runs ahead of it.
+        let done = self.thieves.done.load(Ordering::Acquire);
         // Relaxed: read again below. Under the lock, because another thief may have raised `claimed`
         // above what it will take.
-        if self.bottom.load(Ordering::Relaxed) <= first {
+        if self.bottom.load(Ordering::Relaxed) <= done {
             return Ok(0);
         }
+        self.thieves.protocol.heavy()?;
+        if self.is_moving() {
+            return Err(NotStolen::OwnerMoves);
+        }
+        let first = own(&self.thieves.claimed);
         let wanted = first + self.thieves.capacity.min(count as u64);
         self.claim_to(wanted);
         if let Err(refused) = self.thieves.protocol.heavy() {
             self.claim_to(first);
-            return Err(refused);
+            return Err(refused.into());
         }
         let end = self.settle(first, wanted);
         self.read_out(first, end, take);

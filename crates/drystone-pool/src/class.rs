@@ -2,6 +2,7 @@
 
 use drystone_sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
+use crate::cache_ring::CacheRing;
 use crate::class_table::ClassShape;
 use crate::event::Events;
 use crate::growth::Growth;
@@ -90,16 +91,41 @@ impl Class {
     /// A class that is not cached has no need of it: its chains have one slot.
     pub(crate) fn in_transit(&self) -> InTransit<'_> {
         let cached = self.shape.cache_capacity > 0;
-        let count = cached.then(|| self.shared.transit());
-        if let Some(count) = count {
-            // SeqCst, as the load in `has_transit` and the subtraction below: a slot taken off a list
-            // behind this is either seen there, or the count is.
-            count.fetch_add(1, Ordering::SeqCst);
+        InTransit {
+            count: cached.then(|| self.count_transit()),
+            ring: None,
         }
-        InTransit { count }
     }
 
-    /// Whether some thread has slots in hand that nobody else can find.
+    /// As [`in_transit`](Self::in_transit), for the owner of a ring: while the class has no `flags` the ring
+    /// alone says it, without a read-modify-write. Who sets one and passes the heavy fence asks the rings;
+    /// later ones ask the class.
+    ///
+    /// # Safety
+    ///
+    /// The ring is the calling thread's, of this class, and outlives the answer. `flags` reads the class's.
+    pub(crate) unsafe fn in_move<'a>(
+        &'a self,
+        ring: &'a CacheRing<Slot>,
+        flags: impl FnOnce() -> u8,
+    ) -> InTransit<'a> {
+        // SAFETY: the ring is this thread's.
+        unsafe { ring.begin_move() };
+        InTransit {
+            count: (flags() != 0).then(|| self.count_transit()),
+            ring: Some(ring),
+        }
+    }
+
+    fn count_transit(&self) -> &AtomicUsize {
+        let count = self.shared.transit();
+        // SeqCst, as the load in `has_transit` and the subtraction in `InTransit`: a slot taken off a list
+        // behind this is either seen there, or the count is.
+        count.fetch_add(1, Ordering::SeqCst);
+        count
+    }
+
+    /// Whether some thread has slots in hand that nobody else can find, and could know that others search.
     pub(crate) fn has_transit(&self) -> bool {
         self.shared.has_transit()
     }
@@ -132,13 +158,19 @@ impl Class {
 #[derive(Debug)]
 pub(crate) struct InTransit<'a> {
     count: Option<&'a AtomicUsize>,
+    /// Of this thread, with a move begun for this value.
+    ring: Option<&'a CacheRing<Slot>>,
 }
 
 impl Drop for InTransit<'_> {
     fn drop(&mut self) {
         if let Some(count) = self.count {
-            // SeqCst: see `in_transit`.
+            // SeqCst: see `count_transit`.
             count.fetch_sub(1, Ordering::SeqCst);
+        }
+        if let Some(ring) = self.ring {
+            // SAFETY: this thread's, with a move begun.
+            unsafe { ring.end_move() };
         }
     }
 }
@@ -146,4 +178,36 @@ impl Drop for InTransit<'_> {
 /// Adds one to a counter of the slow paths.
 pub(crate) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::asymmetric::Protocol;
+
+    /// Who begins a move while somebody searches is seen by those who ask the class alone.
+    #[test]
+    fn a_move_is_counted_where_the_class_has_flags() {
+        let shape = ClassShape {
+            size: 64,
+            stride: 64,
+            align: 64,
+            limit: 8,
+            cache_capacity: 4,
+        };
+        let class = Class::new(shape, 1).expect("memory");
+        let ring = CacheRing::new(4, Protocol::of_process());
+        for flags in [0, 1] {
+            // SAFETY: one thread.
+            let one = unsafe { class.in_move(&ring, || flags) };
+            // SAFETY: one thread.
+            let nested = unsafe { class.in_move(&ring, || flags) };
+            assert_eq!(class.has_transit(), flags != 0);
+            drop(nested);
+            assert!(ring.is_moving());
+            assert_eq!(class.has_transit(), flags != 0);
+            drop(one);
+            assert!(!ring.is_moving() && !class.has_transit());
+        }
+    }
 }

@@ -9,6 +9,7 @@ use crate::cache_ring::CacheRing;
 use crate::event::{Event, Events};
 use crate::origin::LaneNumber;
 use crate::slot::Slot;
+use crate::spares::Spares;
 
 /// The most slots that a thread makes at a time.
 const MADE_MAX: u32 = if cfg!(loom) { 3 } else { 63 };
@@ -21,6 +22,7 @@ const MADE_MAX: u32 = if cfg!(loom) { 3 } else { 63 };
 pub(crate) struct ClassCache {
     pub(crate) ring: CacheRing<Slot>,
     pub(crate) events: Events,
+    pub(crate) spares: Spares,
     /// The thread's lane; 0 if it has none.
     pub(crate) lane: LaneNumber,
     /// How many slots the thread makes at its next miss.
@@ -34,6 +36,7 @@ impl ClassCache {
         Self {
             ring: CacheRing::new(capacity, protocol),
             events: Events::new(),
+            spares: Spares::new(),
             lane: 0,
             batch: AtomicU32::new(1),
             misses_at_spill: AtomicU64::new(u64::MAX),

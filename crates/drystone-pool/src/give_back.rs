@@ -33,6 +33,7 @@ use crate::event::Event;
 use crate::flags::{CLOSED, HUNGRY, PRESSED, STARVING, WAITERS};
 use crate::local::{self, Spot};
 use crate::slot::{CARE_NOTED, CARE_ORIGIN, CARE_ZERO, Slot};
+use crate::spares::Spares;
 
 /// Flags that want a slot for somebody, or gone.
 const WANTED: u8 = WAITERS | HUNGRY | CLOSED;
@@ -144,7 +145,8 @@ impl Core {
             return;
         }
         let own = &self.classes[class];
-        let _transit = own.in_transit();
+        // SAFETY: the ring is this thread's; the registry keeps it until this call is over.
+        let _transit = unsafe { own.in_move(ring, || self.flags.of(class)) };
         cache.events.add_own(Event::Spill);
         let most = cache.next_spill().min(own.batch_max());
         let mut batch = Batch::new();
@@ -211,7 +213,9 @@ impl Core {
             }
             return;
         }
-        self.classes[class].shared.push_batch(batch);
+        self.classes[class]
+            .shared
+            .push_batch(batch, self.spares(class));
         while let Some(slot) = self.take_wanted(class) {
             self.settle(class, slot);
         }
@@ -263,6 +267,13 @@ impl Core {
         let caches = local::find(self.key(), spot)?;
         // SAFETY: the table has the first of the core's caches, one for each class.
         Some(unsafe { caches.add(class) })
+    }
+
+    /// The empty magazines that the calling thread keeps, if it has caches.
+    pub(crate) fn spares(&self, class: usize) -> Option<&Spares> {
+        let cache = self.cache(class)?;
+        // SAFETY: the registry keeps the thread's caches for as long as the thread is in a call of the pool's.
+        Some(&unsafe { cache.as_ref() }.spares)
     }
 
     /// Opens caches for the calling thread, if it can have any.

@@ -40,6 +40,7 @@ impl Home for Core {
             unsafe { cache.ring.drain(link) };
             self.publish_all(class, chain);
             self.publish_all(class, self.origins.take(cache.lane, class));
+            self.classes[class].shared.give_up(&cache.spares);
         }
     }
 

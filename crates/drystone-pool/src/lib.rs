@@ -177,6 +177,7 @@ mod registered_region;
 mod shared_list;
 mod slot;
 mod source;
+mod spares;
 mod starving;
 mod stats;
 mod thread_cache;

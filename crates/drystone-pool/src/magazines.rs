@@ -21,7 +21,8 @@
 //!
 //! # Cost
 //!
-//! About 32 bytes for each slot of the list: four times as many places as slots.
+//! About 32 bytes for each slot of the list: four times as many places as slots; and up to 16 KiB for each
+//! thread that is expected, of which none is touched before it is used.
 
 use core::ptr::{self, NonNull};
 
@@ -30,6 +31,7 @@ use drystone_sync::atomic::{AtomicPtr, Ordering};
 use crate::batch::{BATCH_MAX, Batch};
 use crate::nodes;
 use crate::prefetch::prefetch;
+use crate::spares::SPARES_MAX;
 
 /// The words before the slots.
 const HEAD: usize = 2;
@@ -40,6 +42,12 @@ const LINE: usize = if cfg!(loom) { 1 } else { 8 };
 /// Places for each slot of the list: magazines are rarely full. None under loom, where each is a step of
 /// every model, beside the two that there always are.
 const PLACES_PER_SLOT: usize = if cfg!(loom) { 0 } else { 4 };
+
+/// Magazines for the spares of each thread. None under loom.
+const SPARES_PER_THREAD: usize = if cfg!(loom) { 0 } else { SPARES_MAX as usize };
+
+/// The most threads that there are magazines for to spare.
+const SPARING_MOST: usize = 64;
 
 /// Magazines of one size.
 #[derive(Debug)]
@@ -52,13 +60,18 @@ pub(crate) struct Magazines<T> {
 
 impl<T> Magazines<T> {
     /// Magazines for batches of up to `batch` slots, at most [`BATCH_MAX`], of a list of `slots`; none
-    /// for a batch of 0. `None` if there is no memory.
-    pub(crate) fn new(slots: u32, batch: u32) -> Option<Self> {
+    /// for a batch of 0. Some more for about `threads` threads that keep empty ones. `None` if there is no
+    /// memory.
+    pub(crate) fn new(slots: u32, batch: u32, threads: usize) -> Option<Self> {
         let stride = (batch.min(BATCH_MAX) as usize + HEAD).next_multiple_of(LINE);
         let count = match batch {
             0 => 0,
-            // With words of 32 bits the places of the largest lists cannot be counted.
-            _ => (slots as usize).checked_mul(PLACES_PER_SLOT)? / (stride - HEAD) + 2,
+            _ => {
+                let spares = threads.min(SPARING_MOST) * SPARES_PER_THREAD;
+                // With words of 32 bits the places of the largest lists cannot be counted.
+                let places = (slots as usize).checked_mul(PLACES_PER_SLOT)?;
+                places / (stride - HEAD) + spares + 2
+            }
         };
         Some(Self {
             words: nodes::boxed(count.checked_mul(stride)?)?,
@@ -155,7 +168,7 @@ mod tests {
 
     /// Every magazine takes a full batch, and none reaches into the next.
     fn check(slots: u32, batch: u32) {
-        let magazines = Magazines::<u8>::new(slots, batch).expect("memory");
+        let magazines = Magazines::<u8>::new(slots, batch, 2).expect("memory");
         assert!(magazines.slots_max() >= batch.min(BATCH_MAX));
         assert!(magazines.slots_max() <= BATCH_MAX);
         let bytes = vec![0_u8; magazines.slots_max() as usize];
@@ -195,12 +208,12 @@ mod tests {
     #[test]
     #[cfg(target_pointer_width = "32")]
     fn a_list_too_long_for_the_words_is_refused() {
-        assert!(Magazines::<u8>::new(1 << 31, 8).is_none());
+        assert!(Magazines::<u8>::new(1 << 31, 8, 2).is_none());
     }
 
     #[test]
     fn a_list_without_batches_has_none() {
-        let magazines = Magazines::<u8>::new(300, 0).expect("memory");
+        let magazines = Magazines::<u8>::new(300, 0, 2).expect("memory");
         assert_eq!((magazines.len(), magazines.table_bytes()), (0, 0));
         assert!(magazines.get(0).is_none());
     }

@@ -18,7 +18,7 @@ use drystone_core::{
 };
 use drystone_sync::atomic::{AtomicBool, Ordering};
 
-use crate::{BufferPool, BufferPoolConfig, IoBufMut};
+use crate::{BufferPool, BufferPoolConfig, BufferPoolThreadCache, IoBufMut};
 
 /// One class of `slots` slots of 64 bytes, of which each thread caches up to `cached`.
 fn config(slots: u32, cached: usize) -> BufferPoolConfig {
@@ -68,6 +68,65 @@ fn loom3_a_free_meets_a_request_without_caches() {
         let _ = pool.try_alloc(64);
         other.join().expect("ends");
         assert!(pool.try_alloc(64).is_ok());
+    });
+}
+
+/// A request takes two slots off the shared list, one of them for its cache, while another one comes: there is
+/// one for each, wherever the second is at the moment.
+#[test]
+fn loom3_a_request_meets_a_refill() {
+    loom::model(|| {
+        let pool = pool(2, 2);
+        drop([(); 2].map(|()| pool.try_alloc(64).expect("room")));
+        BufferPoolThreadCache::flush();
+        let other = {
+            let pool = pool.clone();
+            thread::spawn(move || pool.try_alloc(64).is_ok())
+        };
+        let own = pool.try_alloc(64);
+        assert!(own.is_ok(), "one was left");
+        assert!(other.join().expect("ends"), "one was left");
+    });
+}
+
+/// A free spills a slot to the shared list while a request comes. Once the free is over both slots can be had,
+/// although the thread still lives.
+#[test]
+fn loom3_a_request_meets_a_spill() {
+    loom::model(|| {
+        let pool = pool(2, 1);
+        let held = [(); 2].map(|()| pool.try_alloc(64).expect("room"));
+        let freed = Arc::new(AtomicBool::new(false));
+        let other = {
+            let freed = Arc::clone(&freed);
+            thread::spawn(move || {
+                drop(held);
+                freed.store(true, Ordering::Release);
+            })
+        };
+        let first = pool.try_alloc(64).is_ok();
+        if freed.load(Ordering::Acquire) {
+            let second = pool.try_alloc(64);
+            assert!(second.is_ok(), "the slots are stranded");
+            assert!(first || pool.try_alloc(64).is_ok(), "a slot is stranded");
+        }
+        other.join().expect("ends");
+    });
+}
+
+/// Two requests come while all free slots are in the cache of a thread that does nothing.
+#[test]
+fn loom3_two_requests_find_what_an_idle_thread_has() {
+    loom::model(|| {
+        let pool = pool(2, 2);
+        drop([(); 2].map(|()| pool.try_alloc(64).expect("room")));
+        let others = [(); 2].map(|()| {
+            let pool = pool.clone();
+            thread::spawn(move || pool.try_alloc(64).is_ok())
+        });
+        for other in others {
+            assert!(other.join().expect("ends"), "one was left");
+        }
     });
 }
 

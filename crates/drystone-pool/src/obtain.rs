@@ -19,6 +19,7 @@ use drystone_sync::thread;
 
 use crate::PoolError;
 use crate::chain::Chain;
+use crate::class::InTransit;
 use crate::class_cache::ClassCache;
 use crate::core::Core;
 use crate::event::Event;
@@ -77,9 +78,10 @@ impl Core {
             .cache(class)
             .map(|cache| &unsafe { cache.as_ref() }.ring);
         let has_own = ring.is_some_and(|ring| ring.len_hint() > 0);
-        // In this order: who ends a search that found more than he needs says so before he lets go of
-        // it, and what was in hand is on the list before it is not.
-        if has_own || own.has_transit() || !self.is_searched(class) || !own.shared.is_empty() {
+        // Asked on both sides of the look at the list: a search that begins in between has slots in hand, and
+        // who ends one that found more than he needs says so before he lets go of it.
+        let is_settled = || self.is_searched(class) && !own.has_transit();
+        if has_own || !is_settled() || !own.shared.is_empty() || !is_settled() {
             return None;
         }
         Some(Err(self.refuse(class)))
@@ -155,8 +157,8 @@ impl Core {
         if own.shared.is_empty() {
             return None;
         }
-        let _transit = own.in_transit();
-        let mut taken = own.shared.pop()?;
+        let _transit = self.transit_of(class);
+        let mut taken = own.shared.pop(self.spares(class))?;
         if self.flags.has(class, STARVING | PRESSED) && own.grows_calm() {
             self.flags.clear(class, STARVING);
             self.flags.clear_all(self.classes.len(), PRESSED);
@@ -173,6 +175,21 @@ impl Core {
         let _transit = self.classes[class].in_transit();
         let mut chain = self.make(class, self.batch(class));
         self.keep(class, || chain.pop())
+    }
+
+    /// The caller is about to have slots of the shared list in hand.
+    fn transit_of(&self, class: usize) -> InTransit<'_> {
+        let own = &self.classes[class];
+        match self.cache(class) {
+            Some(cache) if own.shape.cache_capacity > 0 => {
+                // SAFETY: the registry keeps the thread's caches for as long as this thread is in a call of
+                // the pool's.
+                let ring = &unsafe { cache.as_ref() }.ring;
+                // SAFETY: the ring is this thread's, and lives as long.
+                unsafe { own.in_move(ring, || self.flags.of(class)) }
+            }
+            _ => own.in_transit(),
+        }
     }
 
     /// How many slots to make at a time.

@@ -11,11 +11,12 @@
 //!
 //! ```text
 //!  summary    [ clearers : 32 | stripe 31 .. stripe 0 ]      0: nothing there, in one load
-//!  stripe     [ tag | top node ]  [ tag | top empty magazine ]  [ threads in transit ]
+//!  stripe     [ tag | top node ]  [ tag | top chain of empty magazines ]  [ threads in transit ]
 //!                      |
 //!                      v
 //!  singles    [ slot | node below ]                          one for each index; nodes 1 ..= capacity
-//!  magazines  [ node below | len | slot slot ... slot ]      for each batch; nodes above
+//!  magazines  [ node below | len | slot slot ... slot ]      for each batch; nodes above; an empty one has
+//!                                                            the next of its chain for `len`
 //! ```
 //!
 //! A node is a number, 0 for none. Slots of a magazine are named in it, and nothing of the list lies in a
@@ -25,8 +26,8 @@
 //!
 //! # Invariants
 //!
-//! - I1: a node is on at most one stack; a magazine is on one of full ones, on one of empty ones, never
-//!   made, or with one thread.
+//! - I1: a node is on at most one stack; a magazine is on one of full ones, in a chain on one of empty ones,
+//!   never made, or with one thread, which may keep it in its [`Spares`].
 //! - I2: each change of a stack's word raises its tag, which takes every bit that nodes of this
 //!   capacity leave, at least 28.
 //! - I3: while a stripe has a node whose push returned, its bit is set or a clearer is counted.
@@ -42,8 +43,9 @@
 //! # Cost
 //!
 //! 128 bytes for each stripe, 48 for each slot; pages of untouched nodes cost nothing. A single slot:
-//! one compare-and-swap, on a line that other threads have only if they share the stripe. A batch: two
-//! on the same line, and the lines of the magazine, one for eight slots.
+//! one compare-and-swap, on a line that other threads have only if they share the stripe. A batch: one on
+//! the same line, and the lines of the magazine, one for eight slots; another one for a chain of empty
+//! magazines, where one thread only takes and another only gives.
 
 use core::marker::PhantomData;
 use core::mem;
@@ -58,6 +60,7 @@ use crate::batch::Batch;
 use crate::chain::Link;
 use crate::magazines::{Magazine, Magazines};
 use crate::nodes;
+use crate::spares::{SPARES_MAX, Spares};
 
 /// The most stripes of a list.
 pub(crate) const STRIPES_MAX: usize = 32;
@@ -133,7 +136,7 @@ impl<T: Link> SharedList<T> {
                 transit: AtomicUsize::new(0),
             })
         };
-        let magazines = Magazines::new(capacity, batch)?;
+        let magazines = Magazines::new(capacity, batch, threads)?;
         let nodes = u64::from(capacity) + magazines.len() as u64;
         Some(Self {
             summary: AtomicU64::new(0),
@@ -166,7 +169,7 @@ impl<T: Link> SharedList<T> {
         self.stripes
             .iter()
             .take(homes)
-            // SeqCst: see `Class::in_transit`.
+            // SeqCst: see `Class::count_transit`.
             .any(|stripe| stripe.transit.load(Ordering::SeqCst) != 0)
     }
 
@@ -236,15 +239,16 @@ impl<T: Link> SharedList<T> {
         self.show(stripe);
     }
 
-    /// Puts the slots of a batch on the calling thread's home stripe, and leaves it empty.
-    pub(crate) fn push_batch(&self, batch: &mut Batch<T>) {
+    /// Puts the slots of a batch on the calling thread's home stripe, and leaves it empty. `spares` are the
+    /// calling thread's, of this list, if it has any.
+    pub(crate) fn push_batch(&self, batch: &mut Batch<T>, spares: Option<&Spares>) {
         if batch.is_empty() {
             return;
         }
         let stripe = self.home();
         // One slot needs no magazine, and a magazine that was asked for must be used.
         let magazine = if batch.len() > 1 {
-            self.empty_magazine(stripe)
+            self.empty_magazine(stripe, spares)
         } else {
             None
         };
@@ -260,10 +264,22 @@ impl<T: Link> SharedList<T> {
         self.show(stripe);
     }
 
-    /// Takes a slot, or several: those of the home stripe's top node, or else any's.
-    pub(crate) fn pop(&self) -> Option<Taken<'_, T>> {
+    /// Takes a slot, or several: those of the home stripe's top node, or else any's. A magazine that is left
+    /// empty goes to the `spares`, which are the calling thread's and of this list.
+    pub(crate) fn pop<'a>(&'a self, spares: Option<&'a Spares>) -> Option<Taken<'a, T>> {
         let home = self.home();
-        self.pop_of(home).or_else(|| self.search(home))
+        let mut taken = self.pop_of(home).or_else(|| self.search(home))?;
+        taken.spares = spares;
+        Some(taken)
+    }
+
+    /// Gives the magazines that a thread keeps back to the list.
+    pub(crate) fn give_up(&self, spares: &Spares) {
+        let first = spares.first();
+        if first != 0 {
+            spares.set(0, 0);
+            self.put_on(&self.stripes[self.home()].empties, first);
+        }
     }
 
     /// Takes one slot; what else its node has stays on the list.
@@ -348,16 +364,58 @@ impl<T: Link> SharedList<T> {
     }
 
     /// A magazine that nobody has.
-    fn empty_magazine(&self, home: usize) -> Option<u32> {
+    fn empty_magazine(&self, home: usize, spares: Option<&Spares>) -> Option<u32> {
+        let kept = spares.map_or(0, Spares::first);
+        if let (Some(spares), Some(magazine)) = (spares, self.magazine(kept)) {
+            spares.set_shorter(magazine.len());
+            return Some(kept);
+        }
+        let chain = match self.take_off(&self.stripes[home].empties) {
+            Some(chain) => chain,
+            None => match self.new_magazine() {
+                Some(new) => return Some(new),
+                None => self.empties_of_others(home)?,
+            },
+        };
+        match (self.magazine(chain)?.len(), spares) {
+            (0, _) => {}
+            (rest, Some(spares)) => spares.set(rest, SPARES_MAX - 1),
+            (rest, None) => self.put_on(&self.stripes[home].empties, rest),
+        }
+        Some(chain)
+    }
+
+    /// A chain of empty magazines of some other stripe.
+    fn empties_of_others(&self, home: usize) -> Option<u32> {
         let stripes = self.stripes.len();
-        self.take_off(&self.stripes[home].empties)
-            .or_else(|| self.new_magazine())
-            .or_else(|| {
-                (1..stripes).find_map(|step| {
-                    let stripe = (home + step) & (stripes - 1);
-                    self.take_off(&self.stripes[stripe].empties)
-                })
-            })
+        (1..stripes).find_map(|step| {
+            let stripe = (home + step) & (stripes - 1);
+            self.take_off(&self.stripes[stripe].empties)
+        })
+    }
+
+    /// Puts a magazine that this thread has emptied away: to its spares, unless others could lack it, or on
+    /// the stripe that it came from, whose line this thread has, and where the next batch is put on.
+    fn put_empty(
+        &self,
+        stripe: usize,
+        node: u32,
+        magazine: &Magazine<'_, T>,
+        spares: Option<&Spares>,
+    ) {
+        let empties = &self.stripes[stripe].empties;
+        // Relaxed: a number.
+        let have_new = self.made.load(Ordering::Relaxed) < self.magazines.len() as u32;
+        let Some(spares) = spares.filter(|_| have_new) else {
+            magazine.set_len(0);
+            return self.put_on(empties, node);
+        };
+        if spares.is_full() {
+            self.put_on(empties, spares.first());
+            spares.set(0, 0);
+        }
+        magazine.set_len(spares.first());
+        spares.set_longer(node);
     }
 
     /// A magazine that nobody has had.
@@ -393,6 +451,7 @@ impl<T: Link> SharedList<T> {
             stripe,
             node,
             left,
+            spares: None,
         }
     }
 
@@ -558,6 +617,8 @@ pub(crate) struct Taken<'a, T: Link> {
     // I1: this value has the node and the slots that are named in `left`, its first ones.
     node: u32,
     left: &'a [AtomicPtr<T>],
+    /// Where the magazine goes when it is empty.
+    spares: Option<&'a Spares>,
 }
 
 impl<T: Link> Taken<'_, T> {
@@ -597,10 +658,9 @@ impl<T: Link> Drop for Taken<'_, T> {
     #[inline]
     fn drop(&mut self) {
         debug_assert!(self.left.is_empty(), "slots are lost");
-        if self.list.magazine(self.node).is_some() {
-            // On the stripe whose line this thread has, and where the next batch is put on.
-            let empties = &self.list.stripes[self.stripe].empties;
-            self.list.put_on(empties, self.node);
+        if let Some(magazine) = self.list.magazine(self.node) {
+            self.list
+                .put_empty(self.stripe, self.node, &magazine, self.spares);
         }
     }
 }

@@ -19,16 +19,28 @@
 use core::ptr::NonNull;
 
 use drystone_sync::atomic::Ordering;
+use drystone_sync::thread;
 
 use crate::batch::BATCH_MAX;
+use crate::cache_ring::NotStolen;
 use crate::chain::Chain;
 use crate::class::count;
 use crate::core::Core;
 use crate::flags::{PRESSED, STARVING};
 use crate::slot::Slot;
 
+/// How often a search gives owners a moment that have slots in hand. Requests search several times.
+const MOVE_PATIENCE: u32 = 8;
+
 /// How many slots a search through the rings takes before it is content.
 const STOLEN_MOST: usize = 8;
+
+/// What a search took off the rings.
+struct Stolen {
+    chain: Chain<Slot>,
+    /// Whether some owner had slots in hand meanwhile.
+    in_hand: bool,
+}
 
 impl Core {
     /// One slot of other threads' rings of the class.
@@ -46,7 +58,7 @@ impl Core {
     }
 
     /// Some slots of other threads' rings, after which the class is starving unless there were more
-    /// than one.
+    /// than one, or may be more that some thread had in hand since before.
     fn search(&self, class: usize) -> Chain<Slot> {
         let own = &self.classes[class];
         let _searching = own.search.lock();
@@ -59,23 +71,48 @@ impl Core {
             return Chain::new();
         }
         count(&own.counts.sweeps);
-        let chain = self.steal(class, STOLEN_MOST);
-        if chain.len() > 1 {
+        let mut stolen = self.steal(class, STOLEN_MOST);
+        if stolen.chain.is_empty() && stolen.in_hand {
+            self.see_moves_end(class);
+            stolen = self.steal(class, STOLEN_MOST);
+        }
+        if stolen.chain.len() > 1 || stolen.in_hand {
             self.flags.clear(class, STARVING);
         }
-        chain
+        stolen.chain
+    }
+
+    /// Gives owners that have slots in hand a moment, without their rings' locks, for which they may wait.
+    fn see_moves_end(&self, class: usize) {
+        for _ in 0..MOVE_PATIENCE {
+            let mut moving = false;
+            self.caches.each_while(|caches| {
+                moving = caches.classes()[class].ring.is_moving();
+                !moving
+            });
+            if !moving {
+                return;
+            }
+            thread::yield_now();
+        }
     }
 
     /// Up to `most` slots off the rings of a class, and all that is on its way home.
-    fn steal(&self, class: usize, most: usize) -> Chain<Slot> {
+    fn steal(&self, class: usize, most: usize) -> Stolen {
         let mut chain = Chain::new();
+        let mut in_hand = false;
         self.caches.each_while(|caches| {
+            let ring = &caches.classes()[class].ring;
+            // Asked first: what an owner moves who began before the flag was set is on the list, or in the
+            // ring, when it has ended.
+            in_hand |= ring.is_moving();
             let missing = most - chain.len() as usize;
-            // A refusal of the barrier leaves the ring as it is.
-            let _ = caches.classes()[class].ring.steal(missing, |slot| {
+            let stolen = ring.steal(missing, |slot| {
                 // SAFETY: taken off the ring by this thread.
                 unsafe { chain.push(slot) };
             });
+            // A refusal of the barrier leaves the ring as it is.
+            in_hand |= matches!(stolen, Err(NotStolen::OwnerMoves));
             (chain.len() as usize) < most
         });
         self.origins.take_each(class, |mut sent| {
@@ -84,7 +121,7 @@ impl Core {
                 unsafe { chain.push(slot) };
             }
         });
-        chain
+        Stolen { chain, in_hand }
     }
 
     /// A slot of the class made of bytes that idle slots of other classes had.
@@ -128,12 +165,18 @@ impl Core {
     /// Brings the free slots of all rings of a class to its shared list.
     pub(crate) fn unload(&self, class: usize) {
         let _transit = self.classes[class].in_transit();
+        let mut patience = MOVE_PATIENCE;
         loop {
-            let chain = self.steal(class, BATCH_MAX as usize);
-            if chain.is_empty() {
+            let Stolen { chain, in_hand } = self.steal(class, BATCH_MAX as usize);
+            if !chain.is_empty() {
+                self.publish_all(class, chain);
+                continue;
+            }
+            if !in_hand || patience == 0 {
                 return;
             }
-            self.publish_all(class, chain);
+            patience -= 1;
+            self.see_moves_end(class);
         }
     }
 

@@ -93,6 +93,14 @@ impl SpinLock {
             .is_ok()
     }
 
+    /// Whether somebody holds the lock at this moment. Who is told `false` sees what the last holder did.
+    #[inline]
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        // Acquire: pairs with the Release store in `unlock`.
+        self.word.load(Ordering::Acquire) == HELD
+    }
+
     #[cold]
     fn lock_contended(&self) {
         let mut backoff = Backoff::new();

@@ -7,7 +7,7 @@ use drystone_sync::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
 
-use super::CacheRing;
+use super::{CacheRing, NotStolen};
 use crate::asymmetric::Protocol;
 
 struct Witness {
@@ -59,8 +59,24 @@ impl Setting {
         take(popped.or_else(|| unsafe { self.ring.pop() }))
     }
 
+    /// As many as there are, or none where the owner is at work.
     fn steal(&self, count: usize) -> usize {
-        self.ring.steal(count, touch).expect("a fence")
+        match self.ring.steal(count, touch) {
+            Ok(stolen) => stolen,
+            Err(NotStolen::OwnerMoves) => 0,
+            Err(NotStolen::NoBarrier) => panic!("a fence is never refused"),
+        }
+    }
+
+    /// As the owner, a move whose pointers are its own afterwards.
+    fn spill(&self, count: usize) -> usize {
+        // SAFETY: each model has one owner.
+        unsafe { self.ring.begin_move() };
+        // SAFETY: as above.
+        let spilled = unsafe { self.ring.spill(count, touch) };
+        // SAFETY: as above.
+        unsafe { self.ring.end_move() };
+        spilled
     }
 
     /// What is left, taken by a thread that comes after all others.
@@ -178,8 +194,7 @@ fn loom2_owner_and_thief_at_the_cold_end() {
             let setting = Arc::clone(&setting);
             thread::spawn(move || setting.steal(1))
         };
-        // SAFETY: one owner.
-        let spilled = unsafe { setting.ring.spill(1, touch) };
+        let spilled = setting.spill(1);
         let popped = setting.pop();
         assert!(setting.push(2));
         let stolen = thief.join().expect("ends");
@@ -209,6 +224,45 @@ fn loom2_a_push_is_found_or_sees_the_word() {
         let seen = word.load(Ordering::Relaxed);
         let stolen = thief.join().expect("ends");
         assert!(seen || stolen == 1);
+    });
+}
+
+/// The owner moves its pointer elsewhere, unless it reads that somebody searches. A thief that has written
+/// so, passed its fence and seen no move finds the pointer in the ring or elsewhere.
+#[test]
+fn loom2_a_move_is_seen_or_its_end_is() {
+    use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+    loom::model(|| {
+        let setting = Setting::new(1, 1);
+        let word = Arc::new((AtomicBool::new(false), AtomicUsize::new(0)));
+        assert!(setting.push(0));
+        let thief = {
+            let (setting, word) = (Arc::clone(&setting), Arc::clone(&word));
+            thread::spawn(move || {
+                word.0.store(true, Ordering::Relaxed);
+                Protocol::Fenced.heavy().expect("a fence");
+                let moving = setting.ring.is_moving();
+                let stolen = setting.ring.steal(1, touch);
+                let elsewhere = word.1.load(Ordering::Relaxed);
+                (moving, stolen.map(|stolen| stolen + elsewhere))
+            })
+        };
+        // SAFETY: one owner.
+        unsafe { setting.ring.begin_move() };
+        let seen = word.0.load(Ordering::Relaxed);
+        // SAFETY: as above.
+        let spilled = unsafe { setting.ring.spill(1, touch) };
+        word.1.store(spilled, Ordering::Relaxed);
+        // SAFETY: as above.
+        unsafe { setting.ring.end_move() };
+        let (moving, found) = thief.join().expect("ends");
+        match found {
+            Ok(found) => assert!(seen || moving || found == 1),
+            Err(NotStolen::OwnerMoves) => {}
+            Err(NotStolen::NoBarrier) => panic!("a fence is never refused"),
+        }
+        assert!(setting.touches() <= 2);
     });
 }
 

@@ -69,8 +69,19 @@ impl Pair {
             Step::Push => self.push(),
             Step::Pop => self.pop(),
             Step::Spill(count) => {
-                // SAFETY: one thread.
-                self.cold(|ring, take| unsafe { ring.spill(count, take) });
+                self.cold(|ring, take| {
+                    // SAFETY: one thread.
+                    unsafe { ring.begin_move() };
+                    assert!(ring.is_moving());
+                    let stolen = ring.steal(1, |_| unreachable!("the owner moves"));
+                    assert!(ring.len_hint() == 0 || stolen.is_err());
+                    // SAFETY: one thread.
+                    let spilled = unsafe { ring.spill(count, take) };
+                    // SAFETY: one thread.
+                    unsafe { ring.end_move() };
+                    assert!(!ring.is_moving());
+                    spilled
+                });
             }
             Step::Refill(count) => self.refill(count),
             Step::Steal(count) => self.cold(|ring, take| ring.steal(count, take).expect("runs")),

@@ -60,16 +60,17 @@ impl Setting {
             touch(node);
             batch.push(node);
         }
-        self.list.push_batch(&mut batch);
+        self.list.push_batch(&mut batch, None);
     }
 
     fn take(&self) -> usize {
-        self.list.pop().map_or(0, touch_all)
+        self.list.pop(None).map_or(0, touch_all)
     }
 
     /// Takes a chain and puts it back.
     fn cycle(&self) -> bool {
-        let Some(mut batch) = self.list.pop() else {
+        let spares = Spares::new();
+        let Some(mut batch) = self.list.pop(Some(&spares)) else {
             return false;
         };
         let mut again = Batch::new();
@@ -77,7 +78,9 @@ impl Setting {
             touch(node);
             again.push(node);
         }
-        self.list.push_batch(&mut again);
+        drop(batch);
+        self.list.push_batch(&mut again, Some(&spares));
+        self.list.give_up(&spares);
         true
     }
 
@@ -149,7 +152,7 @@ fn loom2_two_pops_share_two_chains() {
             let here = setting.take();
             let there = other.join().expect("ends");
             assert_eq!(here + there, 3);
-            assert!(setting.list.pop().is_none());
+            assert!(setting.list.pop(None).is_none());
         });
     }
 }
@@ -165,7 +168,7 @@ fn loom2_a_top_that_comes_back_does_no_harm() {
             let setting = Arc::clone(&setting);
             thread::spawn(move || setting.take())
         };
-        let first = setting.list.pop().map(|mut batch| {
+        let first = setting.list.pop(None).map(|mut batch| {
             let node = batch.pop().expect("one");
             touch(node);
             node
@@ -240,7 +243,7 @@ fn loom2_take_all_beside_a_cycle() {
             let here = setting.take_all();
             other.join().expect("ends");
             assert_eq!(here + setting.take_all(), 3);
-            assert!(setting.list.pop().is_none());
+            assert!(setting.list.pop(None).is_none());
             assert!(setting.list.is_empty());
         });
     }

@@ -45,7 +45,7 @@ fn nodes(count: u32) -> Vec<Node> {
     (0..count).map(node).collect()
 }
 
-fn put(list: &SharedList<Node>, nodes: &[Node], indices: &[u32]) {
+fn put(list: &SharedList<Node>, nodes: &[Node], indices: &[u32], spares: Option<&Spares>) {
     let mut batch = Batch::new();
     for &index in indices {
         let node = &nodes[index as usize];
@@ -55,7 +55,7 @@ fn put(list: &SharedList<Node>, nodes: &[Node], indices: &[u32]) {
     match *indices {
         // SAFETY: it was not on the list, and this thread puts it there.
         [index] => unsafe { list.push(NonNull::from(&nodes[index as usize])) },
-        _ => list.push_batch(&mut batch),
+        _ => list.push_batch(&mut batch, spares),
     }
 }
 
@@ -111,17 +111,20 @@ proptest! {
         let list = SharedList::new(CAPACITY, stripes, 62).expect("memory");
         let mut off: BTreeSet<u32> = (0..CAPACITY).collect();
         let mut chains: Vec<Vec<u32>> = Vec::new();
-        for step in steps {
+        // Two threads that keep spares, and one that keeps none.
+        let kept = [Spares::new(), Spares::new()];
+        for (number, step) in steps.into_iter().enumerate() {
+            let spares = kept.get(number % 3);
             match step {
                 Step::Put(count) => {
                     let picked: Vec<u32> = off.iter().copied().take(count as usize).collect();
                     off.retain(|index| !picked.contains(index));
-                    put(&list, &nodes, &picked);
+                    put(&list, &nodes, &picked, spares);
                     if !picked.is_empty() {
                         chains.push(picked);
                     }
                 }
-                Step::Take => match list.pop() {
+                Step::Take => match list.pop(spares) {
                     Some(batch) => {
                         let got = indices(batch);
                         let at = chains.iter().position(|chain| *chain == got);
@@ -146,7 +149,24 @@ proptest! {
             }
             prop_assert!(chains.is_empty() || !list.is_empty());
         }
+        list.take_all(|_| {});
+        kept.iter().for_each(|spares| list.give_up(spares));
+        let made = list.made.load(Ordering::Relaxed) as usize;
+        prop_assert_eq!(empties(&list), made.min(list.magazines.len()), "I1");
     }
+}
+
+/// Takes the empty magazines off all stripes and counts them.
+fn empties(list: &SharedList<Node>) -> usize {
+    let mut count = 0;
+    for stripe in &list.stripes {
+        while let Some(chain) = list.take_off(&stripe.empties) {
+            let next = |node: &u32| list.magazine(*node).map(|magazine| magazine.len());
+            let nodes = core::iter::successors(Some(chain), next);
+            count += nodes.take_while(|&node| node != 0).count();
+        }
+    }
+    count
 }
 
 #[test]
@@ -155,8 +175,8 @@ fn an_empty_list_is_empty_at_every_size() {
         for stripes in [0, 1, 3, STRIPES_MAX, 1000] {
             let list = SharedList::<Node>::new(capacity, stripes, 62).expect("memory");
             assert!(list.is_empty());
-            assert!(list.pop().is_none());
-            list.push_batch(&mut Batch::new());
+            assert!(list.pop(None).is_none());
+            list.push_batch(&mut Batch::new(), None);
             assert!(list.is_empty());
             assert!(list.stripes.len() <= STRIPES_MAX);
         }
@@ -173,11 +193,11 @@ fn batches_without_a_magazine_are_single_slots() {
     assert!(magazines < SLOTS as usize / 2);
     for turn in 0..3 {
         for pair in 0..SLOTS / 2 {
-            put(&list, &nodes, &[2 * pair, 2 * pair + 1]);
+            put(&list, &nodes, &[2 * pair, 2 * pair + 1], None);
         }
         assert_eq!(list.len_hint(), SLOTS as usize);
         let (mut pairs, mut alone) = (0, 0);
-        while let Some(batch) = list.pop() {
+        while let Some(batch) = list.pop(None) {
             match indices(batch).len() {
                 1 => alone += 1,
                 _ => pairs += 1,
@@ -198,12 +218,12 @@ fn batches_of_one_leave_the_magazines() {
         let mut one = Batch::new();
         assert!(!nodes[0].on.swap(true, Ordering::Relaxed));
         one.push(NonNull::from(&nodes[0]));
-        list.push_batch(&mut one);
+        list.push_batch(&mut one, None);
         assert!(one.is_empty());
-        assert_eq!(list.pop().map(indices), Some(vec![0]));
+        assert_eq!(list.pop(None).map(indices), Some(vec![0]));
     }
-    put(&list, &nodes, &[1, 2]);
-    assert_eq!(list.pop().map(indices), Some(vec![1, 2]));
+    put(&list, &nodes, &[1, 2], None);
+    assert_eq!(list.pop(None).map(indices), Some(vec![1, 2]));
 }
 
 /// One slot at a time, off single ones and off a magazine, whose others stay.
@@ -213,18 +233,18 @@ fn one_slot_leaves_the_others_of_its_magazine() {
     let nodes = nodes(SLOTS);
     let list = SharedList::new(SLOTS, 2, 62).expect("memory");
     assert_eq!(list.pop_one(), None);
-    put(&list, &nodes, &[0]);
-    put(&list, &nodes, &[1, 2, 3]);
-    put(&list, &nodes, &[4]);
+    put(&list, &nodes, &[0], None);
+    put(&list, &nodes, &[1, 2, 3], None);
+    put(&list, &nodes, &[4], None);
     let mut off = Vec::new();
     while let Some(node) = list.pop_one() {
         off.push(index_off(node));
         assert_eq!(list.len_hint(), 5 - off.len());
     }
     assert_eq!(off, [4, 3, 2, 1, 0]);
-    put(&list, &nodes, &[5, 6]);
+    put(&list, &nodes, &[5, 6], None);
     assert_eq!(
-        list.pop().map(indices),
+        list.pop(None).map(indices),
         Some(vec![5, 6]),
         "the magazine is free again"
     );
@@ -261,25 +281,29 @@ fn threads_share_a_list() {
         let nodes = nodes(NODES);
         let list = SharedList::new(NODES, stripes, 62).expect("memory");
         for index in 0..NODES {
-            put(&list, &nodes, &[index]);
+            put(&list, &nodes, &[index], None);
         }
         std::thread::scope(|scope| {
             for thread in 0..THREADS {
                 let (list, nodes) = (&list, &nodes);
                 scope.spawn(move || {
+                    let kept = Spares::new();
                     for turn in 0..turns {
-                        let mut got = list.pop().map_or(Vec::new(), indices);
-                        let more = list.pop().map_or(Vec::new(), indices);
+                        // The last thread keeps none.
+                        let spares = (thread + 1 < THREADS).then_some(&kept);
+                        let mut got = list.pop(spares).map_or(Vec::new(), indices);
+                        let more = list.pop(spares).map_or(Vec::new(), indices);
                         if got.len() + more.len() <= LEN_MAX {
                             got.extend(&more);
                         } else {
-                            put(list, nodes, &more);
+                            put(list, nodes, &more, spares);
                         }
                         let parts = 1 + (turn + thread) as usize % 3;
                         for part in got.chunks(got.len().div_ceil(parts).max(1)) {
-                            put(list, nodes, part);
+                            put(list, nodes, part, spares);
                         }
                     }
+                    list.give_up(&kept);
                 });
             }
         });
@@ -288,7 +312,9 @@ fn threads_share_a_list() {
             all.insert(index_off(node));
         });
         assert_eq!(all.len(), NODES as usize);
-        assert!(list.pop().is_none());
+        assert!(list.pop(None).is_none());
         assert!(list.is_empty());
+        let made = list.made.load(Ordering::Relaxed) as usize;
+        assert_eq!(empties(&list), made.min(list.magazines.len()), "I1");
     }
 }
