@@ -57,10 +57,11 @@ impl Copied {
 /// What opening, reading and writing say; and a pool that cannot be had.
 pub fn copy(from: &Path, to: &Path, notes: &mut dyn Write) -> io::Result<Copied> {
     let read = OpenOptions::new().read(true).clone();
+    // Cut at the end, so that a file is a copy of itself.
     let write = OpenOptions::new()
         .write(true)
         .create(true)
-        .truncate(true)
+        .truncate(false)
         .clone();
     let mut source = Side::open(from, read, notes)?;
     let mut target = Side::open(to, write, notes)?;

@@ -3,14 +3,15 @@
 //! `cargo run -p drystone-pool --example echo_server -- 127.0.0.1:7777`, then `nc 127.0.0.1 7777`.
 //!
 //! A connection has a buffer only while there are bytes to echo: it waits for the socket first and
-//! for a buffer second. So idle connections cost no buffers, and when more are busy than the ceiling
-//! has buffers for, they take turns instead of taking memory.
+//! for a buffer second, and gives that back if there is nothing to read after all. So idle connections cost
+//! no buffers, and when more are busy than the ceiling has buffers for, they take turns instead of taking
+//! memory. A peer that does not read its echo keeps the buffer of it.
 
 use std::io;
 use std::net::SocketAddr;
 
 use drystone_pool::{BufferPool, BufferPoolConfig};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
 /// What one read asks for.
@@ -59,8 +60,12 @@ async fn echo(mut socket: TcpStream, pool: BufferPool) -> io::Result<()> {
         socket.readable().await?;
         let mut buf = pool.alloc_async(READ_BYTES).await?;
         // Straight into the buffer's uninitialised room.
-        if socket.read_buf(&mut buf).await? == 0 {
-            return Ok(());
+        match socket.try_read_buf(&mut buf) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            // That it was readable was a guess.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            Err(error) => return Err(error),
         }
         // The buffer goes back to the pool as its last byte is written.
         socket.write_all_buf(&mut buf.freeze()).await?;

@@ -7,7 +7,7 @@
 //! both), and the kernel neither looks pages up nor pins them. Where the kernel refuses the ring or the registration (no io_uring, a filter, the limit on
 //! locked memory), one line says so and the copy is made with plain reads and writes.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
@@ -50,7 +50,12 @@ pub struct Copied {
 /// What opening, reading and writing say; and a pool that cannot be had.
 pub fn copy(from: &Path, to: &Path, depth: u32, notes: &mut dyn Write) -> io::Result<Copied> {
     let mut from = File::open(from)?;
-    let mut to = File::create(to)?;
+    // Cut at the end, so that a file is a copy of itself.
+    let mut to = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(to)?;
     let config = BufferPoolConfig::for_storage()
         .with_min_size(BUFFER_BYTES)
         .with_max_size(BUFFER_BYTES)
@@ -61,11 +66,13 @@ pub fn copy(from: &Path, to: &Path, depth: u32, notes: &mut dyn Write) -> io::Re
         Ok(registered) => {
             let bytes = from.metadata()?.len();
             registered.copy(&pool, &from, &to, bytes)?;
+            to.set_len(bytes)?;
             Ok(Copied { bytes, fixed: true })
         }
         Err(refusal) => {
             writeln!(notes, "{refusal}; using plain reads and writes instead")?;
             let bytes = copy_plainly(&pool, &mut from, &mut to)?;
+            to.set_len(bytes)?;
             Ok(Copied {
                 bytes,
                 fixed: false,

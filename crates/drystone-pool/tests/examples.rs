@@ -80,6 +80,8 @@ fn the_echo_server_echoes_to_more_clients_than_it_has_buffers_for() {
             let _ = waiting.await;
         });
     });
+    // They cost no buffers.
+    let idle = [(); 6].map(|()| TcpStream::connect(address).expect("a connection"));
     let clients: Vec<_> = (0..8u8)
         .map(|number| {
             thread::spawn(move || {
@@ -100,6 +102,7 @@ fn the_echo_server_echoes_to_more_clients_than_it_has_buffers_for() {
     for client in clients {
         client.join().expect("an echo for each");
     }
+    drop(idle);
     stop.send(()).expect("the server waits for that");
     server.join().expect("the server ends");
     let both = [pool.try_alloc(1), pool.try_alloc(1)];
@@ -197,6 +200,9 @@ fn files_are_copied_whatever_their_length() {
             "{notes}"
         );
     }
+    let (same, content) = dir.file("same", 5000);
+    direct_copy::copy(&same, &same, &mut Vec::new()).expect("a copy of itself");
+    assert!(fs::read(&same).expect("still there") == content);
     let absent = direct_copy::copy(&dir.0.join("absent"), &dir.0.join("to"), &mut Vec::new());
     assert_eq!(
         absent.expect_err("nothing to copy").kind(),
@@ -224,6 +230,11 @@ fn the_ring_copies_files_or_says_why_it_does_not() {
         let notes = String::from_utf8(notes).expect("text");
         assert_eq!(notes.lines().count(), usize::from(!copied.fixed), "{notes}");
         print!("{notes}");
+    }
+    let (same, content) = dir.file("same", 300_000);
+    for depth in [8, 0] {
+        uring_fixed::copy(&same, &same, depth, &mut Vec::new()).expect("a copy of itself");
+        assert!(fs::read(&same).expect("still there") == content);
     }
 }
 

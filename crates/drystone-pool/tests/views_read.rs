@@ -115,6 +115,20 @@ mod with_tokio {
         Ok(())
     }
 
+    /// `read_buf` reads into the room of a pooled buffer, behind what it has.
+    #[test]
+    fn a_pooled_buffer_is_read_into() -> io::Result<()> {
+        let mut buf = pool().try_alloc(64)?;
+        buf.try_put_slice(b"get ").expect("room");
+        let first = buf.as_ptr();
+        let mut from = &b"bytes"[..];
+        assert_eq!(now(from.read_buf(&mut buf))?, 5);
+        assert_eq!(now(from.read_buf(&mut buf))?, 0);
+        assert_eq!((&buf[..], buf.as_ptr()), (&b"get bytes"[..], first));
+        assert!(buf.is_pooled());
+        Ok(())
+    }
+
     #[test]
     fn a_full_buffer_takes_what_fits_and_then_nothing() -> io::Result<()> {
         let mut buf = IoBufMut::with_capacity(6);
