@@ -28,6 +28,8 @@ pub(super) const SHARE: usize = 8;
 /// A range that is cut into segments, in a block of the heap.
 pub(super) struct Run<R> {
     range: R,
+    /// Where the range begins; asked for before the lock, because the range is the user's.
+    base: NonNull<u8>,
     /// The block that this lies in.
     memory: HeapSegment,
     /// A bit for each piece that no segment uses. Reached under the lock.
@@ -176,6 +178,7 @@ impl<S: SegmentSource> Runs<S> {
         let all = usize::MAX >> (PIECES_MAX - pieces);
         let value = Run {
             range,
+            base,
             memory,
             // The caller has the first.
             free: all - 1,
@@ -211,7 +214,7 @@ impl<S: SegmentSource> Runs<S> {
             fields.free &= fields.free - 1;
             let offset = index as usize * layout.size().get();
             // SAFETY: the piece lies in the run's range.
-            let base = unsafe { fields.range.base().add(offset) };
+            let base = unsafe { fields.base.add(offset) };
             if fields.free == 0 {
                 // SAFETY: the run is on the list.
                 unsafe { unlink(open, run) };
