@@ -34,6 +34,17 @@ fn pool(slots: u32, cached: usize) -> BufferPool {
     BufferPool::with_source(config(slots, cached), HeapSource).expect("valid")
 }
 
+/// Another thread frees what is held, and says so then.
+fn free_elsewhere(held: impl Send + 'static) -> (Arc<AtomicBool>, thread::JoinHandle<()>) {
+    let freed = Arc::new(AtomicBool::new(false));
+    let says_so = Arc::clone(&freed);
+    let other = thread::spawn(move || {
+        drop(held);
+        says_so.store(true, Ordering::Release);
+    });
+    (freed, other)
+}
+
 /// A slot is freed into a cache while another thread searches for one: it is found by the search, or
 /// seen off by the flag. Once the free is over a request has it, although the thread still lives.
 #[test]
@@ -41,14 +52,7 @@ fn loom3_a_free_meets_a_search() {
     loom::model(|| {
         let pool = pool(1, 1);
         let held = pool.try_alloc(64).expect("room");
-        let freed = Arc::new(AtomicBool::new(false));
-        let other = {
-            let freed = Arc::clone(&freed);
-            thread::spawn(move || {
-                drop(held);
-                freed.store(true, Ordering::Release);
-            })
-        };
+        let (freed, other) = free_elsewhere(held);
         let first = pool.try_alloc(64).is_ok();
         if freed.load(Ordering::Acquire) {
             assert!(first || pool.try_alloc(64).is_ok(), "the slot is stranded");
@@ -96,14 +100,7 @@ fn loom3_a_request_meets_a_spill() {
     loom::model(|| {
         let pool = pool(2, 1);
         let held = [(); 2].map(|()| pool.try_alloc(64).expect("room"));
-        let freed = Arc::new(AtomicBool::new(false));
-        let other = {
-            let freed = Arc::clone(&freed);
-            thread::spawn(move || {
-                drop(held);
-                freed.store(true, Ordering::Release);
-            })
-        };
+        let (freed, other) = free_elsewhere(held);
         let first = pool.try_alloc(64).is_ok();
         if freed.load(Ordering::Acquire) {
             let second = pool.try_alloc(64);
